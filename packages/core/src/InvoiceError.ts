@@ -1,0 +1,105 @@
+/**
+ * What can go wrong, as tagged errors free of any transport. `runtime-node` maps them to HTTP problems in one
+ * exhaustive table; an RPC adapter maps them to its codes in another.
+ *
+ * A message may be shown to a client. A `cause` may not: it is for the log.
+ */
+import { Schema } from "effect"
+import { Violation } from "./Violation.ts"
+
+/** No invoice has this id. */
+export class InvoiceNotFound extends Schema.TaggedError<InvoiceNotFound>()("InvoiceNotFound", {
+  id: Schema.String
+}) {
+  override get message(): string {
+    return `there is no invoice ${this.id}`
+  }
+}
+
+/** An invoice with this id exists and says something else. */
+export class InvoiceConflict extends Schema.TaggedError<InvoiceConflict>()("InvoiceConflict", {
+  id: Schema.String
+}) {
+  override get message(): string {
+    return `invoice ${this.id} exists with other content`
+  }
+}
+
+/**
+ * The input can't be held by the types; `violations` lists every fault found, in document order.
+ *
+ * `kind` is `syntax` when the document has the wrong shape (HTTP 400) and `meaning` when the shape is right but a
+ * value is not possible (HTTP 422). Mixed faults are `syntax`.
+ */
+export class InvalidInvoice extends Schema.TaggedError<InvalidInvoice>()("InvalidInvoice", {
+  kind: Schema.Literals(["syntax", "meaning"]),
+  violations: Schema.Array(Violation)
+}) {
+  override get message(): string {
+    return this.violations.map((violation) => `${violation.path || "/"}: ${violation.message}`).join("; ")
+  }
+}
+
+/** A cursor that this store did not hand out. */
+export class InvalidCursor extends Schema.TaggedError<InvalidCursor>()("InvalidCursor", {
+  cursor: Schema.String
+}) {
+  override get message(): string {
+    return "the cursor was not handed out by this store"
+  }
+}
+
+/** The store can't answer. `retryable` says whether the same call may succeed a little later. */
+export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
+  retryable: Schema.Boolean,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return "the invoice store is not available"
+  }
+}
+
+/** The outbox can't answer; the relay backs off and tries again. */
+export class OutboxUnavailable extends Schema.TaggedError<OutboxUnavailable>()("OutboxUnavailable", {
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return "the outbox is not available"
+  }
+}
+
+/** Another relay holds the lane, or took it over: whatever this one still wants to write is refused. */
+export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
+  lane: Schema.Int
+}) {
+  override get message(): string {
+    return `lane ${this.lane} is leased to another relay`
+  }
+}
+
+/** The broker may take the same batch later: wait and send it again, never drop it. */
+export class PublishTransient extends Schema.TaggedError<PublishTransient>()("PublishTransient", {
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return "the broker did not take the batch, it may later"
+  }
+}
+
+/** The broker will never take these records of the batch (`index` into the batch). Nothing of the batch is known sent. */
+export class PublishRefused extends Schema.TaggedError<PublishRefused>()("PublishRefused", {
+  records: Schema.Array(Schema.Struct({ index: Schema.Int, reason: Schema.String }))
+}) {
+  override get message(): string {
+    return `the broker refuses ${this.records.length} record(s): ${this.records[0]?.reason ?? "no reason given"}`
+  }
+}
+
+/** The consumer lost its broker and could not get it back by itself. */
+export class ConsumerUnavailable extends Schema.TaggedError<ConsumerUnavailable>()("ConsumerUnavailable", {
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return "the consumer has no broker"
+  }
+}

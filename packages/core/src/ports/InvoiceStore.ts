@@ -1,0 +1,111 @@
+/**
+ * The port to whatever keeps invoices. Every change is written together with its history and its outbox event, in one
+ * transaction: either all of it is there afterwards or nothing is.
+ *
+ * Adapters prove themselves with `InvoiceStoreContract` of `@invoice/testing`.
+ */
+import { Context, type Effect, type Option } from "effect"
+import type { Invoice, InvoiceId } from "../Invoice.ts"
+import type { InvalidCursor, InvoiceConflict, InvoiceNotFound, StoreUnavailable } from "../InvoiceError.ts"
+import type { InvoiceStatus } from "../InvoiceStatus.ts"
+import type { Timestamp } from "../Timestamp.ts"
+import type { Verdict } from "../Verdict.ts"
+import type { Violation } from "../Violation.ts"
+
+export interface StoredInvoice {
+  readonly invoice: Invoice
+  readonly status: InvoiceStatus
+  /** Counts the changes from 1; the version of the last event and the ETag. */
+  readonly version: number
+  /** The reasons of the verdict; empty while `Pending`. */
+  readonly violations: ReadonlyArray<Violation>
+  /** When the store took it, by the store's clock (the client's `createdAt` is the client's). */
+  readonly storedAt: Timestamp
+}
+
+export interface HistoryEntry {
+  readonly version: number
+  /** None for the creation. */
+  readonly from: Option.Option<InvoiceStatus>
+  readonly to: InvoiceStatus
+  readonly at: Timestamp
+  /** Who did it: `api` for a creation, `<profile>@<version>` for a verdict. */
+  readonly by: string
+  readonly violations: ReadonlyArray<Violation>
+}
+
+/** `Created`: it was not there before. `Unchanged`: it was, with the same content, and nothing was written. */
+export interface Creation {
+  readonly outcome: "Created" | "Unchanged"
+  readonly stored: StoredInvoice
+}
+
+export interface CreateOptions {
+  /** W3C `traceparent` to carry with the event. */
+  readonly traceparent?: string | undefined
+}
+
+/** A verdict to apply to an invoice that is still as it was when it was judged. */
+export interface Decision {
+  readonly id: InvoiceId
+  /** The version that was judged: compared and set, so that a verdict on something else is never applied. */
+  readonly version: number
+  readonly verdict: Verdict
+  readonly traceparent?: string | undefined
+}
+
+/**
+ * What became of a decision. `Decided`: applied. `AlreadyFinal`: the invoice had its verdict, nothing was written.
+ * `Stale`: it is pending with another version. `NotFound`: there is no such invoice.
+ */
+export interface Decided {
+  readonly id: InvoiceId
+  readonly outcome: "Decided" | "AlreadyFinal" | "Stale" | "NotFound"
+}
+
+export interface ListQuery {
+  readonly status?: InvoiceStatus | undefined
+  readonly customerId?: string | undefined
+  readonly currency?: string | undefined
+  /** 1 to 200. */
+  readonly limit: number
+  /** Where the page before ended: `Page.next`. */
+  readonly cursor?: string | undefined
+}
+
+export interface Page {
+  /** Newest first. */
+  readonly items: ReadonlyArray<StoredInvoice>
+  /** Opaque, owned by the adapter; none on the last page. Invoices stored meanwhile shift nothing. */
+  readonly next: Option.Option<string>
+}
+
+export class InvoiceStore extends Context.Service<
+  InvoiceStore,
+  {
+    /** Idempotent by id and content: the same invoice twice is `Unchanged`, another one with its id a conflict. */
+    readonly create: (
+      invoice: Invoice,
+      options?: CreateOptions
+    ) => Effect.Effect<Creation, InvoiceConflict | StoreUnavailable>
+    readonly get: (id: InvoiceId) => Effect.Effect<StoredInvoice, InvoiceNotFound | StoreUnavailable>
+    /** Those of the ids that exist, in no promised order, each once. */
+    readonly getMany: (
+      ids: ReadonlyArray<InvoiceId>
+    ) => Effect.Effect<ReadonlyArray<StoredInvoice>, StoreUnavailable>
+    readonly list: (query: ListQuery) => Effect.Effect<Page, InvalidCursor | StoreUnavailable>
+    /** Oldest first; at least the creation. */
+    readonly history: (
+      id: InvoiceId
+    ) => Effect.Effect<ReadonlyArray<HistoryEntry>, InvoiceNotFound | StoreUnavailable>
+    /**
+     * Applies a batch of verdicts and writes their events, in one transaction. One outcome for each decision, in the
+     * order given. Of several decisions on one invoice the first wins.
+     */
+    readonly decide: (
+      decisions: ReadonlyArray<Decision>
+    ) => Effect.Effect<ReadonlyArray<Decided>, StoreUnavailable>
+    /** Succeeds when the store answers and its schema is the one this code was written for. */
+    readonly ready: Effect.Effect<void, StoreUnavailable>
+  }
+>()("@invoice/core/ports/InvoiceStore") {}

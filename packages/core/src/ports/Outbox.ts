@@ -1,0 +1,90 @@
+/**
+ * The port to the events that were committed with their invoices and wait to be published.
+ *
+ * The promise is the adapter's to keep: every committed event is read, once for each position, in commit order of its
+ * key; nothing that was rolled back is ever read. At most one relay holds a lane; each take-over raises the lane's
+ * epoch, and whatever is written under an older epoch is refused with `LeaseLost` (fencing).
+ *
+ * Positions are opaque strings owned by the adapter, so that the port can travel over RPC.
+ * Adapters prove themselves with `OutboxContract` of `@invoice/testing`.
+ */
+import { Context, type Effect, type Option } from "effect"
+import type { LeaseLost, OutboxUnavailable } from "../InvoiceError.ts"
+import type { Recorded } from "../InvoiceEvent.ts"
+import type { Timestamp } from "../Timestamp.ts"
+
+/** The right to relay one lane, until it expires or is taken over. */
+export interface Lease {
+  readonly lane: number
+  readonly owner: string
+  /** Rises with every take-over of the lane. */
+  readonly epoch: string
+  /** Where the lane's last relay had committed. */
+  readonly position: string
+}
+
+export interface OutboxPage {
+  readonly events: ReadonlyArray<Recorded>
+  /** Commit this once all of `events` is published; read on from it. */
+  readonly next: string
+  /** Whether more was waiting when the page was read, so that there is no point in sleeping. */
+  readonly more: boolean
+}
+
+/** A key whose events are held back since the broker refused one of them for good. */
+export interface ParkedKey {
+  readonly key: string
+  readonly events: number
+  readonly reason: string
+  readonly since: Timestamp
+  /** Whether someone has asked for it to be sent again. */
+  readonly replay: boolean
+}
+
+export interface Lag {
+  /** Committed events that the lanes' positions have not passed. */
+  readonly events: number
+  /** Age of the oldest of them in seconds, 0 when there is none. */
+  readonly seconds: number
+}
+
+export class Outbox extends Context.Service<
+  Outbox,
+  {
+    /** Takes a free or expired lane for `ttlMillis`; none while another owner's lease runs. */
+    readonly acquire: (options: {
+      readonly lane: number
+      readonly owner: string
+      readonly ttlMillis: number
+    }) => Effect.Effect<Option.Option<Lease>, OutboxUnavailable>
+    /** Extends the lease by `ttlMillis` from now. */
+    readonly renew: (lease: Lease, ttlMillis: number) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
+    /** Gives the lane back; harmless when it is lost already. */
+    readonly release: (lease: Lease) => Effect.Effect<void, OutboxUnavailable>
+    /** The next events after `position`, at most `limit` (1 to 10,000). An empty page is not an end: ask again. */
+    readonly read: (options: {
+      readonly lease: Lease
+      readonly position: string
+      readonly limit: number
+    }) => Effect.Effect<OutboxPage, OutboxUnavailable>
+    /** Remembers that everything before `position` is published (or parked). */
+    readonly commit: (lease: Lease, position: string) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
+    /** Holds these events back, and makes their keys parked. */
+    readonly park: (options: {
+      readonly lease: Lease
+      readonly events: ReadonlyArray<Recorded>
+      readonly reason: string
+    }) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
+    readonly parked: Effect.Effect<ReadonlyArray<ParkedKey>, OutboxUnavailable>
+    /** Asks the relay to send a parked key's events again, in order; says how many there are. */
+    readonly replay: (key: string) => Effect.Effect<number, OutboxUnavailable>
+    /** The held-back events of the keys that someone asked to replay, in order, at most `limit`. */
+    readonly replayable: (lease: Lease, limit: number) => Effect.Effect<ReadonlyArray<Recorded>, OutboxUnavailable>
+    /** These held-back events are published now; a key without any left is no longer parked. */
+    readonly unpark: (
+      lease: Lease,
+      events: ReadonlyArray<Recorded>
+    ) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
+    readonly lag: Effect.Effect<Lag, OutboxUnavailable>
+  }
+>()("@invoice/core/ports/Outbox") {}
