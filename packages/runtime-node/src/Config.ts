@@ -1,0 +1,282 @@
+/**
+ * Every setting of every program, in one place: name, aliases, default, meaning. `invoice --help` and
+ * `docs/settings.md` are made from this list, and nothing else in the project reads the environment.
+ */
+import { Config, Option, type Redacted, Schema } from "effect"
+
+/** A line of the settings table. */
+export interface Setting {
+  readonly name: string
+  /** Other accepted names, first wins; most are the names of the reference service. */
+  readonly aliases: ReadonlyArray<string>
+  /** The default in words. */
+  readonly default: string
+  readonly description: string
+}
+
+interface Entry<A> extends Setting {
+  readonly config: Config.Config<A>
+}
+
+const entry = <A>(options: {
+  readonly name: string
+  readonly aliases?: ReadonlyArray<string>
+  readonly default: string
+  readonly description: string
+  readonly read: (name: string) => Config.Config<A>
+}): Entry<Option.Option<A>> => {
+  const aliases = options.aliases ?? []
+  return {
+    name: options.name,
+    aliases,
+    default: options.default,
+    description: options.description,
+    config: [options.name, ...aliases].reduceRight<Config.Config<Option.Option<A>>>(
+      (otherwise, name) =>
+        Config.flatMap(Config.option(options.read(name)), (value) =>
+          Option.isSome(value) ? Config.succeed(value) : otherwise
+        ),
+      Config.succeed(Option.none())
+    )
+  }
+}
+
+const withDefault = <A>(
+  value: A,
+  options: Omit<Parameters<typeof entry<A>>[0], "default"> & { readonly default?: string }
+): Entry<A> => {
+  const optional = entry<A>({ ...options, default: options.default ?? String(value) })
+  return { ...optional, config: Config.map(optional.config, Option.getOrElse(() => value)) }
+}
+
+/** Where a server listens. */
+export interface Address {
+  readonly host: string
+  /** 0 lets the system pick a free port. */
+  readonly port: number
+}
+
+// port: 0 to 65535
+const addressPattern = /^(\[[0-9a-fA-F:]+\]|[^:[\]]*):(6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[0-5]?\d{1,4})$/u
+
+const address = (name: string): Config.Config<Address> =>
+  Config.map(
+    Config.schema(
+      Schema.String.check(Schema.isPattern(addressPattern, { message: "Expected host:port or :port, such as 127.0.0.1:8080" })),
+      name
+    ),
+    (text) => {
+      const colon = text.lastIndexOf(":")
+      // Go's ":8080" means every interface
+      return { host: text.slice(0, colon).replace(/^\[|\]$/gu, "") || "0.0.0.0", port: Number(text.slice(colon + 1)) }
+    }
+  )
+
+const integer =
+  (minimum: number, maximum: number) =>
+  (name: string): Config.Config<number> =>
+    Config.schema(Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum, maximum })), name)
+
+const list = (name: string): Config.Config<ReadonlyArray<string>> =>
+  Config.map(Config.NonEmptyString(name), (text) =>
+    text
+      .split(",")
+      .map((part) => part.trim())
+      .filter((part) => part !== "")
+  )
+
+const milliseconds = integer(1, 3_600_000)
+
+const entries = {
+  databaseUrl: entry<Redacted.Redacted>({
+    name: "DATABASE_URL",
+    aliases: ["POSTGRES_CONNECTION_STRING"],
+    default: "embedded Postgres (`up` only)",
+    description: "Postgres to keep invoices in: postgres://user:password@host:port/database",
+    read: (name) => Config.Redacted(name)
+  }),
+  databaseConnections: withDefault(8, {
+    name: "DATABASE_CONNECTIONS",
+    description: "most connections a program opens to Postgres for requests; the relay has two more of its own",
+    read: integer(2, 1_000)
+  }),
+  kafkaBrokers: entry<ReadonlyArray<string>>({
+    name: "KAFKA_BROKERS",
+    aliases: ["KAFKA_ADDRESS"],
+    default: "in-process broker (`up` only)",
+    description: "Kafka's bootstrap brokers, host:port, comma separated",
+    read: list
+  }),
+  kafkaReplication: entry<number>({
+    name: "KAFKA_REPLICATION",
+    default: "3 where the cluster has 3 brokers, else 1",
+    description: "replication factor of topics that are created at start",
+    read: integer(1, 10)
+  }),
+  kafkaPartitions: withDefault(6, {
+    name: "KAFKA_PARTITIONS",
+    description: "partitions of topics that are created at start",
+    read: integer(1, 1_000)
+  }),
+  kafkaPollMillis: withDefault(100, {
+    name: "KAFKA_POLL_TIMEOUT_MS",
+    description: "longest that a fetch waits at the broker for messages, in milliseconds",
+    read: integer(1, 30_000)
+  }),
+  httpAddress: withDefault<Address>(
+    { host: "127.0.0.1", port: 8080 },
+    {
+      name: "HTTP_ADDRESS",
+      default: "127.0.0.1:8080",
+      description: "where the REST API listens, host:port; `:8080` is every interface; port 0 picks a free one",
+      read: address
+    }
+  ),
+  metricsAddress: withDefault<Address>(
+    { host: "127.0.0.1", port: 9090 },
+    {
+      name: "METRICS_ADDRESS",
+      default: "127.0.0.1:9090",
+      description: "where /metrics, /healthz and /readyz of every program listen, host:port; port 0 picks a free one",
+      read: address
+    }
+  ),
+  metricsPort: entry<number>({
+    name: "PROMETHEUS_PORT",
+    default: "the port of METRICS_ADDRESS",
+    description: "port of METRICS_ADDRESS alone",
+    read: integer(0, 65_535)
+  }),
+  auth: withDefault<"loopback" | "off">("loopback", {
+    name: "AUTH",
+    description:
+      "loopback: without authentication, so refuse to listen beyond this machine; off: listen anywhere without authentication",
+    read: (name) => Config.Literals(["loopback", "off"], name)
+  }),
+  dataDir: withDefault(".data", {
+    name: "DATA_DIR",
+    description: "where `up` keeps its embedded Postgres",
+    read: (name) => Config.NonEmptyString(name)
+  }),
+  validator: withDefault<"core" | "simulated">("core", {
+    name: "VALIDATOR",
+    description: "what judges invoices: core (the rules) or simulated (the reference's coin, for demonstrations)",
+    read: (name) => Config.Literals(["core", "simulated"], name)
+  }),
+  simulatedSeed: withDefault(0, {
+    name: "SIMULATED_SEED",
+    description: "seed of the simulated validator: the same seed gives the same verdicts",
+    read: integer(0, 2 ** 31 - 1)
+  }),
+  workers: withDefault(3, {
+    name: "WORKERS_COUNT",
+    description: "partitions that a validator works on at a time",
+    read: integer(1, 64)
+  }),
+  relayPage: withDefault(1_000, {
+    name: "RELAY_PAGE",
+    description: "most events that the relay sends to the broker at once",
+    read: integer(1, 10_000)
+  }),
+  leaseMillis: withDefault(10_000, {
+    name: "RELAY_LEASE_MS",
+    description: "how long a silent relay keeps its lane before a standby takes over, in milliseconds",
+    read: integer(1_000, 600_000)
+  }),
+  idleMillis: withDefault(50, {
+    name: "DISPATCH_INTERVAL_MS",
+    description: "longest that an idle relay waits before it looks for new events, in milliseconds",
+    read: milliseconds
+  }),
+  retryMillis: withDefault(1_000, {
+    name: "RETRY_INTERVAL_MS",
+    description: "longest wait between two tries while Postgres or Kafka is away, in milliseconds",
+    read: milliseconds
+  }),
+  shutdownMillis: withDefault(9_000, {
+    name: "SHUTDOWN_TIMEOUT_MS",
+    description: "longest that a stop waits for requests and batches in hand, in milliseconds",
+    read: milliseconds
+  }),
+  maxInFlight: withDefault(2_000, {
+    name: "HTTP_MAX_IN_FLIGHT",
+    description: "most requests in hand at once; above it the answer is 503 with Retry-After",
+    read: integer(1, 1_000_000)
+  }),
+  otelCollector: entry<string>({
+    name: "OTEL_COLLECTOR_ADDRESS",
+    default: "no export",
+    description: "OpenTelemetry collector for traces and metrics over OTLP/HTTP, host:port or URL",
+    read: (name) => Config.NonEmptyString(name)
+  }),
+  logLevel: withDefault<"debug" | "info" | "warn" | "error">("info", {
+    name: "LOG_LEVEL",
+    description: "least level that is logged: debug, info, warn or error",
+    read: (name) => Config.Literals(["debug", "info", "warn", "error"], name)
+  }),
+  logFormat: entry<"pretty" | "json">({
+    name: "LOG_FORMAT",
+    default: "pretty on a terminal, else json",
+    description: "pretty or json (one object a line)",
+    read: (name) => Config.Literals(["pretty", "json"], name)
+  }),
+  storageAddress: entry<string>({
+    name: "STORAGE_ADDRESS",
+    default: "none",
+    description: "the reference's storage service; there is none in this version, so a program with it set refuses to start",
+    read: (name) => Config.NonEmptyString(name)
+  }),
+  grpcPort: entry<number>({
+    name: "GRPC_PORT",
+    default: "none",
+    description: "the reference's gRPC port; accepted, and warned about, since this version serves no gRPC",
+    read: integer(0, 65_535)
+  }),
+  jwtPrivateKey: entry<Redacted.Redacted>({
+    name: "JWT_PRIVATE_KEY",
+    default: "none",
+    description: "the reference's key; accepted, and warned about, since this version authenticates nobody",
+    read: (name) => Config.Redacted(name)
+  })
+} satisfies Record<string, Entry<unknown>>
+
+/** Every setting, in the order of the help. */
+export const settings: ReadonlyArray<Setting> = Object.values(entries)
+
+/** The settings of a program, read and checked. */
+export const load = Config.map(
+  Config.all({
+    databaseUrl: entries.databaseUrl.config,
+    databaseConnections: entries.databaseConnections.config,
+    kafkaBrokers: entries.kafkaBrokers.config,
+    kafkaReplication: entries.kafkaReplication.config,
+    kafkaPartitions: entries.kafkaPartitions.config,
+    kafkaPollMillis: entries.kafkaPollMillis.config,
+    httpAddress: entries.httpAddress.config,
+    metricsAddress: entries.metricsAddress.config,
+    metricsPort: entries.metricsPort.config,
+    auth: entries.auth.config,
+    dataDir: entries.dataDir.config,
+    validator: entries.validator.config,
+    simulatedSeed: entries.simulatedSeed.config,
+    workers: entries.workers.config,
+    relayPage: entries.relayPage.config,
+    leaseMillis: entries.leaseMillis.config,
+    idleMillis: entries.idleMillis.config,
+    retryMillis: entries.retryMillis.config,
+    shutdownMillis: entries.shutdownMillis.config,
+    maxInFlight: entries.maxInFlight.config,
+    otelCollector: entries.otelCollector.config,
+    logLevel: entries.logLevel.config,
+    logFormat: entries.logFormat.config,
+    storageAddress: entries.storageAddress.config,
+    grpcPort: entries.grpcPort.config,
+    jwtPrivateKey: entries.jwtPrivateKey.config
+  }),
+  ({ metricsAddress, metricsPort, ...rest }) => ({
+    ...rest,
+    metricsAddress: { ...metricsAddress, port: Option.getOrElse(metricsPort, () => metricsAddress.port) }
+  })
+)
+
+export type Settings = Config.Success<typeof load>
