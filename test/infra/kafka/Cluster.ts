@@ -1,0 +1,70 @@
+import { createServer } from "node:net"
+
+/** One broker of a test cluster, which is also a controller (KRaft combined mode). */
+export interface Node {
+  readonly id: number
+  readonly port: number
+  readonly controllerPort: number
+}
+
+/** Where the nodes write and listen; a container listens on every interface, a process on loopback. */
+export interface Place {
+  readonly host: string
+  readonly dataOf: (node: Node) => string
+}
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once("error", reject)
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address()
+      const port = typeof address === "object" && address !== null ? address.port : 0
+      server.close(() => resolve(port))
+    })
+  })
+
+/** Nodes on ports that were free a moment ago. */
+export const nodesOn = async (count: number): Promise<ReadonlyArray<Node>> => {
+  const ports = await Promise.all(Array.from({ length: count * 2 }, freePort))
+  return Array.from({ length: count }, (_, index) => ({
+    id: index + 1,
+    port: ports[index * 2] ?? 0,
+    controllerPort: ports[index * 2 + 1] ?? 0
+  }))
+}
+
+export const bootstrapOf = (nodes: ReadonlyArray<Node>): string =>
+  nodes.map((node) => `127.0.0.1:${node.port}`).join(",")
+
+/** 16 bytes in base64url, as `StorageTool random-uuid` makes them. */
+export const clusterId = "aW52b2ljZS10ZXN0czAwMQ"
+
+/** The broker's `server.properties`. */
+export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Place): string => {
+  const replicas = Math.min(3, nodes.length)
+  return Object.entries({
+    "process.roles": "broker,controller",
+    "node.id": node.id,
+    "controller.quorum.voters": nodes.map(({ id, controllerPort }) => `${id}@127.0.0.1:${controllerPort}`).join(","),
+    listeners: `PLAINTEXT://${place.host}:${node.port},CONTROLLER://${place.host}:${node.controllerPort}`,
+    "advertised.listeners": `PLAINTEXT://127.0.0.1:${node.port}`,
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "log.dirs": place.dataOf(node),
+    // a topic that nobody ensured is a bug that a test must see
+    "auto.create.topics.enable": false,
+    "offsets.topic.num.partitions": 4,
+    "offsets.topic.replication.factor": replicas,
+    "transaction.state.log.replication.factor": replicas,
+    "transaction.state.log.min.isr": 1,
+    "share.coordinator.state.topic.replication.factor": replicas,
+    "share.coordinator.state.topic.min.isr": 1,
+    // the first member of a group need not wait 3 s for company
+    "group.initial.rebalance.delay.ms": 0,
+    "group.min.session.timeout.ms": 1000,
+    "log.cleaner.dedupe.buffer.size": 8_388_608
+  })
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join("")
+}

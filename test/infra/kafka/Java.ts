@@ -1,0 +1,149 @@
+import { type ChildProcess, spawn } from "node:child_process"
+import { createHash } from "node:crypto"
+import { closeSync, openSync, rmSync } from "node:fs"
+import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { bootstrapOf, clusterId, type Node, nodesOn, propertiesOf } from "./Cluster.ts"
+import { run } from "./Command.ts"
+import type { StartedKafka, StartedNode } from "./index.ts"
+
+const root = join(import.meta.dirname, "../../..")
+const pom = join(import.meta.dirname, "pom.xml")
+
+const logging = (file: string): string => `
+appender.file.type = File
+appender.file.name = file
+appender.file.fileName = ${file}
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = %d %p %m (%c)%n
+rootLogger.level = WARN
+rootLogger.appenderRef.file.ref = file
+`
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false
+  )
+
+/**
+ * The directory with the broker's jars, fetched through Maven once for each content of the pom. Built aside and renamed,
+ * so that several test processes may need it at once.
+ */
+const jars = async (): Promise<string> => {
+  const hash = createHash("sha256")
+    .update(await readFile(pom))
+    .digest("hex")
+    .slice(0, 16)
+  const cache = join(root, ".cache/kafka")
+  const target = join(cache, hash)
+  if (await exists(target)) return target
+  await mkdir(cache, { recursive: true })
+  const building = await mkdtemp(join(cache, "building-"))
+  try {
+    await run("mvn", ["-q", "-B", "-f", pom, "dependency:copy-dependencies", `-DoutputDirectory=${building}`])
+    await rename(building, target).catch(async (error: unknown) => {
+      // another process was faster
+      if (!(await exists(target))) throw error
+    })
+    return target
+  } finally {
+    await rm(building, { recursive: true, force: true })
+  }
+}
+
+const ended = (child: ChildProcess): Promise<void> =>
+  child.exitCode !== null || child.signalCode !== null
+    ? Promise.resolve()
+    : new Promise((resolve) => child.once("exit", () => resolve()))
+
+/** Waits for the end of a process that was asked to stop, and ends it the hard way after 5 s. */
+const stopped = async (child: ChildProcess): Promise<void> => {
+  child.kill("SIGTERM")
+  const impatience = setTimeout(() => child.kill("SIGKILL"), 5_000)
+  await ended(child)
+  clearTimeout(impatience)
+}
+
+/** Starts a cluster of Java processes; rejects when Java 17 or Maven is not there. */
+export const startInJava = async (count: number): Promise<StartedKafka> => {
+  const [classes] = await Promise.all([jars(), run("java", ["-version"])])
+  const home = await mkdtemp(join(tmpdir(), "invoice-kafka-"))
+  const log = join(home, "broker.log")
+  const nodes = await nodesOn(count)
+  const children = new Map<Node, ChildProcess>()
+
+  // when the test process ends without stop
+  const abandon = () => {
+    for (const child of children.values()) child.kill("SIGKILL")
+    rmSync(home, { recursive: true, force: true })
+  }
+
+  const java = (heap: string, main: string, ...args: ReadonlyArray<string>): ReadonlyArray<string> => [
+    heap,
+    "-XX:+UseSerialGC",
+    `-Dlog4j2.configurationFile=${join(home, "log4j2.properties")}`,
+    "-cp",
+    join(classes, "*"),
+    main,
+    ...args
+  ]
+
+  const configuration = (node: Node): string => join(home, `${node.id}.properties`)
+
+  const launch = (node: Node): void => {
+    const output = openSync(log, "a")
+    const child = spawn("java", java("-Xmx512m", "kafka.Kafka", configuration(node)), {
+      stdio: ["ignore", output, output]
+    })
+    closeSync(output)
+    children.set(node, child)
+  }
+
+  const stop = async (): Promise<void> => {
+    process.removeListener("exit", abandon)
+    await Promise.all([...children.values()].map(stopped))
+    await rm(home, { recursive: true, force: true })
+  }
+
+  const control = (node: Node): StartedNode => ({
+    address: `127.0.0.1:${node.port}`,
+    kill: async (signal) => {
+      const child = children.get(node)
+      child?.kill(signal)
+      // a stopped process (SIGSTOP) stays
+      if (child !== undefined && (signal === "SIGKILL" || signal === "SIGTERM")) await ended(child)
+    },
+    restart: async () => {
+      const child = children.get(node)
+      if (child !== undefined) await stopped(child)
+      launch(node)
+    }
+  })
+
+  try {
+    await writeFile(join(home, "log4j2.properties"), logging(log))
+    const place = { host: "127.0.0.1", dataOf: ({ id }: Node) => join(home, `data-${id}`) }
+    await Promise.all(
+      nodes.map(async (node) => {
+        await writeFile(configuration(node), propertiesOf(node, nodes, place))
+        await run(
+          "java",
+          java("-Xmx128m", "kafka.tools.StorageTool", "format", "-t", clusterId, "-c", configuration(node))
+        )
+      })
+    )
+    process.once("exit", abandon)
+    nodes.forEach(launch)
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return {
+    brokers: bootstrapOf(nodes),
+    nodes: nodes.map(control),
+    log: async () => (await readFile(log, "utf8")).slice(-4_000),
+    stop
+  }
+}

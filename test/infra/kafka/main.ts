@@ -1,0 +1,21 @@
+/**
+ * A Kafka to develop against: prints the line to export, and stops on SIGINT or SIGTERM.
+ *
+ * `node --conditions=source test/infra/kafka/main.ts [1|3]`
+ */
+import { startKafka } from "./index.ts"
+
+const kafka = await startKafka({ brokers: process.argv[2] === "3" ? 3 : 1 })
+process.stdout.write(`KAFKA_BROKERS=${kafka.brokers}\n`)
+
+// nothing else keeps this process alive once its brokers are containers
+const alive = setInterval(() => {}, 60_000)
+
+let stopping: Promise<void> | undefined
+const stop = () => {
+  clearInterval(alive)
+  // a signal may come twice: to the process and to its group
+  stopping ??= kafka.stop()
+}
+process.on("SIGINT", stop)
+process.on("SIGTERM", stop)
