@@ -11,11 +11,13 @@ process.stdout.write(`KAFKA_BROKERS=${kafka.brokers}\n`)
 // nothing else keeps this process alive once its brokers are containers
 const alive = setInterval(() => {}, 60_000)
 
-let stopping: Promise<void> | undefined
-const stop = () => {
-  clearInterval(alive)
+let stopping = false
+const stop = async () => {
   // a signal may come twice: to the process and to its group
-  stopping ??= kafka.stop()
+  if (stopping) return
+  stopping = true
+  clearInterval(alive)
+  await kafka.stop()
 }
 process.on("SIGINT", stop)
 process.on("SIGTERM", stop)
