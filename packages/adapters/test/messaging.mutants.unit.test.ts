@@ -1,0 +1,167 @@
+/** The contract has teeth: each broken broker here fails the law that it breaks. */
+
+import { assert, describe, it } from "@effect/vitest"
+import type { Message } from "@invoice/core/InvoiceEvent"
+import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
+import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
+import { laws } from "@invoice/testing/MessagingContract"
+import { Context, Effect, Exit, Layer, Stream } from "effect"
+import * as Broker from "../src/memory/Broker.ts"
+
+type Publisher = MessagePublisher["Service"]
+type Consumer = MessageConsumer["Service"]
+
+interface Mutant {
+  readonly publisher?: (publisher: Publisher) => Partial<Publisher>
+  readonly consumer?: (consumer: Consumer) => Consumer
+}
+
+/** The good in-process broker with a fault put before it. */
+const broken = (mutant: Mutant): Layer.Layer<MessagePublisher | MessageConsumer> =>
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const services = yield* Layer.build(Broker.layer())
+      const publisher = Context.get(services, MessagePublisher)
+      const consumer = Context.get(services, MessageConsumer)
+      return Context.make(MessagePublisher, { ...publisher, ...mutant.publisher?.(publisher) }).pipe(
+        Context.add(MessageConsumer, mutant.consumer?.(consumer) ?? consumer)
+      )
+    })
+  )
+
+const publishes = (change: (messages: ReadonlyArray<Message>) => ReadonlyArray<Message>): Mutant => ({
+  publisher: ({ publish }) => ({ publish: (messages) => publish(change(messages)) })
+})
+
+const mutants: ReadonlyArray<{
+  readonly fault: string
+  readonly mutant: Mutant
+  readonly fails: ReadonlyArray<string>
+}> = [
+  {
+    fault: "sends a batch backwards",
+    mutant: publishes((messages) => messages.toReversed()),
+    fails: ["messages of one key arrive from one partition in the order they were published"]
+  },
+  {
+    fault: "spreads the messages of a key over the partitions",
+    mutant: publishes((messages) => messages.map((message, index) => ({ ...message, key: `${message.key}-${index}` }))),
+    fails: ["messages of one key arrive from one partition in the order they were published"]
+  },
+  {
+    fault: "drops the last message of a batch",
+    mutant: publishes((messages) => messages.slice(0, -1)),
+    fails: [
+      "one publish carries messages to several topics",
+      "every group receives every message, also what was published before its first subscription"
+    ]
+  },
+  {
+    fault: "sends every message twice",
+    mutant: publishes((messages) => [...messages, ...messages]),
+    fails: ["two subscribers of a group share a topic: nothing is lost, nothing comes twice"]
+  },
+  {
+    fault: "takes values for text",
+    mutant: publishes((messages) =>
+      messages.map((message) => ({
+        ...message,
+        value: new TextEncoder().encode(new TextDecoder().decode(message.value))
+      }))
+    ),
+    fails: ["a message keeps its key, its value and its headers, whatever they hold"]
+  },
+  {
+    fault: "takes no key for an empty one",
+    mutant: publishes((messages) => messages.map((message) => ({ ...message, key: message.key ?? "" }))),
+    fails: ["a message keeps its key, its value and its headers, whatever they hold"]
+  },
+  {
+    fault: "forgets the headers",
+    mutant: publishes((messages) => messages.map((message) => ({ ...message, headers: {} }))),
+    fails: ["a message keeps its key, its value and its headers, whatever they hold"]
+  },
+  {
+    fault: "sends everything to the first topic",
+    mutant: publishes((messages) => messages.map((message) => ({ ...message, topic: messages[0]?.topic ?? "" }))),
+    fails: ["one publish carries messages to several topics"]
+  },
+  {
+    fault: "acknowledges before the batch is handled",
+    mutant: {
+      consumer: ({ subscribe }) => ({
+        subscribe: (subscription) => Stream.tap(subscribe(subscription), (batch) => batch.acknowledge)
+      })
+    },
+    fails: [
+      "the next batch of a partition waits for the acknowledgement of the one before",
+      "a batch that was not acknowledged comes again, in order, to the next subscriber",
+      "interruption in the middle of a batch releases it",
+      "publish resolves only when the group has acknowledged, through whichever subscriber"
+    ]
+  },
+  {
+    fault: "does not hear an acknowledgement",
+    mutant: {
+      consumer: ({ subscribe }) => ({
+        subscribe: (subscription) =>
+          Stream.map(subscribe(subscription), (batch) => ({ ...batch, acknowledge: Effect.void }))
+      })
+    },
+    fails: ["what was acknowledged does not come again"]
+  },
+  {
+    fault: "has one group for all",
+    mutant: {
+      consumer: ({ subscribe }) => ({ subscribe: ({ topic }) => subscribe({ topic, group: "the one" }) })
+    },
+    fails: ["every group receives every message, also what was published before its first subscription"]
+  },
+  {
+    fault: "gives every subscriber a group of its own",
+    mutant: {
+      consumer: ({ subscribe }) => ({
+        subscribe: ({ topic, group }) => subscribe({ topic, group: `${group}-${crypto.randomUUID()}` })
+      })
+    },
+    fails: [
+      "two subscribers of a group share a topic: nothing is lost, nothing comes twice",
+      "what was acknowledged does not come again"
+    ]
+  },
+  {
+    fault: "resolves publish before anyone has the batch",
+    mutant: {
+      publisher: ({ publish }) => ({ publish: (messages) => Effect.asVoid(Effect.forkDetach(publish(messages))) })
+    },
+    fails: ["publish resolves only when the group has acknowledged, through whichever subscriber"]
+  },
+  {
+    fault: "keeps nothing for a group that subscribes later",
+    mutant: {
+      publisher: ({ publish }) => {
+        const subscribed = new Set<string>()
+        return {
+          publish: (messages) =>
+            publish(messages.filter(({ topic }) => subscribed.has(topic) || subscribed.add(topic).size < 0))
+        }
+      }
+    },
+    fails: ["every group receives every message, also what was published before its first subscription"]
+  }
+]
+
+describe("a broker that", () => {
+  for (const { fault, mutant, fails } of mutants) {
+    for (const name of fails) {
+      it.live(`${fault} fails "${name}"`, () =>
+        Effect.gen(function* () {
+          const law = laws(broken(mutant), { patience: "400 millis" }).find((one) => one.name === name)
+          assert.isDefined(law, "the contract has this law")
+          const exit = yield* Effect.exit(law?.law ?? Effect.void)
+          assert.isTrue(Exit.isFailure(exit), "the law does not see the fault")
+        })
+      )
+    }
+  }
+})

@@ -1,0 +1,397 @@
+/**
+ * The laws of `MessagePublisher` and `MessageConsumer`, for whoever writes an adapter.
+ *
+ * ```ts
+ * import { suite } from "@invoice/testing/MessagingContract"
+ *
+ * suite("my broker", MyBroker.layer(options), { durable: true, multiProcess: true, handledBeforePublished: false })
+ * ```
+ *
+ * Topics and groups are new in every law; nothing is cleaned up. The layer is built anew for every law.
+ */
+
+import { assert, describe, it } from "@effect/vitest"
+import type { Message } from "@invoice/core/InvoiceEvent"
+import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
+import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
+import { Arbitrary, Deferred, Duration, Effect, Fiber, Layer, Schedule, Schema, type Scope, Stream } from "effect"
+import { type Reading, read, untilAny } from "./Reading.ts"
+
+/** What an adapter claims beyond the laws that hold for all of them. */
+export interface Features {
+  /** Messages and acknowledgements outlive the layer. */
+  readonly durable: boolean
+  /** Several instances of the layer, in whatever processes, see the same topics and groups. */
+  readonly multiProcess: boolean
+  /** `publish` resolves only when the groups that are there have acknowledged. */
+  readonly handledBeforePublished: boolean
+}
+
+type Ports = MessagePublisher | MessageConsumer
+
+export interface Law {
+  readonly name: string
+  /** The law holds only for adapters that claim this. */
+  readonly feature?: keyof Features
+  /** Fails or dies when the law is broken. */
+  readonly law: Effect.Effect<void, unknown>
+}
+
+export interface Options {
+  /** How long a law waits for what must happen; 25 s unless told. */
+  readonly patience?: Duration.Input
+}
+
+const fresh = (what: string): string => `contract-${what}-${crypto.randomUUID()}`
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+const message = (topic: string, key: string | undefined, text: string): Message => ({
+  topic,
+  key,
+  value: encoder.encode(text),
+  headers: {}
+})
+
+const texts = (messages: ReadonlyArray<Message>): ReadonlyArray<string> =>
+  messages.map(({ value }) => decoder.decode(value))
+
+const numbered = (topic: string, key: string | undefined, from: number, count: number): ReadonlyArray<Message> =>
+  Array.from({ length: count }, (_, index) => message(topic, key, `${from + index}`))
+
+/** The key's messages, as numbers. */
+const numbers = (messages: ReadonlyArray<Message>, key?: string): ReadonlyArray<number> =>
+  texts(key === undefined ? messages : messages.filter((one) => one.key === key)).map(Number)
+
+const countingTo = (count: number): ReadonlyArray<number> => Array.from({ length: count }, (_, index) => index)
+
+/** Publishes as the relay does: again after a transient failure. */
+const publish = (messages: ReadonlyArray<Message>): Effect.Effect<void, unknown, MessagePublisher> =>
+  Effect.flatMap(MessagePublisher, (publisher) =>
+    Effect.retry(publisher.publish(messages), {
+      schedule: Schedule.spaced("100 millis"),
+      while: (error) => error._tag === "PublishTransient"
+    })
+  )
+
+/** Publishes in the background, for adapters whose publish waits for subscribers. */
+const publishing = (
+  messages: ReadonlyArray<Message>
+): Effect.Effect<Fiber.Fiber<void, unknown>, never, MessagePublisher | Scope.Scope> =>
+  Effect.forkScoped(publish(messages))
+
+const gotAll = (reading: Reading, count: number) => reading.until(() => reading.messages().length >= count)
+
+/** Bytes, keys and headers that text-minded code spoils; JavaScript strings that UTF-8 can hold. */
+const hostile = (topic: string) => {
+  const text = Arbitrary.map(Arbitrary.schema(Schema.String), (string) => string.toWellFormed())
+  const name = Arbitrary.filter(text, (string) => string !== "" && string !== "__proto__")
+  return Arbitrary.map(
+    Arbitrary.all({
+      key: text,
+      keyed: Arbitrary.schema(Schema.Boolean),
+      value: Arbitrary.schema(Schema.Uint8Array),
+      headers: Arbitrary.array(Arbitrary.all([name, text]), { maxLength: 4 })
+    }),
+    ({ key, keyed, value, headers }): Message => ({
+      topic,
+      key: keyed ? key : undefined,
+      value,
+      headers: Object.fromEntries(headers)
+    })
+  )
+}
+
+const awkward = (topic: string): ReadonlyArray<Message> => [
+  { topic, key: undefined, value: new Uint8Array(), headers: {} },
+  { topic, key: "", value: Uint8Array.of(0, 255, 254, 0, 10), headers: { empty: "" } },
+  {
+    topic,
+    key: "ключ 🔑",
+    value: Uint8Array.of(0xc3, 0x28),
+    headers: { "ce_subject-ü": "żółć 🧾\u0000\n", traceparent: "00-" }
+  },
+  { topic, key: " k\u0000 ", value: encoder.encode("{}"), headers: { constructor: "x", length: "1" } }
+]
+
+/** The laws over a layer, one by one, so that a test can also see that a broken adapter fails them. */
+export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}): ReadonlyArray<Law> => {
+  const patience = options.patience ?? "25 seconds"
+
+  const law = (
+    name: string,
+    body: Effect.Effect<void, unknown, Ports | Scope.Scope>,
+    feature?: keyof Features
+  ): Law => ({
+    name,
+    ...(feature === undefined ? {} : { feature }),
+    law: body.pipe(Effect.timeout(patience), Effect.scoped, Effect.provide(Layer.fresh(layer)))
+  })
+
+  /** Runs with an instance of the layer of its own. */
+  const elsewhere = <A, E>(effect: Effect.Effect<A, E, Ports>): Effect.Effect<A, unknown> =>
+    Effect.provide(effect, Layer.fresh(layer))
+
+  return [
+    law(
+      "the publisher becomes ready",
+      Effect.flatMap(MessagePublisher, (publisher) =>
+        Effect.retry(publisher.ready, { schedule: Schedule.spaced("100 millis") })
+      )
+    ),
+
+    law(
+      "messages of one key arrive from one partition in the order they were published",
+      Effect.gen(function* () {
+        const topic = fresh("order")
+        const keys = countingTo(12).map((index) => `${index}-${crypto.randomUUID()}`)
+        const reading = yield* read({ topic, group: fresh("group") })
+        for (const round of countingTo(5)) {
+          yield* publish(countingTo(10).flatMap((n) => keys.map((key) => message(topic, key, `${round * 10 + n}`))))
+        }
+        yield* gotAll(reading, keys.length * 50)
+        for (const key of keys) {
+          assert.deepStrictEqual(numbers(reading.messages(), key), countingTo(50))
+          const partitions = reading.batches().filter(({ messages }) => messages.some((one) => one.key === key))
+          assert.strictEqual(new Set(partitions.map(({ partition }) => partition)).size, 1)
+        }
+      })
+    ),
+
+    law(
+      "a message keeps its key, its value and its headers, whatever they hold",
+      Effect.gen(function* () {
+        const topic = fresh("hostile")
+        const generated = yield* Arbitrary.sampleEffect(hostile(topic), { count: 100 })
+        const sent = [...awkward(topic), ...generated].map((one, index) => ({
+          ...one,
+          headers: { ...one.headers, index: `${index}` }
+        }))
+        yield* publish(sent)
+        const reading = yield* read({ topic, group: fresh("group") })
+        yield* gotAll(reading, sent.length)
+        const received = reading.messages().toSorted((a, b) => Number(a.headers["index"]) - Number(b.headers["index"]))
+        const plain = (one: Message) => ({ ...one, value: Array.from(one.value), headers: { ...one.headers } })
+        assert.deepStrictEqual(received.map(plain), sent.map(plain))
+      })
+    ),
+
+    law(
+      "one publish carries messages to several topics",
+      Effect.gen(function* () {
+        const [one, other] = [fresh("one"), fresh("other")]
+        yield* publish([...numbered(one, "k", 0, 3), ...numbered(other, "k", 10, 2), ...numbered(one, "k", 3, 2)])
+        const first = yield* read({ topic: one, group: fresh("group") })
+        const second = yield* read({ topic: other, group: fresh("group") })
+        yield* gotAll(first, 5)
+        yield* gotAll(second, 2)
+        assert.deepStrictEqual(numbers(first.messages()), [0, 1, 2, 3, 4])
+        assert.deepStrictEqual(numbers(second.messages()), [10, 11])
+      })
+    ),
+
+    law(
+      "every group receives every message, also what was published before its first subscription",
+      Effect.gen(function* () {
+        const topic = fresh("groups")
+        yield* publish(numbered(topic, "k", 0, 10))
+        const early = yield* read({ topic, group: fresh("early") })
+        yield* gotAll(early, 10)
+        yield* publish(numbered(topic, "k", 10, 10))
+        const late = yield* read({ topic, group: fresh("late") })
+        yield* gotAll(early, 20)
+        yield* gotAll(late, 20)
+        assert.deepStrictEqual(numbers(early.messages()), countingTo(20))
+        assert.deepStrictEqual(numbers(late.messages()), countingTo(20))
+      })
+    ),
+
+    law(
+      "the next batch of a partition waits for the acknowledgement of the one before",
+      Effect.gen(function* () {
+        const topic = fresh("pressure")
+        const total = 2_000
+        yield* publish(numbered(topic, "k", 0, total))
+        const holding = yield* read({ topic, group: fresh("holding") }, { acknowledge: false })
+        yield* holding.until(() => holding.batches().length > 0)
+        // when another group has come to the end, one that did not wait would be far too
+        const eager = yield* read({ topic, group: fresh("eager") })
+        yield* gotAll(eager, total)
+        for (let count = 1; ; count++) {
+          assert.strictEqual(holding.batches().length, count)
+          const last = holding.batches().at(-1)
+          assert.isAtMost(last?.messages.length ?? 0, 1_000, "a batch is bounded")
+          if (holding.messages().length >= total) break
+          if (last !== undefined) yield* last.acknowledge
+          yield* holding.until(() => holding.batches().length > count)
+        }
+        assert.deepStrictEqual(numbers(holding.messages()), countingTo(total))
+      })
+    ),
+
+    law(
+      "a batch that was not acknowledged comes again, in order, to the next subscriber",
+      Effect.gen(function* () {
+        const topic = fresh("again")
+        const group = fresh("group")
+        yield* publish(numbered(topic, "k", 0, 20))
+        const consumer = yield* MessageConsumer
+        const held = yield* Stream.runHead(consumer.subscribe({ topic, group }))
+        assert.strictEqual(held._tag, "Some")
+        const next = yield* read({ topic, group })
+        yield* gotAll(next, 20)
+        assert.deepStrictEqual(numbers(next.messages()), countingTo(20))
+      })
+    ),
+
+    law(
+      "interruption in the middle of a batch releases it",
+      Effect.gen(function* () {
+        const topic = fresh("interrupted")
+        const group = fresh("group")
+        const keys = countingTo(24).map((index) => `${index}`)
+        yield* publish(keys.map((key) => message(topic, key, key)))
+        const holding = yield* read({ topic, group }, { acknowledge: false })
+        yield* holding.until(() => holding.batches().length > 0)
+        yield* holding.close
+        const next = yield* read({ topic, group })
+        yield* gotAll(next, keys.length)
+        assert.deepStrictEqual(new Set(texts(next.messages())), new Set(keys))
+      })
+    ),
+
+    law(
+      "what was acknowledged does not come again",
+      Effect.gen(function* () {
+        const topic = fresh("once")
+        const group = fresh("group")
+        const first = yield* read({ topic, group })
+        yield* publish(numbered(topic, "k", 0, 20))
+        yield* gotAll(first, 20)
+        yield* first.close
+        yield* publishing([message(topic, "k", "20")])
+        const next = yield* read({ topic, group })
+        yield* next.until(() => numbers(next.messages()).includes(20))
+        assert.deepStrictEqual(numbers(next.messages()), [20])
+      })
+    ),
+
+    law(
+      "two subscribers of a group share a topic: nothing is lost, nothing comes twice",
+      Effect.gen(function* () {
+        const topic = fresh("shared")
+        const group = fresh("group")
+        const subscribers = [yield* read({ topic, group }), yield* read({ topic, group })]
+        const received = () => subscribers.flatMap((subscriber) => texts(subscriber.messages()))
+        let sent = 0
+        const round = (size: number) =>
+          Effect.gen(function* () {
+            yield* publish(countingTo(size).map((index) => message(topic, `${index}`, `${sent + index}`)))
+            sent += size
+            yield* untilAny(subscribers, () => received().length >= sent)
+          })
+        while (subscribers.some((subscriber) => subscriber.messages().length === 0)) yield* round(24)
+        yield* round(500)
+        assert.deepStrictEqual(
+          received()
+            .map(Number)
+            .toSorted((a, b) => a - b),
+          countingTo(sent)
+        )
+      })
+    ),
+
+    law(
+      "publish resolves only when the group has acknowledged, through whichever subscriber",
+      Effect.gen(function* () {
+        const topic = fresh("handled")
+        const group = fresh("group")
+        // a group counts from its first subscription on
+        const known = yield* read({ topic, group })
+        yield* publish(numbered(topic, "k", 0, 1))
+        yield* gotAll(known, 1)
+        yield* known.close
+        const first = yield* read({ topic, group }, { acknowledge: false })
+        const published = yield* publishing(numbered(topic, "k", 1, 3))
+        yield* first.until(() => first.batches().length > 0)
+        assert.isUndefined(published.pollUnsafe(), "nothing is acknowledged")
+        yield* first.close
+        const next = yield* read({ topic, group }, { acknowledge: false })
+        yield* next.until(() => next.messages().length === 3)
+        assert.isUndefined(published.pollUnsafe(), "still nothing is acknowledged")
+        for (const batch of next.batches()) yield* batch.acknowledge
+        yield* Fiber.join(published)
+      }),
+      "handledBeforePublished"
+    ),
+
+    law(
+      "messages and acknowledgements outlive the instance that took them",
+      Effect.gen(function* () {
+        const topic = fresh("durable")
+        const group = fresh("group")
+        yield* elsewhere(publish(numbered(topic, "k", 0, 10)))
+        yield* elsewhere(
+          Effect.scoped(
+            Effect.gen(function* () {
+              const reading = yield* read({ topic, group })
+              yield* gotAll(reading, 10)
+            })
+          )
+        )
+        yield* publish(numbered(topic, "k", 10, 1))
+        const reading = yield* read({ topic, group })
+        yield* gotAll(reading, 1)
+        assert.deepStrictEqual(numbers(reading.messages()), [10])
+      }),
+      "durable"
+    ),
+
+    law(
+      "a group is shared between instances: when one goes, the other takes over what it held",
+      Effect.gen(function* () {
+        const topic = fresh("instances")
+        const group = fresh("group")
+        const holds = yield* Deferred.make<void>()
+        const other = yield* Effect.forkScoped(
+          elsewhere(
+            Effect.scoped(
+              Effect.gen(function* () {
+                const holding = yield* read({ topic, group }, { acknowledge: false })
+                yield* holding.until(() => holding.batches().length > 0)
+                yield* Deferred.succeed(holds, undefined)
+                yield* Effect.never
+              })
+            )
+          )
+        )
+        yield* publish(numbered(topic, "k", 0, 10))
+        yield* Effect.raceFirst(Deferred.await(holds), Fiber.join(other))
+        const reading = yield* read({ topic, group })
+        yield* Fiber.interrupt(other)
+        yield* gotAll(reading, 10)
+        assert.deepStrictEqual(numbers(reading.messages()), countingTo(10))
+      }),
+      "multiProcess"
+    )
+  ]
+}
+
+/** Registers a test for each law; a law that is not claimed is reported as skipped, by name. */
+export const suite = (
+  name: string,
+  layer: Layer.Layer<Ports, unknown>,
+  features: Features,
+  options: Options = {}
+): void => {
+  const patience = options.patience ?? "25 seconds"
+  // vitest's own limit comes last, so that a law says itself what it waits for
+  const limit = Duration.toMillis(Duration.fromInputUnsafe(patience)) + 10_000
+  describe(name, () => {
+    for (const { name: says, feature, law } of laws(layer, { patience })) {
+      if (feature !== undefined && !features[feature]) it.skip(`${says} (not claimed: ${feature})`, () => {})
+      else it.live(says, () => law, limit)
+    }
+  })
+}
