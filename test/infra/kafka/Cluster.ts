@@ -63,6 +63,9 @@ export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Plac
     // the first member of a group need not wait 3 s for company
     "group.initial.rebalance.delay.ms": 0,
     "group.min.session.timeout.ms": 1000,
+    // a broker that was killed may come back after this long, instead of 9 s
+    "broker.session.timeout.ms": 4000,
+    "broker.heartbeat.interval.ms": 500,
     "log.cleaner.dedupe.buffer.size": 8_388_608
   })
     .map(([name, value]) => `${name}=${value}\n`)

@@ -3,6 +3,7 @@
  * Maven.
  */
 import { Kafka, logLevel } from "kafkajs"
+import { cureRequestQueue } from "../../../packages/adapters/src/kafka/RequestQueue.ts"
 import { startInDocker } from "./Docker.ts"
 import { startInJava } from "./Java.ts"
 
@@ -36,6 +37,7 @@ const patience = 60_000
 
 /** Resolves when all brokers have joined the cluster and it has a controller. */
 const answering = async (brokers: string, count: number): Promise<void> => {
+  cureRequestQueue()
   const kafka = new Kafka({ brokers: brokers.split(","), logLevel: logLevel.NOTHING, retry: { retries: 0 } })
   const deadline = Date.now() + patience
   for (;;) {

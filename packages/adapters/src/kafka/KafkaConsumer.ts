@@ -1,0 +1,56 @@
+/**
+ * `MessageConsumer` over Kafka. A partition's next batch comes when the one before is acknowledged; offsets of what is
+ * acknowledged are committed on a timer, at a rebalance and at the end, so a crash brings back at most what was
+ * acknowledged in the last {@link Options.commitInterval}.
+ */
+import { ConsumerUnavailable } from "@invoice/core/InvoiceError"
+import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
+import { type Duration, Effect, Layer, Schedule, Stream } from "effect"
+import { type Connection, make } from "./Client.ts"
+import { type Delivery, session } from "./Session.ts"
+import type { TopicOptions } from "./Topics.ts"
+
+export interface Options extends Connection, TopicOptions {
+  /** Partitions in hand at once for each subscription; 3 unless told. */
+  readonly concurrency?: number
+  /** Most messages in a batch; 500 unless told. */
+  readonly maxBatch?: number
+  /** How long a fetch waits at the broker when there is nothing; also delays the end of a subscription. 100 ms unless told. */
+  readonly maxWait?: Duration.Input
+  /** How often acknowledged offsets are committed; 500 ms unless told. */
+  readonly commitInterval?: Duration.Input
+  /** After this long without a heartbeat the group goes on without this consumer; 30 s unless told. */
+  readonly sessionTimeout?: Duration.Input
+  /** Below a third of the session timeout; also how soon a rebalance is noticed. 1 s unless told. */
+  readonly heartbeatInterval?: Duration.Input
+  /** How long a rebalance and the end of a subscription wait for what is in hand or under way; 10 s unless told. */
+  readonly drainTimeout?: Duration.Input
+}
+
+const backOff = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])
+
+/** Creates a topic that is missing, and joins again after any loss of the broker. */
+export const layer = (options: Options): Layer.Layer<MessageConsumer> =>
+  Layer.effect(
+    MessageConsumer,
+    Effect.map(make(options), (kafka) =>
+      MessageConsumer.of({
+        subscribe: (subscription) =>
+          Stream.callback<Delivery, ConsumerUnavailable>((queue) =>
+            session(kafka, subscription, options, queue).pipe(
+              Effect.tapError((failure) =>
+                Effect.logWarning("the subscription is interrupted", failure.message).pipe(
+                  Effect.annotateLogs({ topic: subscription.topic, group: subscription.group })
+                )
+              ),
+              Effect.retry({ schedule: backOff, while: (failure) => !failure.impossible }),
+              Effect.mapError((cause) => new ConsumerUnavailable({ cause }))
+            )
+          ).pipe(
+            // given back before anyone took it
+            Stream.filter((delivery) => delivery.isHeld()),
+            Stream.map((delivery) => delivery.batch)
+          )
+      })
+    )
+  )

@@ -1,0 +1,54 @@
+import { Effect } from "effect"
+import type { Admin, Kafka } from "kafkajs"
+import { type Connection, call, make } from "./Client.ts"
+import type { KafkaFailure } from "./KafkaFailure.ts"
+
+/** What a topic gets when it is created. */
+export interface TopicOptions {
+  /** 6 unless told. */
+  readonly partitions?: number
+  /** 3 where the cluster has 3 brokers, else 1, unless told. */
+  readonly replication?: number
+}
+
+/** Runs with an admin connection of its own. */
+export const withAdmin = <A>(
+  kafka: Kafka,
+  use: (admin: Admin) => Effect.Effect<A, KafkaFailure>
+): Effect.Effect<A, KafkaFailure> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => kafka.admin()),
+    (admin) =>
+      Effect.andThen(
+        call(() => admin.connect()),
+        use(admin)
+      ),
+    (admin) => Effect.ignore(call(() => admin.disconnect()))
+  )
+
+/** Creates the topics that are missing and waits for their leaders; an existing topic is left alone. */
+export const ensure = (
+  kafka: Kafka,
+  topics: Iterable<string>,
+  options: TopicOptions
+): Effect.Effect<void, KafkaFailure> =>
+  withAdmin(kafka, (admin) =>
+    Effect.gen(function* () {
+      const existing = new Set(yield* call(() => admin.listTopics()))
+      const missing = [...new Set(topics)].filter((topic) => !existing.has(topic))
+      if (missing.length === 0) return
+      const { brokers } = yield* call(() => admin.describeCluster())
+      const replicationFactor = options.replication ?? (brokers.length >= 3 ? 3 : 1)
+      yield* call(() =>
+        admin.createTopics({
+          topics: missing.map((topic) => ({ topic, numPartitions: options.partitions ?? 6, replicationFactor }))
+        })
+      )
+    })
+  )
+
+/** Creates the topics that are missing; fails when the cluster can't be reached or refuses. */
+export const ensureTopics = (
+  options: Connection & TopicOptions,
+  topics: ReadonlyArray<string>
+): Effect.Effect<void, KafkaFailure> => Effect.flatMap(make(options), (kafka) => ensure(kafka, topics, options))

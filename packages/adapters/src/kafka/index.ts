@@ -1,0 +1,5 @@
+export type { Connection, Sasl, Tls } from "./Client.ts"
+export * as KafkaConsumer from "./KafkaConsumer.ts"
+export { KafkaFailure } from "./KafkaFailure.ts"
+export * as KafkaPublisher from "./KafkaPublisher.ts"
+export { ensureTopics, type TopicOptions } from "./Topics.ts"

@@ -1,0 +1,15 @@
+import { suite } from "@invoice/testing/MessagingContract"
+import { Layer } from "effect"
+import { inject } from "vitest"
+import { KafkaConsumer, KafkaPublisher } from "../src/kafka/index.ts"
+
+const brokers = inject("kafkaBrokers").split(",")
+
+suite(
+  "Kafka",
+  Layer.merge(
+    KafkaPublisher.layer({ brokers, topics: [] }),
+    KafkaConsumer.layer({ brokers, heartbeatInterval: "200 millis" })
+  ),
+  { durable: true, multiProcess: true, handledBeforePublished: false }
+)
