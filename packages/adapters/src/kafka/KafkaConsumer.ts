@@ -7,7 +7,8 @@ import { ConsumerUnavailable } from "@invoice/core/InvoiceError"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import { type Duration, Effect, Layer, Schedule, Stream } from "effect"
 import { type Connection, make } from "./Client.ts"
-import { type Delivery, session } from "./Session.ts"
+import type { Delivery } from "./Membership.ts"
+import { session } from "./Session.ts"
 import type { TopicOptions } from "./Topics.ts"
 
 export interface Options extends Connection, TopicOptions {

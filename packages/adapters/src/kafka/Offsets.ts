@@ -5,13 +5,11 @@ import type { Consumer } from "kafkajs"
  * each batch wait for its commit.
  */
 export class Offsets {
-  private readonly consumer: Consumer
   private readonly topic: string
   /** The next offset to read, by partition. */
   private pending = new Map<number, string>()
 
-  constructor(consumer: Consumer, topic: string) {
-    this.consumer = consumer
+  constructor(topic: string) {
     this.topic = topic
   }
 
@@ -26,13 +24,13 @@ export class Offsets {
   }
 
   /** Rejects when the broker did not take it; it is pending again then, unless there is newer or it was forgotten. */
-  async commit(): Promise<void> {
+  async commit(consumer: Consumer): Promise<void> {
     if (this.pending.size === 0) return
     const offsets = [...this.pending].map(([partition, offset]) => ({ topic: this.topic, partition, offset }))
     const pending = this.pending
     pending.clear()
     try {
-      await this.consumer.commitOffsets(offsets)
+      await consumer.commitOffsets(offsets)
     } catch (error) {
       for (const { partition, offset } of offsets) {
         if (!pending.has(partition)) pending.set(partition, offset)
