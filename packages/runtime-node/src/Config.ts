@@ -2,7 +2,7 @@
  * Every setting of every program, in one place: name, aliases, default, meaning. `invoice --help` and
  * `docs/settings.md` are made from this list, and nothing else in the project reads the environment.
  */
-import { Config, Option, type Redacted, Schema } from "effect"
+import { Config, Option, Record, type Redacted, Schema } from "effect"
 
 /** A line of the settings table. */
 export interface Setting {
@@ -46,7 +46,13 @@ const withDefault = <A>(
   options: Omit<Parameters<typeof entry<A>>[0], "default"> & { readonly default?: string }
 ): Entry<A> => {
   const optional = entry<A>({ ...options, default: options.default ?? String(value) })
-  return { ...optional, config: Config.map(optional.config, Option.getOrElse(() => value)) }
+  return {
+    ...optional,
+    config: Config.map(
+      optional.config,
+      Option.getOrElse(() => value)
+    )
+  }
 }
 
 /** Where a server listens. */
@@ -62,7 +68,9 @@ const addressPattern = /^(\[[0-9a-fA-F:]+\]|[^:[\]]*):(6553[0-5]|655[0-2]\d|65[0
 const address = (name: string): Config.Config<Address> =>
   Config.map(
     Config.schema(
-      Schema.String.check(Schema.isPattern(addressPattern, { message: "Expected host:port or :port, such as 127.0.0.1:8080" })),
+      Schema.String.check(
+        Schema.isPattern(addressPattern, { message: "Expected host:port or :port, such as 127.0.0.1:8080" })
+      ),
       name
     ),
     (text) => {
@@ -223,7 +231,8 @@ const entries = {
   storageAddress: entry<string>({
     name: "STORAGE_ADDRESS",
     default: "none",
-    description: "the reference's storage service; there is none in this version, so a program with it set refuses to start",
+    description:
+      "the reference's storage service; there is none in this version, so a program with it set refuses to start",
     read: (name) => Config.NonEmptyString(name)
   }),
   grpcPort: entry<number>({
@@ -245,34 +254,9 @@ export const settings: ReadonlyArray<Setting> = Object.values(entries)
 
 /** The settings of a program, read and checked. */
 export const load = Config.map(
-  Config.all({
-    databaseUrl: entries.databaseUrl.config,
-    databaseConnections: entries.databaseConnections.config,
-    kafkaBrokers: entries.kafkaBrokers.config,
-    kafkaReplication: entries.kafkaReplication.config,
-    kafkaPartitions: entries.kafkaPartitions.config,
-    kafkaPollMillis: entries.kafkaPollMillis.config,
-    httpAddress: entries.httpAddress.config,
-    metricsAddress: entries.metricsAddress.config,
-    metricsPort: entries.metricsPort.config,
-    auth: entries.auth.config,
-    dataDir: entries.dataDir.config,
-    validator: entries.validator.config,
-    simulatedSeed: entries.simulatedSeed.config,
-    workers: entries.workers.config,
-    relayPage: entries.relayPage.config,
-    leaseMillis: entries.leaseMillis.config,
-    idleMillis: entries.idleMillis.config,
-    retryMillis: entries.retryMillis.config,
-    shutdownMillis: entries.shutdownMillis.config,
-    maxInFlight: entries.maxInFlight.config,
-    otelCollector: entries.otelCollector.config,
-    logLevel: entries.logLevel.config,
-    logFormat: entries.logFormat.config,
-    storageAddress: entries.storageAddress.config,
-    grpcPort: entries.grpcPort.config,
-    jwtPrivateKey: entries.jwtPrivateKey.config
-  }),
+  Config.all(
+    Record.map(entries, (entry) => entry.config) as { [K in keyof typeof entries]: (typeof entries)[K]["config"] }
+  ),
   ({ metricsAddress, metricsPort, ...rest }) => ({
     ...rest,
     metricsAddress: { ...metricsAddress, port: Option.getOrElse(metricsPort, () => metricsAddress.port) }

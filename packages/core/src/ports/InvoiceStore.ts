@@ -90,21 +90,15 @@ export class InvoiceStore extends Context.Service<
     ) => Effect.Effect<Creation, InvoiceConflict | StoreUnavailable>
     readonly get: (id: InvoiceId) => Effect.Effect<StoredInvoice, InvoiceNotFound | StoreUnavailable>
     /** Those of the ids that exist, in no promised order, each once. */
-    readonly getMany: (
-      ids: ReadonlyArray<InvoiceId>
-    ) => Effect.Effect<ReadonlyArray<StoredInvoice>, StoreUnavailable>
+    readonly getMany: (ids: ReadonlyArray<InvoiceId>) => Effect.Effect<ReadonlyArray<StoredInvoice>, StoreUnavailable>
     readonly list: (query: ListQuery) => Effect.Effect<Page, InvalidCursor | StoreUnavailable>
     /** Oldest first; at least the creation. */
-    readonly history: (
-      id: InvoiceId
-    ) => Effect.Effect<ReadonlyArray<HistoryEntry>, InvoiceNotFound | StoreUnavailable>
+    readonly history: (id: InvoiceId) => Effect.Effect<ReadonlyArray<HistoryEntry>, InvoiceNotFound | StoreUnavailable>
     /**
      * Applies a batch of verdicts and writes their events, in one transaction. One outcome for each decision, in the
      * order given. Of several decisions on one invoice the first wins.
      */
-    readonly decide: (
-      decisions: ReadonlyArray<Decision>
-    ) => Effect.Effect<ReadonlyArray<Decided>, StoreUnavailable>
+    readonly decide: (decisions: ReadonlyArray<Decision>) => Effect.Effect<ReadonlyArray<Decided>, StoreUnavailable>
     /** Succeeds when the store answers and its schema is the one this code was written for. */
     readonly ready: Effect.Effect<void, StoreUnavailable>
   }
