@@ -1,0 +1,41 @@
+/** Migrations: append-only files, run at start by every program, one program at a time. */
+import { Effect, Layer } from "effect"
+import { Migrator, SqlClient, type SqlError } from "effect/sql"
+import * as Client from "./Client.ts"
+import * as Leaves from "./Leaves.ts"
+import { migration as invoiceAndOutbox } from "./migrations/0001_invoice_and_outbox.ts"
+
+const migrations = {
+  "0001_invoice_and_outbox": invoiceAndOutbox
+}
+
+/** The migration that this code was written for. */
+export const latest = Object.keys(migrations).length
+
+export const table = "invoice_migrations"
+
+/** Any number, but the same in every process. */
+const lockKey = 4_021_000
+
+/** Brings the schema up to date; answers what was applied, as `[id, name]`. */
+export const run: Effect.Effect<
+  ReadonlyArray<readonly [id: number, name: string]>,
+  Migrator.MigrationError | SqlError.SqlError,
+  SqlClient.SqlClient
+> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const applied = yield* sql.withTransaction(
+    Effect.andThen(
+      sql`select pg_advisory_xact_lock(${lockKey})`,
+      Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
+    )
+  )
+  yield* Leaves.ensure
+  return applied
+})
+
+/** Runs the migrations on a connection of its own and closes it. */
+export const layer = (options: Client.Options): Layer.Layer<never, Migrator.MigrationError | SqlError.SqlError> =>
+  Layer.effectDiscard(
+    Effect.scoped(Effect.provide(run, Client.layer({ ...options, maxConnections: 1 }, "invoice-migrate")))
+  )
