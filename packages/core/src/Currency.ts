@@ -1,5 +1,5 @@
 /**
- * ISO 4217 currencies, frozen. Current: list one as published on 2024-06-25 with amendments 177 to 180 (XCG for ANG, ZWG
+ * ISO 4217 currencies, frozen. Current: list one as published on 2024-06-25 with the later amendments (XCG for ANG, ZWG
  * for ZWL, the end of CUC and BGN); without the codes for testing (XTS) and for no currency (XXX). Historic: those of
  * list three that were withdrawn since 1997, with the minor units they had.
  *
