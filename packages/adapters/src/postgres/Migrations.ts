@@ -39,3 +39,6 @@ export const layer = (options: Client.Options): Layer.Layer<never, Migrator.Migr
   Layer.effectDiscard(
     Effect.scoped(Effect.provide(run, Client.layer({ ...options, maxConnections: 1 }, "invoice-migrate")))
   )
+
+/** What bringing the schema up to date can fail with. */
+export type Failure = Migrator.MigrationError | SqlError.SqlError

@@ -1,0 +1,45 @@
+/** Logs to standard output, and traces, metrics and logs to an OpenTelemetry collector when there is one. */
+import { Effect, Layer, Logger, Option, References } from "effect"
+import { FetchHttpClient, HttpMiddleware } from "effect/http"
+import { Otlp } from "effect/observability"
+import type { Settings } from "./Config.ts"
+
+const levels = { debug: "Debug", info: "Info", warn: "Warn", error: "Error" } as const
+
+const baseUrl = (collector: string): string => (collector.includes("://") ? collector : `http://${collector}`)
+
+/** @param program the service's name at the collector */
+export const layer = (settings: Settings, program: string): Layer.Layer<never> => {
+  const format = Option.getOrElse(settings.logFormat, () => (process.stdout.isTTY ? "pretty" : "json"))
+  const logs = Layer.mergeAll(
+    Logger.layer([format === "json" ? Logger.consoleJson : Logger.consolePretty()]),
+    Layer.succeed(References.MinimumLogLevel, levels[settings.logLevel])
+  )
+  return Option.match(settings.otelCollector, {
+    // a span that nobody collects is only work
+    onNone: () =>
+      Layer.merge(
+        logs,
+        Layer.succeed(HttpMiddleware.TracerDisabledWhen, () => true)
+      ),
+    onSome: (collector) =>
+      Otlp.layerJson({
+        baseUrl: baseUrl(collector),
+        resource: { serviceName: `invoice-${program}` },
+        loggerMergeWithExisting: true
+      }).pipe(Layer.provide(FetchHttpClient.layer), Layer.provideMerge(logs), Layer.orDie)
+  })
+}
+
+/** Says once what a setting of the reference doesn't do here. */
+export const warnings = (settings: Settings): Effect.Effect<void> =>
+  Effect.forEach(
+    [
+      ...(Option.isSome(settings.grpcPort) ? ["GRPC_PORT is set, but this version serves no gRPC"] : []),
+      ...(Option.isSome(settings.jwtPrivateKey)
+        ? ["JWT_PRIVATE_KEY is set, but this version authenticates nobody"]
+        : [])
+    ],
+    (message) => Effect.logWarning(message),
+    { discard: true }
+  )

@@ -1,0 +1,98 @@
+#!/usr/bin/env node
+/** The command line: `invoice up | api | relay | validator | migrate`. */
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import { Cause, Console, Effect, Config as EffectConfig, Exit, Option } from "effect"
+import { Command } from "effect/cli"
+import * as Config from "../Config.ts"
+import * as Observability from "../Observability.ts"
+import * as AllInOne from "../programs/AllInOne.ts"
+import * as Api from "../programs/Api.ts"
+import * as Backends from "../programs/Backends.ts"
+import type { Program, Ready } from "../programs/Program.ts"
+import * as Refusal from "../programs/Refusal.ts"
+import * as Relay from "../programs/Relay.ts"
+import * as Validator from "../programs/Validator.ts"
+
+const version = "0.1.0"
+
+const readyLine = ({ note, urls }: Ready): string =>
+  `invoice ready: ${Object.entries(urls)
+    .map(([name, url]) => `${name} ${url}`)
+    .join("  ")}${note === undefined ? "" : `  (${note})`}`
+
+/** Runs until it is interrupted, then stops in the order that the program's scope says. */
+const run = (name: string, make: (settings: Config.Settings) => Program) =>
+  Effect.gen(function* () {
+    const settings = yield* Config.load
+    yield* Effect.gen(function* () {
+      yield* Refusal.check(settings)
+      yield* Observability.warnings(settings)
+      yield* Console.log(readyLine(yield* make(settings)))
+      yield* Effect.never.pipe(Effect.onInterrupt(() => Effect.logInfo("stopping")))
+    }).pipe(Effect.scoped, Effect.provide(Observability.layer(settings, name)))
+  })
+
+const migrate = Effect.gen(function* () {
+  const settings = yield* Config.load
+  const url = yield* Refusal.required("migrate", "DATABASE_URL", settings.databaseUrl)
+  yield* Backends.migrate(url).pipe(Effect.provide(Observability.layer(settings, "migrate")))
+  yield* Console.log("the schema is up to date")
+})
+
+/** The settings as a table for the help. */
+const settingsHelp = (): string => {
+  const width = Math.max(...Config.settings.map(({ name }) => name.length))
+  return Config.settings
+    .map(
+      ({ aliases, default: fallback, description, name }) =>
+        `  ${name.padEnd(width)}  ${description} (default: ${fallback}${
+          aliases.length === 0 ? "" : `; also ${aliases.join(", ")}`
+        })`
+    )
+    .join("\n")
+}
+
+const command = Command.make("invoice").pipe(
+  Command.withDescription(
+    `An invoice pipeline: REST in, Postgres, a transactional outbox, Kafka, verdicts.\n\nSettings are environment variables:\n${settingsHelp()}`
+  ),
+  Command.withSubcommands([
+    Command.make("up", {}, () => run("up", AllInOne.make)).pipe(
+      Command.withDescription("Everything in one process; runs without any setting")
+    ),
+    Command.make("api", {}, () => run("api", Api.make)).pipe(Command.withDescription("The REST API, on Postgres")),
+    Command.make("relay", {}, () => run("relay", Relay.make)).pipe(
+      Command.withDescription("Moves committed events from Postgres to Kafka")
+    ),
+    Command.make("validator", {}, () => run("validator", Validator.make)).pipe(
+      Command.withDescription("Judges new invoices")
+    ),
+    Command.make("migrate", {}, () => migrate).pipe(
+      Command.withDescription("Brings the database's schema up to date and exits")
+    )
+  ])
+)
+
+/** What the person at the command line can mend is told in a line; anything else is a defect with its cause. */
+const explain = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  const failure = Cause.findErrorOption(cause)
+  if (Cause.hasInterruptsOnly(cause)) {
+    return Effect.void
+  }
+  return Option.isSome(failure) && failure.value instanceof Error
+    ? Console.error(`invoice: ${failure.value.message}`)
+    : Option.isSome(failure) && failure.value instanceof EffectConfig.ConfigError
+      ? Console.error(`invoice: ${failure.value.message}`)
+      : Console.error(`invoice: ${Cause.pretty(cause)}`)
+}
+
+command.pipe(
+  Command.run({ version }),
+  Effect.tapCause(explain),
+  Effect.provide(NodeServices.layer),
+  NodeRuntime.runMain({
+    disableErrorReporting: true,
+    // being told to stop, and having stopped, is success
+    teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1)
+  })
+)

@@ -1,0 +1,63 @@
+/** The two routes of the reference service, as its clients know them (`docs/wire.md`). */
+import { Decimal, type Invoice, Invoices, Money } from "@invoice/core"
+import type { StoredInvoice } from "@invoice/core/ports/InvoiceStore"
+import { Effect, Predicate } from "effect"
+import { HttpServerResponse } from "effect/http"
+import * as Body from "./Body.ts"
+import * as Problem from "./Problem.ts"
+import type { Routes } from "./Server.ts"
+
+/** The reference's clients read a JSON integer; what a double can't hold goes as a string. */
+const quantity = (decimal: Decimal.Decimal): string => {
+  const text = Decimal.format(decimal)
+  return /^-?\d{1,15}$/u.test(text) ? text : `"${text}"`
+}
+
+const optional = (name: string, value: string | undefined): string =>
+  value === undefined ? "" : `"${name}":"${value}",`
+
+/** By hand, since it must write exact numbers, and is on the path of every request. */
+const invoiceJson = (invoice: Invoice.Invoice): string => {
+  const items = invoice.lines.map(
+    (line) =>
+      `{"description":${JSON.stringify(line.description)},"quantity":${quantity(line.quantity)},"unit_price":"${Decimal.format(line.unitPrice)}","total":"${Money.format(line.total)}"}`
+  )
+  return (
+    `{"id":"${invoice.id}","customer_id":"${invoice.customerId}","amount":"${Money.format(invoice.amount)}",` +
+    `"currency":"${invoice.amount.currency}",${optional("due_date", invoice.dueDate)}` +
+    `${optional("created_at", invoice.createdAt)}${optional("updated_at", invoice.updatedAt)}` +
+    `"items":[${items.join(",")}],"notes":${JSON.stringify(invoice.notes)}}`
+  )
+}
+
+const storedJson = ({ invoice, status, violations }: StoredInvoice): string =>
+  `{"invoice":${invoiceJson(invoice)},"status":"${status}"${
+    violations.length === 0 ? "" : `,"violations":${JSON.stringify(violations)}`
+  }}`
+
+const json = (text: string): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(text, { contentType: "application/json" })
+
+const field = (document: unknown, name: string): unknown =>
+  Predicate.hasProperty(document, name) ? document[name] : undefined
+
+export const routes: Effect.Effect<Routes, never, Invoices> = Effect.map(Invoices, (invoices) => ({
+  "/api/invoice/create": {
+    POST: (request) =>
+      Effect.flatMap(Body.json(request), (document) =>
+        invoices.create(field(document, "invoice"), { pointer: "/invoice" }).pipe(
+          Effect.map(({ stored }) => json(`{"invoice":${invoiceJson(stored.invoice)}}`)),
+          Effect.mapError(Problem.fromError)
+        )
+      )
+  },
+  "/api/invoice/get": {
+    POST: (request) =>
+      Effect.flatMap(Body.json(request), (document) =>
+        invoices.get(field(document, "id")).pipe(
+          Effect.map((stored) => json(storedJson(stored))),
+          Effect.mapError(Problem.fromError)
+        )
+      )
+  }
+}))

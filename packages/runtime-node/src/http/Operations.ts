@@ -1,0 +1,68 @@
+/** What a program shows its operators: metrics, liveness, readiness. */
+import { Effect, Result } from "effect"
+import { HttpServerResponse } from "effect/http"
+import { PrometheusMetrics } from "effect/observability"
+import { collectDefaultMetrics, Registry } from "prom-client"
+import type * as Problem from "./Problem.ts"
+import type { Routes } from "./Server.ts"
+
+/** What has to answer before a program takes work: the name for people, and the question. */
+export type Checks = Readonly<Record<string, Effect.Effect<void, { readonly message: string }>>>
+
+const health: Routes = {
+  "/healthz": {
+    GET: () => Effect.succeed(HttpServerResponse.text('{"status":"alive"}', { contentType: "application/json" }))
+  }
+}
+
+const readiness = (checks: Checks): Routes => ({
+  "/readyz": {
+    GET: () =>
+      Effect.flatMap(
+        Effect.forEach(
+          Object.entries(checks),
+          ([name, check]) =>
+            check.pipe(
+              Effect.timeoutOrElse({
+                duration: "2 seconds",
+                orElse: () => Effect.fail({ message: "no answer within 2 seconds" })
+              }),
+              Effect.result,
+              Effect.map((result) => (Result.isFailure(result) ? [`${name}: ${result.failure.message}`] : []))
+            ),
+          { concurrency: "unbounded" }
+        ),
+        (missing) =>
+          missing.flat().length === 0
+            ? Effect.succeed(HttpServerResponse.text('{"status":"ready"}', { contentType: "application/json" }))
+            : Effect.fail({
+                status: 503,
+                title: "Service Unavailable",
+                detail: missing.flat().join("; "),
+                headers: { "retry-after": "1" }
+              } satisfies Problem.Problem)
+      )
+  }
+})
+
+const metrics = Effect.sync((): Routes => {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  return {
+    "/metrics": {
+      GET: () =>
+        Effect.zipWith(
+          Effect.promise(() => registry.metrics()),
+          PrometheusMetrics.format(),
+          (process, ours) => HttpServerResponse.text(`${process}\n${ours}`, { contentType: registry.contentType })
+        )
+    }
+  }
+})
+
+/** Liveness and readiness, for the port that clients use. */
+export const healthRoutes = (checks: Checks): Routes => ({ ...health, ...readiness(checks) })
+
+/** The operators' own port: metrics, liveness and readiness. */
+export const routes = (checks: Checks): Effect.Effect<Routes> =>
+  Effect.map(metrics, (page) => ({ ...page, ...healthRoutes(checks) }))

@@ -1,0 +1,89 @@
+/** Answers that say what went wrong: RFC 9457 problems, and the one table from our errors to them. */
+import type {
+  InvalidCursor,
+  InvalidInvoice,
+  InvoiceConflict,
+  InvoiceNotFound,
+  StoreUnavailable,
+  Violation
+} from "@invoice/core"
+import { HttpServerResponse } from "effect/http"
+
+export interface Problem {
+  readonly status: number
+  readonly title: string
+  readonly detail: string
+  readonly violations?: ReadonlyArray<Violation.Violation>
+  readonly headers?: Readonly<Record<string, string>>
+  /** What to look up in the log. */
+  readonly instance?: string
+}
+
+/** A problem's document: `type` is `about:blank`, since the status says what kind it is (RFC 9457, 4.2.1). */
+export const toResponse = ({ headers, ...problem }: Problem): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(JSON.stringify({ type: "about:blank", ...problem }), {
+    status: problem.status,
+    contentType: "application/problem+json",
+    ...(headers === undefined ? {} : { headers })
+  })
+
+export type ClientError = InvalidInvoice | InvoiceConflict | InvoiceNotFound | InvalidCursor | StoreUnavailable
+
+const retryAfter = { "retry-after": "1" }
+
+/** Every error that a use case can fail with. */
+export const fromError = (error: ClientError): Problem => {
+  switch (error._tag) {
+    case "InvalidInvoice":
+      return {
+        status: error.kind === "syntax" ? 400 : 422,
+        title: error.kind === "syntax" ? "Bad Request" : "Unprocessable Content",
+        detail: error.message,
+        violations: error.violations
+      }
+    case "InvalidCursor":
+      return { status: 400, title: "Bad Request", detail: error.message }
+    case "InvoiceNotFound":
+      return { status: 404, title: "Not Found", detail: error.message }
+    case "InvoiceConflict":
+      return { status: 409, title: "Conflict", detail: error.message }
+    case "StoreUnavailable":
+      return error.retryable
+        ? { status: 503, title: "Service Unavailable", detail: error.message, headers: retryAfter }
+        : defect("see the log")
+  }
+}
+
+export const notFound: Problem = { status: 404, title: "Not Found", detail: "there is nothing at this path" }
+
+export const methodNotAllowed = (allowed: ReadonlyArray<string>): Problem => ({
+  status: 405,
+  title: "Method Not Allowed",
+  detail: `this path answers ${allowed.join(", ")}`,
+  headers: { allow: allowed.join(", ") }
+})
+
+export const overloaded: Problem = {
+  status: 503,
+  title: "Service Unavailable",
+  detail: "too many requests are in hand, try again in a moment",
+  headers: retryAfter
+}
+
+export const badRequest = (detail: string): Problem => ({ status: 400, title: "Bad Request", detail })
+
+export const tooLarge = (bytes: number): Problem => ({
+  status: 413,
+  title: "Content Too Large",
+  detail: `the body may have ${bytes} bytes, before and after decompression`
+})
+
+export const unsupported = (detail: string): Problem => ({ status: 415, title: "Unsupported Media Type", detail })
+
+/** Nothing but an id to look up in the log. */
+export const defect = (instance: string): Problem => ({
+  status: 500,
+  title: "Internal Server Error",
+  detail: "something went wrong on our side",
+  instance
+})

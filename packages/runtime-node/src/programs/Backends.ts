@@ -1,0 +1,79 @@
+/** The adapters behind the ports, chosen by the settings. */
+import { KafkaConsumer, KafkaPublisher } from "@invoice/adapters/kafka"
+import { Broker } from "@invoice/adapters/memory"
+import { Migrations, PostgresOutbox, PostgresStore } from "@invoice/adapters/postgres"
+import {
+  InvoiceEvent,
+  type InvoiceStore,
+  type InvoiceValidator,
+  type MessageConsumer,
+  type MessagePublisher,
+  type Outbox,
+  Profile,
+  SimulatedValidator
+} from "@invoice/core"
+import { deadLetterTopic } from "@invoice/core/ValidateInvoices"
+import { Effect, Layer, Option, type Redacted, Schedule } from "effect"
+import type { SqlError } from "effect/sql"
+import type { Settings } from "../Config.ts"
+import { Refusal } from "./Refusal.ts"
+
+/** The consumer group of every validator, as in the reference. */
+export const group = "validation-service"
+
+const pipelineTopics = [...Object.values(InvoiceEvent.topics), deadLetterTopic(InvoiceEvent.topics.Pending)]
+
+/** Brings the schema up to date; waits up to a minute for a database that isn't there yet. */
+export const migrate = (url: Redacted.Redacted): Effect.Effect<void, Refusal> =>
+  Effect.scoped(Layer.build(Migrations.layer({ url }))).pipe(
+    Effect.tapError((error) =>
+      Effect.logWarning("migrations not run yet").pipe(Effect.annotateLogs({ error: error.message }))
+    ),
+    Effect.retry(
+      Schedule.spaced("1 second").pipe(
+        Schedule.upTo({ times: 60 }),
+        Schedule.setInputType<Migrations.Failure>(),
+        Schedule.while(({ input }) => input._tag === "SqlError" && input.isRetryable)
+      )
+    ),
+    Effect.mapError(
+      (error) => new Refusal({ reason: `DATABASE_URL: can't bring the schema up to date: ${error.message}` })
+    ),
+    Effect.asVoid
+  )
+
+/** Postgres, with its schema up to date. */
+export const postgres = (
+  url: Redacted.Redacted,
+  settings: Settings
+): Layer.Layer<InvoiceStore | Outbox, SqlError.SqlError | Refusal> =>
+  Layer.mergeAll(
+    PostgresStore.layer({ url, maxConnections: settings.databaseConnections }),
+    PostgresOutbox.layer({ url })
+  ).pipe(Layer.provide(Layer.effectDiscard(migrate(url))))
+
+/** Kafka; a broker that is away is waited for. */
+export const kafka = (
+  brokers: ReadonlyArray<string>,
+  settings: Settings
+): Layer.Layer<MessagePublisher | MessageConsumer> => {
+  const options = {
+    brokers,
+    partitions: settings.kafkaPartitions,
+    ...Option.match(settings.kafkaReplication, { onNone: () => ({}), onSome: (replication) => ({ replication }) })
+  }
+  return Layer.mergeAll(
+    KafkaPublisher.layer({ ...options, topics: pipelineTopics }),
+    KafkaConsumer.layer({ ...options, concurrency: settings.workers, maxWait: `${settings.kafkaPollMillis} millis` })
+  )
+}
+
+/** The broker within this process: publishing waits for the validator, so durability stays with the outbox. */
+export const inProcess: Layer.Layer<MessagePublisher | MessageConsumer> = Broker.layer({
+  groups: [{ topic: InvoiceEvent.topics.Pending, group }]
+})
+
+export const validator = (settings: Settings): Layer.Layer<InvoiceValidator> =>
+  settings.validator === "simulated"
+    ? SimulatedValidator.layer({ seed: settings.simulatedSeed })
+    : Profile.layer(Profile.core)

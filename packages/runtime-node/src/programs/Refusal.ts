@@ -1,0 +1,36 @@
+/** Why a program doesn't start, for the person who typed the command: no stack, exit code 1. */
+import { Effect, Option, Schema } from "effect"
+import type { Address, Settings } from "../Config.ts"
+
+export class Refusal extends Schema.TaggedError<Refusal>()("Refusal", { reason: Schema.String }) {
+  override get message(): string {
+    return this.reason
+  }
+}
+
+const refuse = (reason: string): Effect.Effect<never, Refusal> => Effect.fail(new Refusal({ reason }))
+
+const loopback = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/u
+
+const guard = (name: string, { host }: Address, settings: Settings): Effect.Effect<void, Refusal> =>
+  settings.auth === "off" || loopback.test(host)
+    ? Effect.void
+    : refuse(
+        `${name} listens beyond this machine (${host}) and nobody is authenticated: say AUTH=off if that is meant, or use 127.0.0.1`
+      )
+
+/** What no program may start with. */
+export const check = (settings: Settings): Effect.Effect<void, Refusal> =>
+  Option.isSome(settings.storageAddress)
+    ? refuse("STORAGE_ADDRESS is set, and this version has no storage service: unset it and set DATABASE_URL")
+    : Effect.andThen(
+        guard("HTTP_ADDRESS", settings.httpAddress, settings),
+        guard("METRICS_ADDRESS", settings.metricsAddress, settings)
+      )
+
+/** A setting that a program can't do without. */
+export const required = <A>(program: string, name: string, value: Option.Option<A>): Effect.Effect<A, Refusal> =>
+  Option.match(value, {
+    onNone: () => refuse(`invoice ${program} needs ${name}; \`invoice up\` runs without`),
+    onSome: Effect.succeed
+  })

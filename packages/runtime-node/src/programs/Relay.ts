@@ -1,0 +1,21 @@
+/** `invoice relay`: moves committed events from Postgres to Kafka. Any number may run; one at a time relays. */
+import { Effect, Layer } from "effect"
+import type { Settings } from "../Config.ts"
+import * as Backends from "./Backends.ts"
+import * as Parts from "./Parts.ts"
+import type { Program } from "./Program.ts"
+import * as Refusal from "./Refusal.ts"
+
+export const make = (settings: Settings): Program =>
+  Effect.gen(function* () {
+    const url = yield* Refusal.required("relay", "DATABASE_URL", settings.databaseUrl)
+    const brokers = yield* Refusal.required("relay", "KAFKA_BROKERS", settings.kafkaBrokers)
+    const context = yield* Layer.build(
+      Layer.mergeAll(Backends.postgres(url, settings), Backends.kafka(brokers, settings))
+    )
+    return yield* Effect.gen(function* () {
+      const checks = { ...(yield* Parts.storeCheck), ...(yield* Parts.brokerCheck) }
+      yield* Parts.relay(settings)
+      return { urls: { metrics: yield* Parts.operations(settings, checks) } }
+    }).pipe(Effect.provideContext(context))
+  })

@@ -1,0 +1,21 @@
+/** `invoice validator`: judges new invoices. Any number may run; they share the partitions. */
+import { Effect, Layer } from "effect"
+import type { Settings } from "../Config.ts"
+import * as Backends from "./Backends.ts"
+import * as Parts from "./Parts.ts"
+import type { Program } from "./Program.ts"
+import * as Refusal from "./Refusal.ts"
+
+export const make = (settings: Settings): Program =>
+  Effect.gen(function* () {
+    const url = yield* Refusal.required("validator", "DATABASE_URL", settings.databaseUrl)
+    const brokers = yield* Refusal.required("validator", "KAFKA_BROKERS", settings.kafkaBrokers)
+    const context = yield* Layer.build(
+      Layer.mergeAll(Backends.postgres(url, settings), Backends.kafka(brokers, settings), Backends.validator(settings))
+    )
+    return yield* Effect.gen(function* () {
+      const checks = { ...(yield* Parts.storeCheck), ...(yield* Parts.brokerCheck) }
+      yield* Parts.validator(settings)
+      return { urls: { metrics: yield* Parts.operations(settings, checks) } }
+    }).pipe(Effect.provideContext(context))
+  })
