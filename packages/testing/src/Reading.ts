@@ -1,7 +1,8 @@
 /** A subscriber of the contract suites: reads a topic and remembers every batch. */
+
+import { assert } from "@effect/vitest"
 import type { Message } from "@invoice/core/InvoiceEvent"
 import { type MessageBatch, MessageConsumer, type Subscription } from "@invoice/core/ports/MessageConsumer"
-import { assert } from "@effect/vitest"
 import { Effect, Fiber, type Scope, Stream, SubscriptionRef } from "effect"
 
 export interface Reading {

@@ -1,0 +1,41 @@
+/** What the memory store and the memory outbox share: nothing is durable, everything happens at once. */
+import type { InvoiceEvent, Timestamp } from "@invoice/core"
+import type { HistoryEntry, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
+import { Context, Effect, Layer } from "effect"
+
+export interface Entry {
+  stored: StoredInvoice
+  readonly history: Array<HistoryEntry>
+}
+
+export class State extends Context.Service<
+  State,
+  {
+    /** In the order of creation. */
+    readonly invoices: Map<string, Entry>
+    readonly events: Array<InvoiceEvent.Recorded>
+    /** Appends events; call it in the same synchronous step as the change that they tell of. */
+    readonly record: (draft: InvoiceEvent.Draft, at: Timestamp.Timestamp, traceparent: string | undefined) => void
+  }
+>()("@invoice/adapters/memory/State") {
+  static readonly layer: Layer.Layer<State> = Layer.effect(
+    State,
+    Effect.sync(() => {
+      const events: Array<InvoiceEvent.Recorded> = []
+      const encoder = new TextEncoder()
+      return {
+        invoices: new Map(),
+        events,
+        record: ({ payload, ...draft }, at, traceparent) => {
+          events.push({
+            ...draft,
+            id: crypto.randomUUID(),
+            payload: encoder.encode(payload),
+            at,
+            ...(traceparent === undefined ? {} : { traceparent })
+          })
+        }
+      }
+    })
+  )
+}

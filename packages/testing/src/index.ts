@@ -1,0 +1,5 @@
+/** Contract suites and generators for whoever writes an adapter. */
+export * as Generators from "./Generators.ts"
+export * as InvoiceStoreContract from "./InvoiceStoreContract.ts"
+export * as MessagingContract from "./MessagingContract.ts"
+export * as OutboxContract from "./OutboxContract.ts"
