@@ -138,26 +138,34 @@ export const listen = (
   routes: Routes,
   { address, stopMillis, ...options }: Listener
 ): Effect.Effect<string, HttpServerError.ServeError, Scope.Scope> =>
-  HttpServer.serve(application(routes, options)).pipe(
-    Layer.provideMerge(
-      NodeHttpServer.layer(
-        () =>
-          createServer({
-            requestTimeout: 30_000,
-            headersTimeout: 10_000,
-            keepAliveTimeout: 65_000,
-            connectionsCheckingInterval: 5_000,
-            maxHeaderSize: 16_384
-          }),
-        { host: address.host, port: address.port, gracefulShutdownTimeout: `${stopMillis} millis` }
-      )
-    ),
-    Layer.fresh,
-    Layer.build,
-    Effect.flatMap((context) =>
-      Effect.provideContext(
-        HttpServer.addressFormattedWith((url) => Effect.succeed(url)),
-        context
-      )
+  Effect.gen(function* () {
+    const server = createServer({
+      requestTimeout: 30_000,
+      headersTimeout: 10_000,
+      keepAliveTimeout: 65_000,
+      connectionsCheckingInterval: 5_000,
+      maxHeaderSize: 16_384
+    })
+    const context = yield* HttpServer.serve(application(routes, options)).pipe(
+      Layer.provideMerge(
+        NodeHttpServer.layer(() => server, {
+          host: address.host,
+          port: address.port,
+          gracefulShutdownTimeout: `${stopMillis} millis`
+        })
+      ),
+      Layer.fresh,
+      Layer.build
     )
-  )
+    // node closes the connections that are idle when a stop begins, but not those that become idle after it
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        const sweep = setInterval(() => server.closeIdleConnections(), 20)
+        server.once("close", () => clearInterval(sweep))
+      })
+    )
+    return yield* Effect.provideContext(
+      HttpServer.addressFormattedWith((url) => Effect.succeed(url)),
+      context
+    )
+  })
