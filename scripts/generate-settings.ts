@@ -1,0 +1,22 @@
+/** Writes docs/settings.md from the one list of settings. */
+import { writeFileSync } from "node:fs"
+import { settings } from "@invoice/runtime-node/Config"
+
+const rows = settings.map(
+  ({ aliases, default: fallback, description, name }) =>
+    `| \`${name}\`${aliases.map((alias) => `<br>\`${alias}\``).join("")} | ${fallback} | ${description} |`
+)
+
+writeFileSync(
+  new URL("../docs/settings.md", import.meta.url),
+  `# Settings
+
+Environment variables, the same for every program; \`invoice --help\` prints this list too. Where two names stand, the
+first wins; the second is the reference service's. This page is generated from
+[Config.ts](../packages/runtime-node/src/Config.ts) by \`scripts/generate-settings.ts\`.
+
+| Name | Default | Meaning |
+|---|---|---|
+${rows.join("\n")}
+`
+)
