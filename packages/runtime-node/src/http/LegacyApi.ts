@@ -47,7 +47,7 @@ export const routes: Effect.Effect<Routes, never, Invoices> = Effect.map(Invoice
       Effect.flatMap(Body.json(request), (document) =>
         invoices.create(field(document, "invoice"), { pointer: "/invoice" }).pipe(
           Effect.map(({ stored }) => json(`{"invoice":${invoiceJson(stored.invoice)}}`)),
-          Effect.mapError(Problem.fromError)
+          Effect.catch(Problem.fail)
         )
       )
   },
@@ -56,7 +56,7 @@ export const routes: Effect.Effect<Routes, never, Invoices> = Effect.map(Invoice
       Effect.flatMap(Body.json(request), (document) =>
         invoices.get(field(document, "id")).pipe(
           Effect.map((stored) => json(storedJson(stored))),
-          Effect.mapError(Problem.fromError)
+          Effect.catch(Problem.fail)
         )
       )
   }

@@ -7,6 +7,7 @@ import type {
   StoreUnavailable,
   Violation
 } from "@invoice/core"
+import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
 
 export interface Problem {
@@ -31,8 +32,15 @@ export type ClientError = InvalidInvoice | InvoiceConflict | InvoiceNotFound | I
 
 const retryAfter = { "retry-after": "1" }
 
+/**
+ * Fails with the problem that an error is. A store that will not come back by itself is our defect: it is logged with an
+ * id, and the client is told nothing else.
+ */
+export const fail = (error: ClientError): Effect.Effect<never, Problem> =>
+  error._tag === "StoreUnavailable" && !error.retryable ? Effect.die(error) : Effect.fail(fromError(error))
+
 /** Every error that a use case can fail with. */
-export const fromError = (error: ClientError): Problem => {
+const fromError = (error: ClientError): Problem => {
   switch (error._tag) {
     case "InvalidInvoice":
       return {
@@ -48,9 +56,7 @@ export const fromError = (error: ClientError): Problem => {
     case "InvoiceConflict":
       return { status: 409, title: "Conflict", detail: error.message }
     case "StoreUnavailable":
-      return error.retryable
-        ? { status: 503, title: "Service Unavailable", detail: error.message, headers: retryAfter }
-        : defect("see the log")
+      return { status: 503, title: "Service Unavailable", detail: error.message, headers: retryAfter }
   }
 }
 

@@ -1,0 +1,162 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Memory } from "@invoice/adapters/memory"
+import { InvoiceStore, Invoices, StoreUnavailable } from "@invoice/core"
+import * as LegacyApi from "@invoice/runtime-node/http/LegacyApi"
+import * as Operations from "@invoice/runtime-node/http/Operations"
+import * as Server from "@invoice/runtime-node/http/Server"
+import * as Generators from "@invoice/testing/Generators"
+import { Effect, Layer, Logger, References } from "effect"
+import { create, get, post } from "./Process.ts"
+
+const listen = (routes: Server.Routes, maxInFlight = 100) =>
+  Server.listen(routes, { address: { host: "127.0.0.1", port: 0 }, stopMillis: 1_000, maxInFlight })
+
+const storeThat = (fails: Effect.Effect<never, StoreUnavailable>) =>
+  Layer.effect(
+    InvoiceStore,
+    Effect.map(InvoiceStore, (store) => ({ ...store, create: () => fails, get: () => fails, ready: fails }))
+  ).pipe(Layer.provide(Memory.layer))
+
+const api = (store: Layer.Layer<InvoiceStore> = Memory.layer) =>
+  LegacyApi.routes.pipe(Effect.provide(Layer.provide(Invoices.layer, store)), Effect.flatMap(listen))
+
+const secret = new Error("password=hunter2 at /var/lib")
+
+describe("the REST edge", () => {
+  it.live("says 503 and when to come back while the store is away", () =>
+    Effect.gen(function* () {
+      const url = yield* api(storeThat(Effect.fail(new StoreUnavailable({ retryable: true, cause: secret }))))
+      const response = yield* Effect.promise(() =>
+        fetch(`${url}/api/invoice/create`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ invoice: Generators.document() })
+        })
+      )
+      const text = yield* Effect.promise(() => response.text())
+      assert.strictEqual(response.status, 503)
+      assert.strictEqual(response.headers.get("retry-after"), "1")
+      assert.notInclude(text, "hunter2")
+    })
+  )
+
+  it.live("says 500 for a defect with an id that is in the log too, and nothing else", () => {
+    const logged: Array<string> = []
+    const logger = Logger.make((options) => logged.push(Logger.formatJson.log(options)))
+    return Effect.gen(function* () {
+      const failures = [
+        Effect.fail(new StoreUnavailable({ retryable: false, cause: secret })),
+        Effect.die(secret),
+        Effect.sync((): never => {
+          throw secret
+        })
+      ]
+      for (const failure of failures) {
+        const url = yield* api(storeThat(failure))
+        const answer = yield* Effect.promise(() => get(url, crypto.randomUUID()))
+        assert.strictEqual(answer.status, 500)
+        const { instance, ...rest } = JSON.parse(answer.text)
+        assert.deepStrictEqual(rest, {
+          type: "about:blank",
+          status: 500,
+          title: "Internal Server Error",
+          detail: "something went wrong on our side"
+        })
+        assert.match(instance, /^urn:uuid:[0-9a-f-]{36}$/u)
+        assert.isTrue(
+          logged.some((line) => line.includes(instance.slice("urn:uuid:".length)) && line.includes("hunter2"))
+        )
+      }
+    }).pipe(Effect.provide(Logger.layer([logger])), Effect.provideService(References.MinimumLogLevel, "Info"))
+  })
+
+  it.live("says 503 to requests beyond the limit, and serves again when there is room", () =>
+    Effect.gen(function* () {
+      let release = (): void => undefined
+      const gate = new Promise<void>((resolve) => {
+        release = resolve
+      })
+      let entered = (): void => undefined
+      const inHand = new Promise<void>((resolve) => {
+        entered = resolve
+      })
+      const health = Operations.healthRoutes({})["/healthz"]
+      const url = yield* listen(
+        {
+          "/healthz": health ?? {},
+          "/slow": {
+            GET: (request) =>
+              Effect.flatMap(
+                Effect.promise(() => {
+                  entered()
+                  return gate
+                }),
+                () => health?.["GET"]?.(request) ?? Effect.die("no route")
+              )
+          }
+        },
+        1
+      )
+      const slow = fetch(`${url}/slow`)
+      yield* Effect.promise(() => inHand)
+      const refused = yield* Effect.promise(() => fetch(`${url}/healthz`))
+      assert.strictEqual(refused.status, 503)
+      assert.strictEqual(refused.headers.get("retry-after"), "1")
+      release()
+      assert.strictEqual((yield* Effect.promise(() => slow)).status, 200)
+      assert.strictEqual((yield* Effect.promise(() => fetch(`${url}/healthz`))).status, 200)
+    })
+  )
+
+  it.live("is not ready while something is missing, and says what", () =>
+    Effect.gen(function* () {
+      const url = yield* listen(
+        Operations.healthRoutes({ store: Effect.void, broker: Effect.fail({ message: "no broker answers" }) })
+      )
+      const response = yield* Effect.promise(() => fetch(`${url}/readyz`))
+      const problem = JSON.parse(yield* Effect.promise(() => response.text()))
+      assert.strictEqual(response.status, 503)
+      assert.strictEqual(problem.detail, "broker: no broker answers")
+      assert.strictEqual((yield* Effect.promise(() => fetch(`${url}/healthz`))).status, 200)
+    })
+  )
+
+  it.live("labels metrics with routes, so that clients can't make new ones", () =>
+    Effect.gen(function* () {
+      const url = yield* listen(yield* Operations.routes({}))
+      yield* Effect.promise(() => fetch(`${url}/made-up-by-a-client?x=1`))
+      const page = yield* Effect.promise(() => fetch(`${url}/metrics`).then((response) => response.text()))
+      assert.match(page, /^http_requests_total\{.*path="unmatched".*\} \d+$/mu)
+      assert.notInclude(page, "made-up-by-a-client")
+    })
+  )
+
+  it.live("reads a JSON integer for an integral quantity, and a string for what a double can't hold", () =>
+    Effect.gen(function* () {
+      const url = yield* api()
+      const document = Generators.document({
+        amount: "0",
+        items: ["3.0", "999999999999999", "9999999999999999", "0.5"].map((quantity) => ({
+          description: "x",
+          quantity,
+          unit_price: "0",
+          total: "0"
+        }))
+      })
+      const answer = yield* Effect.promise(() => create(url, document))
+      assert.strictEqual(answer.status, 200, answer.text)
+      const quantities = JSON.parse(answer.text).invoice.items.map((item: { quantity: unknown }) => item.quantity)
+      assert.deepStrictEqual(quantities, [3, 999999999999999, "9999999999999999", "0.5"])
+    })
+  )
+
+  it.live("keeps its promise of nosniff, and takes a body without a content type", () =>
+    Effect.gen(function* () {
+      const url = yield* api()
+      const body = new TextEncoder().encode(JSON.stringify({ invoice: Generators.document() }))
+      assert.strictEqual((yield* Effect.promise(() => post(`${url}/api/invoice/create`, body, {}))).status, 200)
+      const response = yield* Effect.promise(() => fetch(`${url}/nowhere`))
+      assert.strictEqual(response.headers.get("x-content-type-options"), "nosniff")
+    })
+  )
+})
