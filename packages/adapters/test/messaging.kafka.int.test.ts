@@ -11,5 +11,5 @@ suite(
     KafkaPublisher.layer({ brokers, topics: [] }),
     KafkaConsumer.layer({ brokers, heartbeatInterval: "200 millis" })
   ),
-  { durable: true, multiProcess: true, handledBeforePublished: false }
+  { durable: true, multiProcess: true, handedOverOnce: false, handledBeforePublished: false }
 )

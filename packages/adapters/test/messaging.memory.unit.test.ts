@@ -6,7 +6,12 @@ import { suite } from "@invoice/testing/MessagingContract"
 import { Effect, Fiber, Stream } from "effect"
 import * as Broker from "../src/memory/Broker.ts"
 
-suite("the in-process broker", Broker.layer(), { durable: false, multiProcess: false, handledBeforePublished: true })
+suite("the in-process broker", Broker.layer(), {
+  durable: false,
+  multiProcess: false,
+  handedOverOnce: true,
+  handledBeforePublished: true
+})
 
 const numbered = (from: number, count: number): ReadonlyArray<Message> =>
   Array.from({ length: count }, (_, index) => ({

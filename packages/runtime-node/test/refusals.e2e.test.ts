@@ -1,0 +1,55 @@
+import { createServer } from "node:net"
+import { assert, describe, it } from "@effect/vitest"
+import { dataDir, start } from "./Process.ts"
+
+/** What a program prints when it doesn't start. */
+const refusal = (program: string, env: Readonly<Record<string, string>>): Promise<string> =>
+  start(program, env).then(
+    async (running) => {
+      await running.stop()
+      return "it started"
+    },
+    (error: Error) => error.message
+  )
+
+describe("a program that can't start", () => {
+  it.each([
+    ["api", {}, "DATABASE_URL"],
+    ["relay", {}, "DATABASE_URL"],
+    ["relay", { DATABASE_URL: "postgres://localhost/x" }, "KAFKA_BROKERS"],
+    ["validator", {}, "DATABASE_URL"],
+    ["migrate", {}, "DATABASE_URL"],
+    ["up", { HTTP_ADDRESS: ":0" }, "AUTH=off"],
+    ["up", { METRICS_ADDRESS: "0.0.0.0:0" }, "AUTH=off"],
+    ["up", { STORAGE_ADDRESS: "storage:5000" }, "STORAGE_ADDRESS"],
+    ["up", { HTTP_ADDRESS: "nonsense" }, "HTTP_ADDRESS"],
+    ["up", { WORKERS_COUNT: "many" }, "WORKERS_COUNT"],
+    ["up", { VALIDATOR: "none" }, "VALIDATOR"]
+  ] as const)("%s with %o says so in a line that names %s, and exits with 1", async (program, env, name) => {
+    const message = await refusal(program, env)
+    assert.include(message, "ended (1)")
+    assert.include(message, name)
+    assert.notMatch(message, /^\s+at /mu)
+  })
+
+  it("says that its port is in use", async () => {
+    const server = createServer()
+    const port = await new Promise<number>((resolve) => {
+      server.listen(0, "127.0.0.1", () => {
+        const address = server.address()
+        resolve(typeof address === "object" && address !== null ? address.port : 0)
+      })
+    })
+    const directory = await dataDir()
+    try {
+      const message = await refusal("up", { DATA_DIR: directory.path, HTTP_ADDRESS: `127.0.0.1:${port}` })
+      assert.include(message, "ended (1)")
+      assert.include(message, "HTTP_ADDRESS")
+      assert.include(message, "EADDRINUSE")
+      assert.notMatch(message, /^\s+at /mu)
+    } finally {
+      server.close()
+      await directory.remove()
+    }
+  })
+})
