@@ -1,4 +1,4 @@
-/** The two routes of the reference service, as its clients know them (`docs/wire.md`). */
+/** The two routes of the reference service, as its clients know them. */
 import { Decimal, type Invoice, Invoices, Money } from "@invoice/core"
 import type { StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Predicate } from "effect"
