@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /** The command line: `invoice up | api | relay | validator | migrate`. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Cause, Console, Effect, Config as EffectConfig, Exit, Option } from "effect"
-import { Command } from "effect/cli"
+import { Cause, Console, Effect, Config as EffectConfig, Exit, Option, Schema, SchemaIssue } from "effect"
+import { CliError, Command } from "effect/cli"
 import * as Config from "../Config.ts"
 import * as Observability from "../Observability.ts"
 import * as AllInOne from "../programs/AllInOne.ts"
@@ -73,17 +73,27 @@ const command = Command.make("invoice").pipe(
   ])
 )
 
+const issues = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** `NAME: what is wrong with it`, for each setting that can't be read. */
+const unreadable = ({ cause }: EffectConfig.ConfigError): string =>
+  Schema.isSchemaError(cause)
+    ? issues(cause.issue)
+        .issues.map(({ message, path }) => `${(path ?? []).map(String).join(".")}: ${message}`)
+        .join("; ")
+    : cause.message
+
 /** What the person at the command line can mend is told in a line; anything else is a defect with its cause. */
 const explain = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
-  const failure = Cause.findErrorOption(cause)
-  if (Cause.hasInterruptsOnly(cause)) {
+  const failure = Option.getOrUndefined(Cause.findErrorOption(cause))
+  if (Cause.hasInterruptsOnly(cause) || CliError.isCliError(failure)) {
+    // told to stop, or the command line has explained itself
     return Effect.void
   }
-  return Option.isSome(failure) && failure.value instanceof Error
-    ? Console.error(`invoice: ${failure.value.message}`)
-    : Option.isSome(failure) && failure.value instanceof EffectConfig.ConfigError
-      ? Console.error(`invoice: ${failure.value.message}`)
-      : Console.error(`invoice: ${Cause.pretty(cause)}`)
+  if (failure instanceof EffectConfig.ConfigError) {
+    return Console.error(`invoice: ${unreadable(failure)}`)
+  }
+  return Console.error(`invoice: ${failure instanceof Error ? failure.message : Cause.pretty(cause)}`)
 }
 
 command.pipe(
