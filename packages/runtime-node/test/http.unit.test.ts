@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Memory } from "@invoice/adapters/memory"
-import { InvoiceStore, Invoices, StoreUnavailable } from "@invoice/core"
+import { InvoiceStore, Invoices, Outbox, StoreUnavailable } from "@invoice/core"
 import * as LegacyApi from "@invoice/runtime-node/http/LegacyApi"
 import * as Operations from "@invoice/runtime-node/http/Operations"
 import * as Server from "@invoice/runtime-node/http/Server"
@@ -158,5 +158,27 @@ describe("the REST edge", () => {
       const response = yield* Effect.promise(() => fetch(`${url}/nowhere`))
       assert.strictEqual(response.headers.get("x-content-type-options"), "nosniff")
     })
+  )
+
+  it.live("carries a client's trace on to the event, and ignores one that is malformed", () =>
+    Effect.gen(function* () {
+      const url = yield* LegacyApi.routes.pipe(Effect.provide(Invoices.layer), Effect.flatMap(listen))
+      const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+      for (const sent of [traceparent, "00-not-a-trace"]) {
+        const body = JSON.stringify({ invoice: Generators.document() })
+        const headers = { "content-type": "application/json", traceparent: sent }
+        yield* Effect.promise(() => post(`${url}/api/invoice/create`, body, headers))
+      }
+      const outbox = yield* Outbox
+      const lease = yield* Effect.flatMap(
+        outbox.acquire({ lane: 0, owner: "test", ttlMillis: 1_000 }),
+        Effect.fromOption
+      )
+      const { events } = yield* outbox.read({ lease, position: lease.position, limit: 10 })
+      assert.deepStrictEqual(
+        events.map(({ traceparent }) => traceparent),
+        [traceparent, undefined]
+      )
+    }).pipe(Effect.provide(Memory.layer))
   )
 })

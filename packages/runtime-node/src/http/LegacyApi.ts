@@ -1,8 +1,8 @@
 /** The two routes of the reference service, as its clients know them. */
 import { Decimal, type Invoice, Invoices, Money } from "@invoice/core"
 import type { StoredInvoice } from "@invoice/core/ports/InvoiceStore"
-import { Effect, Predicate } from "effect"
-import { HttpServerResponse } from "effect/http"
+import { Effect, Option, Predicate, Tracer } from "effect"
+import { type HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
 import * as Body from "./Body.ts"
 import * as Problem from "./Problem.ts"
 import type { Routes } from "./Server.ts"
@@ -41,11 +41,25 @@ const json = (text: string): HttpServerResponse.HttpServerResponse =>
 const field = (document: unknown, name: string): unknown =>
   Predicate.hasProperty(document, name) ? document[name] : undefined
 
+/** Carries the client's W3C trace on to the events, also where no span of ours is recorded. */
+const inTrace = <A, E>(
+  request: HttpServerRequest.HttpServerRequest,
+  effect: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  request.headers["traceparent"] === undefined
+    ? effect
+    : Effect.flatMap(Effect.serviceOption(Tracer.ParentSpan), (ours) =>
+        Option.match(Option.isSome(ours) ? Option.none() : HttpTraceContext.w3c(request.headers), {
+          onNone: () => effect,
+          onSome: (span) => Effect.provideService(effect, Tracer.ParentSpan, span)
+        })
+      )
+
 export const routes: Effect.Effect<Routes, never, Invoices> = Effect.map(Invoices, (invoices) => ({
   "/api/invoice/create": {
     POST: (request) =>
       Effect.flatMap(Body.json(request), (document) =>
-        invoices.create(field(document, "invoice"), { pointer: "/invoice" }).pipe(
+        inTrace(request, invoices.create(field(document, "invoice"), { pointer: "/invoice" })).pipe(
           Effect.map(({ stored }) => json(`{"invoice":${invoiceJson(stored.invoice)}}`)),
           Effect.catch(Problem.fail)
         )
