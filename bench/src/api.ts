@@ -146,7 +146,14 @@ const apiUrl = await new Promise<string>((resolve, reject) => {
 })
 
 const known = "53150a25-02f1-540a-99e7-48e267fd6d13"
-await fetch(`${apiUrl}/api/invoice/create`, { method: "POST", body: createBody.replace("ID", known) })
+const seeded = await fetch(`${apiUrl}/api/invoice/create`, {
+  method: "POST",
+  body: createBody.replace("ID", known),
+  headers: { "content-type": "application/json" }
+})
+if (!seeded.ok) {
+  throw new Error(`can't create the invoice to get: ${await seeded.text()}`)
+}
 
 const say = (line: string): void => {
   process.stdout.write(`${line}\n`)
