@@ -37,11 +37,16 @@ export const operations = (
     Server.listen(routes, { address: settings.metricsAddress, stopMillis: 1_000, maxInFlight: 100 })
   ).pipe(Effect.mapError(cannotListen("METRICS_ADDRESS")))
 
-/** Relays until the scope closes. */
-export const relay = (settings: Settings) =>
+/**
+ * Relays until the scope closes.
+ *
+ * @param owner who this relay is, when it is known to be the only one of that name: it takes its own lane back at once
+ */
+export const relay = (settings: Settings, owner?: string) =>
   Effect.flatMap(RelayOutbox, ({ run }) => run).pipe(
     Effect.provide(
       RelayOutbox.layer({
+        ...(owner === undefined ? {} : { owner }),
         pageSize: settings.relayPage,
         leaseMillis: settings.leaseMillis,
         idleMillis: settings.idleMillis,
