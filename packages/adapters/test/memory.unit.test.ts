@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { InvoiceStore, Outbox } from "@invoice/core"
+import { InvoiceStore, Outbox, StoreUnavailable, type Verdict } from "@invoice/core"
 import * as InvoiceStoreContract from "@invoice/testing/InvoiceStoreContract"
 import * as OutboxContract from "@invoice/testing/OutboxContract"
 import { Effect, Layer } from "effect"
@@ -81,6 +81,77 @@ describe("the contract suites", () => {
         yield* failing(OutboxContract.laws(careless)),
         "what a relay writes after it lost its lane is refused"
       )
+    })
+  )
+
+  it.live("catch a store that overwrites verdicts", () =>
+    Effect.gen(function* () {
+      const layer = brokenStore((store) => {
+        const last = new Map<string, Verdict.Verdict>()
+        return {
+          decide: (decisions) => {
+            for (const { id, verdict } of decisions) last.set(id, verdict)
+            return store.decide(decisions)
+          },
+          get: (id) => Effect.map(store.get(id), (stored) => ({ ...stored, ...last.get(id) }))
+        }
+      })
+      assert.include(
+        yield* failing(InvoiceStoreContract.laws(layer)),
+        "a decided invoice can't be decided again, whatever the version says"
+      )
+    })
+  )
+
+  it.live("catch a store whose list ignores a filter", () =>
+    Effect.gen(function* () {
+      const layer = brokenStore((store) => ({ list: (query) => store.list({ ...query, status: undefined }) }))
+      assert.deepStrictEqual(yield* failing(InvoiceStoreContract.laws(layer)), [
+        "a list holds what its filters ask for, and nothing else"
+      ])
+    })
+  )
+
+  it.live("catch a store where one conflict fails the next invoice", () =>
+    Effect.gen(function* () {
+      const layer = brokenStore((store) => {
+        let spoiled = false
+        return {
+          create: (invoice) =>
+            Effect.suspend(() => {
+              if (!spoiled) return Effect.tapError(store.create(invoice), () => Effect.sync(() => (spoiled = true)))
+              spoiled = false
+              return Effect.fail(new StoreUnavailable({ retryable: true, cause: "a neighbour" }))
+            })
+        }
+      })
+      assert.include(
+        yield* failing(InvoiceStoreContract.laws(layer)),
+        "invoices that can't be stored never fail the ones that are stored at the same time"
+      )
+    })
+  )
+
+  it.live("catch an outbox that reads backwards", () =>
+    Effect.gen(function* () {
+      const layer = brokenOutbox((outbox) => ({
+        read: (options) => Effect.map(outbox.read(options), (page) => ({ ...page, events: page.events.toReversed() }))
+      }))
+      assert.include(
+        yield* failing(OutboxContract.laws(layer)),
+        "everything is read once in pages of any size, in order of the changes of each key"
+      )
+    })
+  )
+
+  it.live("catch an outbox that gives one lane to two relays", () =>
+    Effect.gen(function* () {
+      const layer = brokenOutbox((outbox) => ({
+        acquire: (options) => outbox.acquire({ ...options, owner: "everyone" })
+      }))
+      const names = yield* failing(OutboxContract.laws(layer))
+      assert.include(names, "one relay holds a lane; the next one has a higher epoch")
+      assert.include(names, "a lane whose lease has run out goes to the next relay, and its old holder is fenced off")
     })
   )
 })

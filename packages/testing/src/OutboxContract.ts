@@ -4,7 +4,7 @@
  * The laws hold lane 0 while they run: give the suite an outbox that no relay works on.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { InvoiceStore, Outbox, Profile } from "@invoice/core"
+import { InvoiceStore, LeaseLost, Outbox, Profile } from "@invoice/core"
 import type { Recorded } from "@invoice/core/InvoiceEvent"
 import type { Lease } from "@invoice/core/ports/Outbox"
 import { Effect, Fiber, type Layer, Option } from "effect"
@@ -145,21 +145,50 @@ export const laws = (layer: Layer.Layer<Ports, unknown>): ReadonlyArray<Law> => 
         const outbox = yield* Outbox
         const lost = yield* acquire
         yield* outbox.release(lost)
-        yield* leased(() =>
+        yield* leased((lease) =>
           Effect.gen(function* () {
-            for (const write of [
-              outbox.commit(lost, lost.position),
-              outbox.renew(lost, 1_000),
-              outbox.park({ lease: lost, events: [], reason: "late" }),
-              Effect.flatMap(
-                Effect.sync(() => lost),
-                (lease) => outbox.commit(lease, lease.position)
-              )
-            ]) {
-              assert.strictEqual((yield* Effect.flip(write))._tag, "LeaseLost")
-            }
+            const { position } = yield* drain(lease, lease.position, 1_000)
+            yield* create(1)
+            const { events } = yield* drain(lease, position, 1_000)
+            assert.strictEqual(events.length, 1)
+            const refused = (write: Effect.Effect<void, unknown>) =>
+              Effect.map(Effect.flip(write), (error) => assert.instanceOf(error, LeaseLost))
+            yield* refused(outbox.commit(lost, lost.position))
+            yield* refused(outbox.renew(lost, 1_000))
+            yield* refused(outbox.park({ lease: lost, events, reason: "late" }))
+            const parked = Effect.map(outbox.parked, (keys) => keys.filter(({ key }) => key === events[0]?.key))
+            assert.deepStrictEqual(yield* parked, [])
+            yield* outbox.park({ lease, events, reason: "too large" })
+            yield* refused(outbox.unpark(lost, events))
+            assert.strictEqual((yield* parked).length, 1)
+            yield* outbox.unpark(lease, events)
           })
         )
+      })
+    ),
+    law(
+      "a lane whose lease has run out goes to the next relay, and its old holder is fenced off",
+      Effect.gen(function* () {
+        const outbox = yield* Outbox
+        const old = yield* acquire
+        const held = outbox.acquire({ lane: 0, owner: "the next", ttlMillis: 60_000 })
+        assert.isTrue(Option.isNone(yield* held))
+        // from now, not from what was left of it
+        yield* outbox.renew(old, 1)
+        const next = yield* Effect.gen(function* () {
+          for (;;) {
+            const taken = yield* held
+            if (Option.isSome(taken)) return taken.value
+            yield* Effect.sleep("2 millis")
+          }
+        }).pipe(Effect.timeout("3 seconds"))
+        assert.isTrue(BigInt(next.epoch) > BigInt(old.epoch))
+        assert.strictEqual((yield* Effect.flip(outbox.commit(old, old.position)))._tag, "LeaseLost")
+        assert.strictEqual((yield* Effect.flip(outbox.renew(old, 60_000)))._tag, "LeaseLost")
+        // the old holder's late goodbye doesn't free the lane
+        yield* outbox.release(old)
+        assert.isTrue(Option.isNone(yield* outbox.acquire({ lane: 0, owner: "a third", ttlMillis: 60_000 })))
+        yield* outbox.release(next)
       })
     ),
     law(
