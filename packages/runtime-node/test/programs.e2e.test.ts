@@ -31,22 +31,29 @@ const freshDatabase = async (): Promise<string> => {
   return url.href
 }
 
-/** Everything on a topic about some invoices, until there are as many messages as wanted. */
+/** The first message of each of some invoices on a topic, until there are as many as wanted: delivery is at least once. */
 const messagesOn = (
   topic: string,
   ids: ReadonlySet<string>,
   count: number
 ): Promise<ReadonlyArray<InvoiceEvent.Message>> =>
   Effect.runPromise(
-    Effect.flatMap(MessageConsumer, (consumer) =>
-      consumer.subscribe({ topic, group: `test-${randomUUID()}` }).pipe(
+    Effect.flatMap(MessageConsumer, (consumer) => {
+      const seen = new Set<string>()
+      return consumer.subscribe({ topic, group: `test-${randomUUID()}` }).pipe(
         Stream.mapEffect((batch) => Effect.as(batch.acknowledge, batch.messages)),
         Stream.flatMap(Stream.fromIterable),
-        Stream.filter(({ key }) => key !== undefined && ids.has(key)),
+        Stream.filter(({ key }) => {
+          const isNew = key !== undefined && ids.has(key) && !seen.has(key)
+          if (isNew) {
+            seen.add(key)
+          }
+          return isNew
+        }),
         Stream.take(count),
         Stream.runCollect
       )
-    ).pipe(
+    }).pipe(
       Effect.timeout("60 seconds"),
       Effect.provide(KafkaConsumer.layer({ brokers: inject("kafkaBrokers").split(",") }))
     )
@@ -99,14 +106,14 @@ describe("api, relay and validator as three processes on Postgres and Kafka", ()
     assert.strictEqual(await sample(api, /^http_request_duration_seconds_count\{.*create.*status="200"\} (\d+)/u), 500)
     await until(
       () => sample(relay, /^kafka_total_produce_messages\{.*\} (\d+)/u),
-      (count) => count === 1_000
+      (count) => count >= 1_000
     )
     assert.isAbove(await sample(relay, /^kafka_total_produce_bytes\{.*\} (\d+)/u), 1_000 * 40)
     assert.strictEqual(await sample(validator, /^total_handled_invoices\{status="Approved"\} (\d+)/u), 400)
     assert.strictEqual(await sample(validator, /^total_handled_invoices\{status="Rejected"\} (\d+)/u), 100)
     await until(
       () => sample(validator, /^kafka_total_consumed_messages\{.*topic="new_invoice".*\} (\d+)/u),
-      (count) => count === 500
+      (count) => count >= 500
     )
     // the defects 5 and 8 end here: a verdict is final, and nothing stays pending
     const again = await post(`${url}/api/invoice/create`, JSON.stringify({ invoice: documents[0] }))
