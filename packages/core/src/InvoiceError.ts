@@ -49,6 +49,15 @@ export class InvalidCursor extends Schema.TaggedError<InvalidCursor>()("InvalidC
   }
 }
 
+/** The changes behind this cursor are no longer kept: list the invoices anew, and watch from now. */
+export class CursorExpired extends Schema.TaggedError<CursorExpired>()("CursorExpired", {
+  cursor: Schema.String
+}) {
+  override get message(): string {
+    return "the changes behind the cursor are no longer kept"
+  }
+}
+
 /** The store can't answer. `retryable` says whether the same call may succeed a little later. */
 export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
   retryable: Schema.Boolean,

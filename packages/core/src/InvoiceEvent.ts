@@ -6,6 +6,7 @@
  */
 import type { InvoiceId } from "./Invoice.ts"
 import type { InvoiceStatus } from "./InvoiceStatus.ts"
+import type { Change } from "./ports/InvoiceStore.ts"
 import type { Timestamp } from "./Timestamp.ts"
 import type { Verdict } from "./Verdict.ts"
 import type { Violation } from "./Violation.ts"
@@ -74,6 +75,15 @@ export interface Recorded {
   /** When it was recorded: CloudEvents `time`. */
   readonly at: Timestamp
   readonly traceparent?: string
+}
+
+declare const TextDecoder: new () => { readonly decode: (bytes: Uint8Array) => string }
+const utf8 = new TextDecoder()
+
+/** The change that an event of ours tells of; its payload was written by `created` or `decided`. */
+export const toChange = ({ at, payload }: Pick<Recorded, "at" | "payload">): Omit<Change, "cursor"> => {
+  const { id, status, version, violations = [] }: Value = JSON.parse(utf8.decode(payload))
+  return { id, status, version, violations, at }
 }
 
 /** What a broker carries. */

@@ -1,8 +1,44 @@
-/** The use cases of whoever has invoices: hand one in, ask for one. */
-import { Context, Effect, Layer, Option, Result, Tracer } from "effect"
+/** The use cases of whoever has invoices: hand in one or many, try one, ask for some, follow what becomes of all. */
+import { Clock, Context, Effect, Layer, Option, Result, Stream, Tracer } from "effect"
 import * as Invoice from "./Invoice.ts"
-import { InvalidInvoice, type InvoiceConflict, type InvoiceNotFound, type StoreUnavailable } from "./InvoiceError.ts"
-import { type Creation, type HistoryEntry, InvoiceStore, type StoredInvoice } from "./ports/InvoiceStore.ts"
+import {
+  type CursorExpired,
+  type InvalidCursor,
+  InvalidInvoice,
+  type InvoiceConflict,
+  type InvoiceNotFound,
+  type StoreUnavailable
+} from "./InvoiceError.ts"
+import {
+  type Change,
+  type Creation,
+  type HistoryEntry,
+  InvoiceStore,
+  type ListQuery,
+  type Page,
+  type StoredInvoice
+} from "./ports/InvoiceStore.ts"
+import { InvoiceValidator } from "./ports/InvoiceValidator.ts"
+import type { Verdict } from "./Verdict.ts"
+
+export type CreateError = InvalidInvoice | InvoiceConflict | StoreUnavailable
+
+/** Where a watch begins: with what happens from now on, with the oldest change that is kept, or behind a cursor. */
+export type WatchStart = "now" | "beginning" | { readonly cursor: string }
+
+/** A change; or none, as a sign of life that carries a newer cursor. One comes at once when there is no change yet. */
+export interface Watched {
+  readonly change: Option.Option<Change>
+  /** Resumes the watch right behind this element. */
+  readonly cursor: string
+}
+
+/** What became of one document of an import. */
+export interface Imported {
+  /** Its place in the stream, from 1. */
+  readonly line: number
+  readonly result: Result.Result<{ readonly id: Invoice.InvoiceId; readonly outcome: Creation["outcome"] }, CreateError>
+}
 
 export class Invoices extends Context.Service<
   Invoices,
@@ -15,38 +51,121 @@ export class Invoices extends Context.Service<
     readonly create: (
       document: unknown,
       options?: { readonly pointer?: string }
-    ) => Effect.Effect<Creation, InvalidInvoice | InvoiceConflict | StoreUnavailable>
+    ) => Effect.Effect<Creation, CreateError>
     /** @param pointer JSON pointer of the id within what the client sent */
     readonly get: (
       id: unknown,
       pointer?: string
     ) => Effect.Effect<StoredInvoice, InvalidInvoice | InvoiceNotFound | StoreUnavailable>
+    readonly list: (query: ListQuery) => Effect.Effect<Page, InvalidCursor | StoreUnavailable>
     /** @param pointer JSON pointer of the id within what the client sent */
     readonly history: (
       id: unknown,
       pointer?: string
     ) => Effect.Effect<ReadonlyArray<HistoryEntry>, InvalidInvoice | InvoiceNotFound | StoreUnavailable>
+    /** The verdict that a document would get; nothing is stored. */
+    readonly validate: (
+      document: unknown,
+      options?: { readonly pointer?: string }
+    ) => Effect.Effect<Verdict, InvalidInvoice | StoreUnavailable>
+    /**
+     * Every change of every invoice until it is interrupted, those of one invoice in order, none lost and none twice,
+     * also across a resume. A sign of life comes at least every 15 seconds.
+     */
+    readonly watch: (start: WatchStart) => Stream.Stream<Watched, InvalidCursor | CursorExpired | StoreUnavailable>
+    /**
+     * Creates any number of invoices, up to 64 at a time, and tells the outcome of each in their order. Takes no more
+     * documents than it has in hand, whatever the source has.
+     */
+    readonly importAll: <E, R>(
+      documents: Stream.Stream<unknown, E, R>,
+      options?: { readonly pointer?: string }
+    ) => Stream.Stream<Imported, E, R>
   }
 >()("@invoice/core/Invoices") {
-  static readonly layer: Layer.Layer<Invoices, never, InvoiceStore> = Layer.effect(
+  static readonly layer: Layer.Layer<Invoices, never, InvoiceStore | InvoiceValidator> = Layer.effect(
     Invoices,
     Effect.gen(function* () {
       const store = yield* InvoiceStore
+      const validator = yield* InvoiceValidator
+      const create: Invoices["Service"]["create"] = (document, options) => {
+        const parsed = Invoice.parse(document, options)
+        return Result.isFailure(parsed)
+          ? Effect.fail(parsed.failure)
+          : Effect.flatMap(traceparent, (traceparent) => store.create(parsed.success, { traceparent }))
+      }
       return Invoices.of({
-        create: (document, options) => {
-          const parsed = Invoice.parse(document, options)
-          return Result.isFailure(parsed)
-            ? Effect.fail(parsed.failure)
-            : Effect.flatMap(traceparent, (traceparent) => store.create(parsed.success, { traceparent }))
-        },
+        create,
         get: (id, pointer = "/id") => Effect.flatMap(parseId(id, pointer), store.get),
-        history: (id, pointer = "/id") => Effect.flatMap(parseId(id, pointer), store.history)
+        list: store.list,
+        history: (id, pointer = "/id") => Effect.flatMap(parseId(id, pointer), store.history),
+        validate: (document, options) => {
+          const parsed = Invoice.parse(document, options)
+          return Result.isFailure(parsed) ? Effect.fail(parsed.failure) : validator.judge(parsed.success)
+        },
+        watch: (start) => watch(store, start),
+        importAll: importWith(create)
       })
     })
   )
 }
 
-const parseId = (id: unknown, path: string): Effect.Effect<Invoice.InvoiceId, InvalidInvoice> => {
+/** Most creations of an import in hand at once: enough to fill the store's batches. */
+const importConcurrency = 64
+
+/** An import, made of whatever creates one invoice. */
+export const importWith =
+  (create: Invoices["Service"]["create"]): Invoices["Service"]["importAll"] =>
+  (documents, options) =>
+    documents.pipe(
+      Stream.zipWithIndex,
+      Stream.mapEffect(
+        ([document, index]) =>
+          create(document, options).pipe(
+            Effect.map(({ outcome, stored }) => ({ id: stored.invoice.id, outcome })),
+            Effect.result,
+            Effect.map((result): Imported => ({ line: index + 1, result }))
+          ),
+        { concurrency: importConcurrency }
+      )
+    )
+
+const watchPage = 500
+/** How long a watch that has seen everything waits before it looks again. */
+const watchIdleMillis = 100
+const signOfLifeMillis = 15_000
+
+const watch = (
+  store: InvoiceStore["Service"],
+  start: WatchStart
+): Stream.Stream<Watched, InvalidCursor | CursorExpired | StoreUnavailable> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const from: string | undefined =
+        start === "now" ? yield* store.head : start === "beginning" ? undefined : start.cursor
+      let lastSign = -signOfLifeMillis
+      return Stream.paginate({ cursor: from, wait: false }, ({ cursor, wait }) =>
+        Effect.gen(function* () {
+          yield* wait ? Effect.sleep(watchIdleMillis) : Effect.void
+          const { changes, more, next } = yield* store.changes({ cursor, limit: watchPage })
+          const now = yield* Clock.currentTimeMillis
+          const elements: Array<Watched> = changes.map((change) => ({
+            change: Option.some(change),
+            cursor: change.cursor
+          }))
+          if (elements.length === 0 && now - lastSign >= signOfLifeMillis) {
+            elements.push({ change: Option.none(), cursor: next })
+          }
+          if (elements.length > 0) {
+            lastSign = now
+          }
+          return [elements, Option.some({ cursor: next as string | undefined, wait: !more })] as const
+        })
+      )
+    })
+  )
+
+export const parseId = (id: unknown, path: string): Effect.Effect<Invoice.InvoiceId, InvalidInvoice> => {
   const parsed = typeof id === "string" ? Invoice.parseId(id) : undefined
   if (parsed !== undefined) {
     return Effect.succeed(parsed)

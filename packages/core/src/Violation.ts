@@ -3,6 +3,7 @@
  *
  * Codes are stable and public. Where EN 16931-1:2017 has a business rule for it, its code is used (`BR-16`,
  * `BR-CO-10`, …), else ours (`INV-…`). `path` is a JSON pointer (RFC 6901) into the document as it was sent.
+ * Adapters give a violation back byte for byte: as JSON, with its fields in the order in which they are declared here.
  */
 import { Schema } from "effect"
 

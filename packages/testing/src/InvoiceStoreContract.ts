@@ -10,7 +10,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Invoice, InvoiceStore, Outbox, Profile, type Verdict } from "@invoice/core"
 import type { Recorded } from "@invoice/core/InvoiceEvent"
-import type { Decision, ListQuery } from "@invoice/core/ports/InvoiceStore"
+import type { Change, Decision, ListQuery } from "@invoice/core/ports/InvoiceStore"
 import { Arbitrary, Effect, type Layer, Option } from "effect"
 import * as Generators from "./Generators.ts"
 
@@ -29,8 +29,8 @@ const reject: Verdict.Verdict = {
   by: "test@1",
   violations: [
     {
-      severity: "error",
       code: "T-1",
+      severity: "error",
       path: "/items/0/total",
       message: 'says "why" — żółć',
       expected: "1.00",
@@ -318,6 +318,59 @@ export const laws = (layer: Layer.Layer<Ports, unknown>): ReadonlyArray<Law> => 
         assert.deepStrictEqual(yield* ids({ status: "Rejected" }), [rejected.id])
         assert.deepStrictEqual(yield* ids({ currency: "USD", status: "Pending" }), [dollars.id])
         assert.deepStrictEqual(yield* ids({ status: "Approved" }), [])
+      })
+    ),
+    law(
+      "every change is told once, those of one invoice in order, from any cursor on, while invoices arrive",
+      Effect.gen(function* () {
+        const store = yield* InvoiceStore
+        const head = yield* store.head
+        const invoices = Array.from({ length: 30 }, () => Generators.invoice())
+        yield* Effect.forEach(
+          invoices,
+          (invoice, index) =>
+            Effect.andThen(store.create(invoice), store.decide([decision(invoice, index % 2 ? approve : reject)])),
+          { concurrency: 8 }
+        )
+        const ours = new Set<string>(invoices.map(({ id }) => id))
+        const read = (from: string | undefined, limit: number) =>
+          Effect.gen(function* () {
+            const found: Array<Change> = []
+            let cursor = from
+            let more = true
+            while (more) {
+              const page = yield* store.changes({ cursor, limit })
+              assert.isAtMost(page.changes.length, limit)
+              found.push(...page.changes)
+              cursor = page.next
+              more = page.more
+            }
+            return found.filter(({ id }) => ours.has(id))
+          })
+        const all = yield* read(head, 7)
+        for (const [index, invoice] of invoices.entries()) {
+          const changes = all.filter(({ id }) => id === invoice.id)
+          assert.deepStrictEqual(
+            changes.map(({ status, version }) => [status, version]),
+            [
+              ["Pending", 1],
+              [index % 2 ? "Approved" : "Rejected", 2]
+            ]
+          )
+          assert.deepStrictEqual(changes[1]?.violations, index % 2 ? [] : reject.violations)
+        }
+        assert.strictEqual(all.length, 60)
+        for (const at of [0, 23, 41, 59]) {
+          assert.deepStrictEqual(
+            (yield* read(all[at]?.cursor, 9)).map(({ id, version }) => [id, version]),
+            all.slice(at + 1).map(({ id, version }) => [id, version])
+          )
+        }
+        assert.strictEqual((yield* read(undefined, 1_000)).length, 60)
+        assert.deepStrictEqual(yield* read(yield* store.head, 9), [])
+        for (const cursor of ["nonsense", "", "3:", "-1", "9:3:", "1|2"]) {
+          assert.strictEqual((yield* Effect.flip(store.changes({ cursor, limit: 1 })))._tag, "InvalidCursor", cursor)
+        }
       })
     ),
     law(

@@ -9,7 +9,7 @@ import {
   InvoiceStore,
   Timestamp
 } from "@invoice/core"
-import type { Creation, Decided, Page, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
+import type { ChangesPage, Creation, Decided, Page, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Clock, Effect, Layer, Option } from "effect"
 import { State } from "./State.ts"
 
@@ -19,7 +19,7 @@ const now = Effect.map(Clock.currentTimeMillis, (millis) => Timestamp.fromMillis
 export const layer: Layer.Layer<InvoiceStore, never, State> = Layer.effect(
   InvoiceStore,
   Effect.gen(function* () {
-    const { invoices, record } = yield* State
+    const { events, invoices, record } = yield* State
 
     const find = (id: string) =>
       Effect.suspend(() => {
@@ -97,6 +97,23 @@ export const layer: Layer.Layer<InvoiceStore, never, State> = Layer.effect(
             return { id, outcome: "Decided" }
           })
         ),
+      changes: ({ cursor = "0", limit }) =>
+        Effect.suspend((): Effect.Effect<ChangesPage, InvalidCursor> => {
+          const from = Number(cursor)
+          if (!/^(0|[1-9]\d{0,14})$/u.test(cursor) || from > events.length) {
+            return Effect.fail(new InvalidCursor({ cursor }))
+          }
+          const page = events.slice(from, from + limit)
+          return Effect.succeed({
+            changes: page.map((event, index) => ({
+              ...InvoiceEvent.toChange(event),
+              cursor: String(from + index + 1)
+            })),
+            next: String(from + page.length),
+            more: page.length === limit
+          })
+        }),
+      head: Effect.sync(() => String(events.length)),
       ready: Effect.void
     })
   })

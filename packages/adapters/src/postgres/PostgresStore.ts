@@ -29,6 +29,7 @@ import * as GroupCommit from "./GroupCommit.ts"
 import { columns, type InvoiceRow, toStored, violations } from "./InvoiceRows.ts"
 import * as Leaves from "./Leaves.ts"
 import * as Migrations from "./Migrations.ts"
+import * as PostgresChanges from "./PostgresChanges.ts"
 
 type Store = InvoiceStore["Service"]
 
@@ -349,6 +350,7 @@ const make: Effect.Effect<Store, never, SqlClient.SqlClient | Scope.Scope> = Eff
     list,
     history,
     decide,
+    ...PostgresChanges.make(select),
     ready
   })
 })

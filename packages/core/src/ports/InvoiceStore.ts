@@ -6,7 +6,13 @@
  */
 import { Context, type Effect, type Option } from "effect"
 import type { Invoice, InvoiceId } from "../Invoice.ts"
-import type { InvalidCursor, InvoiceConflict, InvoiceNotFound, StoreUnavailable } from "../InvoiceError.ts"
+import type {
+  CursorExpired,
+  InvalidCursor,
+  InvoiceConflict,
+  InvoiceNotFound,
+  StoreUnavailable
+} from "../InvoiceError.ts"
 import type { InvoiceStatus } from "../InvoiceStatus.ts"
 import type { Timestamp } from "../Timestamp.ts"
 import type { Verdict } from "../Verdict.ts"
@@ -80,6 +86,26 @@ export interface Page {
   readonly next: Option.Option<string>
 }
 
+/** A change of some invoice, as its event told it. */
+export interface Change {
+  readonly id: InvoiceId
+  readonly status: InvoiceStatus
+  readonly version: number
+  /** The reasons of a verdict. */
+  readonly violations: ReadonlyArray<Violation>
+  readonly at: Timestamp
+  /** Opaque, owned by the adapter: reads on right behind this change. */
+  readonly cursor: string
+}
+
+export interface ChangesPage {
+  readonly changes: ReadonlyArray<Change>
+  /** Where to read on, also when there was nothing. */
+  readonly next: string
+  /** Whether more was waiting when the page was read, so that there is no point in waiting. */
+  readonly more: boolean
+}
+
 export class InvoiceStore extends Context.Service<
   InvoiceStore,
   {
@@ -99,6 +125,16 @@ export class InvoiceStore extends Context.Service<
      * order given. Of several decisions on one invoice the first wins.
      */
     readonly decide: (decisions: ReadonlyArray<Decision>) => Effect.Effect<ReadonlyArray<Decided>, StoreUnavailable>
+    /**
+     * The changes behind a cursor, or from the oldest that is kept: every committed one once, those of one invoice in
+     * the order of its versions. `limit` is 1 to 10,000. An empty page is not an end: ask again from `next`.
+     */
+    readonly changes: (options: {
+      readonly cursor?: string | undefined
+      readonly limit: number
+    }) => Effect.Effect<ChangesPage, InvalidCursor | CursorExpired | StoreUnavailable>
+    /** A cursor behind every change that is committed by now. */
+    readonly head: Effect.Effect<string, StoreUnavailable>
     /** Succeeds when the store answers and its schema is the one this code was written for. */
     readonly ready: Effect.Effect<void, StoreUnavailable>
   }
