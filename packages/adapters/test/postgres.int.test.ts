@@ -1,24 +1,11 @@
-import { randomUUID } from "node:crypto"
-import { PgClient } from "@effect/sql-pg"
 import * as InvoiceStoreContract from "@invoice/testing/InvoiceStoreContract"
 import * as OutboxContract from "@invoice/testing/OutboxContract"
-import { Effect, Layer, Redacted } from "effect"
+import { Effect, Layer } from "effect"
 import { inject } from "vitest"
+import { freshDatabase } from "../../../test/infra/database.ts"
 import { Migrations, PostgresOutbox, PostgresStore } from "../src/postgres/index.ts"
 
-const freshDatabase = async (): Promise<Redacted.Redacted> => {
-  const name = `test_${randomUUID().replaceAll("-", "")}`
-  const url = new URL(inject("postgresUrl"))
-  await Effect.runPromise(
-    Effect.flatMap(PgClient.PgClient, (sql) => sql.unsafe(`create database ${name}`)).pipe(
-      Effect.provide(PgClient.layer({ url: Redacted.make(url.href), maxConnections: 1 }))
-    )
-  )
-  url.pathname = `/${name}`
-  return Redacted.make(url.href)
-}
-
-const url = await freshDatabase()
+const url = await freshDatabase(inject("postgresUrl"))
 
 // two programs that start at once must not trip over each other's migrations
 await Effect.runPromise(

@@ -1,0 +1,188 @@
+/**
+ * The one table from errors to Connect codes, and back. Beside its code an error carries `invoice.v1.ErrorDetail`, and
+ * faults of a document also `google.rpc.BadRequest`, which generic clients know.
+ */
+import type { MessageInitShape } from "@bufbuild/protobuf"
+import { Code, ConnectError } from "@connectrpc/connect"
+import {
+  type ConsumerUnavailable,
+  CursorExpired,
+  InvalidCursor,
+  InvalidInvoice,
+  InvoiceConflict,
+  InvoiceNotFound,
+  LeaseLost,
+  type OutboxUnavailable,
+  type PublishRefused,
+  type PublishTransient,
+  type StoreUnavailable
+} from "@invoice/core"
+import type { InvoiceStatus } from "@invoice/core/InvoiceStatus"
+import { Schema } from "effect"
+import { BadRequestSchema } from "./gen/google/rpc/error_details_pb.ts"
+import { ErrorDetailSchema, InvalidInvoice_Kind } from "./gen/invoice/v1/errors_pb.ts"
+import * as Messages from "./Messages.ts"
+
+/** A value that the reference's messages (thousandths in 64 bits, quantities in 32) can't hold exactly. */
+export class AmountNotExact extends Schema.TaggedError<AmountNotExact>()("AmountNotExact", {
+  path: Schema.String,
+  value: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path}: ${this.value} can't be said exactly in this message`
+  }
+}
+
+/** The invoice has another verdict already. */
+export class InvoiceAlreadyFinal extends Schema.TaggedError<InvoiceAlreadyFinal>()("InvoiceAlreadyFinal", {
+  id: Schema.String,
+  status: Schema.Literals(["Approved", "Rejected"])
+}) {
+  override get message(): string {
+    return `invoice ${this.id} is ${this.status} already`
+  }
+}
+
+/** Every error of the core, and those of this adapter. */
+export type CallError =
+  | InvalidInvoice
+  | InvoiceNotFound
+  | InvoiceConflict
+  | InvalidCursor
+  | CursorExpired
+  | StoreUnavailable
+  | OutboxUnavailable
+  | LeaseLost
+  | PublishTransient
+  | PublishRefused
+  | ConsumerUnavailable
+  | AmountNotExact
+  | InvoiceAlreadyFinal
+
+type Detail = MessageInitShape<typeof ErrorDetailSchema>["error"]
+
+const withDetail = (code: Code, message: string, error: Detail): ConnectError =>
+  new ConnectError(message, code, undefined, [{ desc: ErrorDetailSchema, value: { error } }])
+
+/** `/invoice/items/0/unit_price` as `invoice.items[0].unit_price`. */
+const fieldPath = (pointer: string): string =>
+  pointer
+    .slice(1)
+    .replace(/\/(\d+)/gu, "[$1]")
+    .replaceAll("/", ".")
+
+const invalidInvoice = (error: InvalidInvoice): ConnectError =>
+  new ConnectError(error.message, Code.InvalidArgument, undefined, [
+    {
+      desc: BadRequestSchema,
+      value: {
+        fieldViolations: error.violations.map(({ code, message, path }) => ({
+          field: fieldPath(path),
+          description: message,
+          reason: code.replaceAll("-", "_")
+        }))
+      }
+    },
+    {
+      desc: ErrorDetailSchema,
+      value: {
+        error: {
+          case: "invalidInvoice",
+          value: {
+            kind: error.kind === "syntax" ? InvalidInvoice_Kind.SYNTAX : InvalidInvoice_Kind.MEANING,
+            violations: error.violations.map(Messages.fromViolation)
+          }
+        }
+      }
+    }
+  ])
+
+/**
+ * What a client is told. Undefined for what is our defect: the caller logs it and tells the client nothing but an id.
+ * A `cause` never leaves the process.
+ */
+export const toConnect = (error: CallError): ConnectError | undefined => {
+  const { message } = error
+  switch (error._tag) {
+    case "InvalidInvoice":
+      return invalidInvoice(error)
+    case "InvoiceNotFound":
+      return withDetail(Code.NotFound, message, { case: "invoiceNotFound", value: { id: error.id } })
+    case "InvoiceConflict":
+      return withDetail(Code.AlreadyExists, message, { case: "invoiceConflict", value: { id: error.id } })
+    case "InvalidCursor":
+      return withDetail(Code.InvalidArgument, message, { case: "invalidCursor", value: { cursor: error.cursor } })
+    case "CursorExpired":
+      return withDetail(Code.OutOfRange, message, { case: "cursorExpired", value: { cursor: error.cursor } })
+    case "LeaseLost":
+      return withDetail(Code.Aborted, message, { case: "leaseLost", value: { lane: error.lane } })
+    case "AmountNotExact":
+      return withDetail(Code.FailedPrecondition, message, {
+        case: "amountNotExact",
+        value: { path: error.path, value: error.value }
+      })
+    case "InvoiceAlreadyFinal":
+      return withDetail(Code.FailedPrecondition, message, {
+        case: "invoiceAlreadyFinal",
+        value: { id: error.id, status: Messages.fromStatus(error.status) }
+      })
+    case "StoreUnavailable":
+      return error.retryable ? new ConnectError(message, Code.Unavailable) : undefined
+    case "OutboxUnavailable":
+    case "PublishTransient":
+    case "ConsumerUnavailable":
+      return new ConnectError(message, Code.Unavailable)
+    case "PublishRefused":
+      return new ConnectError(message, Code.FailedPrecondition)
+  }
+}
+
+/** The errors that come back as themselves. */
+export type Detailed =
+  | InvalidInvoice
+  | InvoiceNotFound
+  | InvoiceConflict
+  | InvalidCursor
+  | CursorExpired
+  | LeaseLost
+  | AmountNotExact
+  | InvoiceAlreadyFinal
+
+/** The error that a peer's detail tells of, if it has one. */
+export const fromConnect = (error: ConnectError): Detailed | undefined => {
+  const detail = error.findDetails(ErrorDetailSchema)[0]?.error
+  switch (detail?.case) {
+    case "invalidInvoice":
+      return new InvalidInvoice({
+        kind: detail.value.kind === InvalidInvoice_Kind.SYNTAX ? "syntax" : "meaning",
+        violations: detail.value.violations.map(Messages.toViolation)
+      })
+    case "invoiceNotFound":
+      return new InvoiceNotFound({ id: detail.value.id })
+    case "invoiceConflict":
+      return new InvoiceConflict({ id: detail.value.id })
+    case "invalidCursor":
+      return new InvalidCursor({ cursor: detail.value.cursor })
+    case "cursorExpired":
+      return new CursorExpired({ cursor: detail.value.cursor })
+    case "leaseLost":
+      return new LeaseLost({ lane: detail.value.lane })
+    case "amountNotExact":
+      return new AmountNotExact({ path: detail.value.path, value: detail.value.value })
+    case "invoiceAlreadyFinal":
+      return new InvoiceAlreadyFinal({
+        id: detail.value.id,
+        status: (Messages.toStatus(detail.value.status) ?? "Approved") as Exclude<InvoiceStatus, "Pending">
+      })
+    default:
+      return undefined
+  }
+}
+
+/** A code as Connect writes it, e.g. `invalid_argument`. */
+export const codeName = (code: Code): string => Code[code].replace(/(?<=[a-z])[A-Z]/gu, "_$&").toLowerCase()
+
+const transient = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.ResourceExhausted, Code.Aborted])
+
+/** Whether the same call may succeed a little later. */
+export const isRetryable = (error: ConnectError): boolean => transient.has(error.code)

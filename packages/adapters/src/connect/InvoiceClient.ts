@@ -1,0 +1,114 @@
+/**
+ * The use cases (`Invoices`) of another program, over its public `InvoiceService`: what a client application uses.
+ *
+ * Documents are parsed here first, so that faults are found without a call and amounts travel exactly.
+ */
+import { ConnectError, createClient, type Transport } from "@connectrpc/connect"
+import { createConnectTransport } from "@connectrpc/connect-web"
+import { Invoice, Invoices } from "@invoice/core"
+import { importWith, parseId, type Watched, type WatchStart } from "@invoice/core/Invoices"
+import { Effect, Layer, Option, Schedule, Stream } from "effect"
+import { InvoiceService, type WatchResponse } from "./gen/invoice/v1/invoice_service_pb.ts"
+import * as Messages from "./Messages.ts"
+import * as Remote from "./Remote.ts"
+import * as StoreClient from "./StoreClient.ts"
+
+const { unavailable } = StoreClient
+
+const toWatched = ({ change, cursor }: WatchResponse): Watched => ({
+  change: Option.map(Option.fromUndefinedOr(change), Messages.toChange),
+  cursor
+})
+
+const watchRequest = (start: WatchStart) =>
+  start === "now"
+    ? {}
+    : start === "beginning"
+      ? { start: { case: "fromBeginning" as const, value: true } }
+      : { start: { case: "cursor" as const, value: start.cursor } }
+
+/** How long a watch waits before it comes back to a server that went away. */
+const comeBack = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]).pipe(
+  Schedule.jittered
+)
+
+export const make = (transport: Transport): Invoices["Service"] => {
+  const client = createClient(InvoiceService, transport)
+  const store = StoreClient.make(transport)
+
+  const parsed = <A, E>(
+    document: unknown,
+    options: { readonly pointer?: string } | undefined,
+    use: (invoice: Invoice.Invoice) => Effect.Effect<A, E>
+  ) => Effect.flatMap(Effect.fromResult(Invoice.parse(document, options)), use)
+
+  const create: Invoices["Service"]["create"] = (document, options) =>
+    parsed(document, options, (invoice) =>
+      Effect.map(
+        Remote.call(
+          (options) => client.create({ invoice: Messages.fromInvoice(invoice) }, options),
+          ["InvalidInvoice", "InvoiceConflict"],
+          unavailable
+        ),
+        StoreClient.toCreation
+      )
+    )
+
+  /** Until the server goes away. */
+  const watchOnce = (start: WatchStart) =>
+    Stream.unwrap(
+      Effect.map(Remote.signal, (signal) =>
+        Stream.fromAsyncIterable(client.watch(watchRequest(start), { signal }), (error) =>
+          Remote.fromConnect(ConnectError.from(error), ["InvalidCursor", "CursorExpired"], unavailable)
+        )
+      )
+    ).pipe(Stream.map(toWatched))
+
+  return {
+    create,
+    get: (id, pointer = "/id") =>
+      Effect.map(
+        Effect.flatMap(parseId(id, pointer), (id) =>
+          Remote.call((options) => client.get({ id }, options), ["InvalidInvoice", "InvoiceNotFound"], unavailable)
+        ),
+        ({ invoice }) => Messages.toStored(invoice)
+      ),
+    list: store.list,
+    history: (id, pointer = "/id") => Effect.flatMap(parseId(id, pointer), store.history),
+    validate: (document, options) =>
+      parsed(document, options, (invoice) =>
+        Effect.map(
+          Remote.call(
+            (options) => client.validate({ invoice: Messages.fromInvoice(invoice) }, options),
+            ["InvalidInvoice"],
+            unavailable
+          ),
+          Messages.toVerdict
+        )
+      ),
+    watch: (start) =>
+      Stream.suspend(() => {
+        let from = start
+        return Stream.suspend(() => watchOnce(from)).pipe(
+          Stream.tap(({ cursor }) => {
+            from = { cursor }
+            return Effect.void
+          }),
+          Stream.retry(
+            comeBack.pipe(
+              Schedule.setInputType<Stream.Error<ReturnType<typeof watchOnce>>>(),
+              Schedule.while(({ input }) => input._tag === "StoreUnavailable" && input.retryable)
+            )
+          )
+        )
+      }),
+    importAll: importWith(create)
+  }
+}
+
+/** On a transport of your own. */
+export const layer = (transport: Transport): Layer.Layer<Invoices> => Layer.sync(Invoices, () => make(transport))
+
+/** Over `fetch`, in a browser or wherever else there is one. */
+export const layerFetch = (options: { readonly baseUrl: string }): Layer.Layer<Invoices> =>
+  layer(createConnectTransport({ ...options, useBinaryFormat: true }))

@@ -1,0 +1,140 @@
+/** `invoice.v1.InvoiceService`: the use cases as calls. */
+import type { MessageInitShape } from "@bufbuild/protobuf"
+import { Code, type ConnectRouter } from "@connectrpc/connect"
+import { Invoices } from "@invoice/core"
+import type { CreateError, Imported, WatchStart } from "@invoice/core/Invoices"
+import type { ListQuery } from "@invoice/core/ports/InvoiceStore"
+import { Effect, Option, Result, Stream } from "effect"
+import type { Calls } from "./Calls.ts"
+import * as Errors from "./Errors.ts"
+import {
+  type ImportRequest,
+  type ImportResponseSchema,
+  InvoiceService,
+  type ListRequest,
+  type WatchRequest
+} from "./gen/invoice/v1/invoice_service_pb.ts"
+import * as Messages from "./Messages.ts"
+
+/** Most bytes of one request message. */
+const maxBytes = 1_048_576
+
+const defaultLimit = 50
+const maxLimit = 200
+
+const listQuery = ({ currency, cursor, customerId, limit, status }: ListRequest): ListQuery => ({
+  status: Messages.toStatus(status),
+  customerId: customerId === "" ? undefined : customerId,
+  currency: currency === "" ? undefined : currency,
+  limit: limit === 0 ? defaultLimit : Math.min(limit, maxLimit),
+  cursor: cursor === "" ? undefined : cursor
+})
+
+const watchStart = ({ start }: WatchRequest): WatchStart =>
+  start.case === "cursor"
+    ? { cursor: start.value }
+    : start.case === "fromBeginning" && start.value
+      ? "beginning"
+      : "now"
+
+type Outcome = NonNullable<MessageInitShape<typeof ImportResponseSchema>["outcome"]>
+
+const failure = (id: string, error: CreateError): Outcome => {
+  const told = Errors.toConnect(error)
+  return {
+    case: "failure",
+    value: {
+      id,
+      code: Errors.codeName(told?.code ?? Code.Internal),
+      message: told?.rawMessage ?? "something went wrong on our side",
+      violations: error._tag === "InvalidInvoice" ? error.violations.map(Messages.fromViolation) : []
+    }
+  }
+}
+
+const importResponse = (id: string, { line, result }: Imported): MessageInitShape<typeof ImportResponseSchema> => {
+  return {
+    line: BigInt(line),
+    outcome: Result.match(result, {
+      onFailure: (error): Outcome => failure(id, error),
+      onSuccess: ({ id, outcome }): Outcome => ({
+        case: outcome === "Created" ? "created" : "unchanged",
+        value: { id }
+      })
+    })
+  }
+}
+
+export const routes = (calls: Calls): Effect.Effect<(router: ConnectRouter) => void, never, Invoices> =>
+  Effect.map(Invoices, (invoices) => (router) => {
+    const importAll = (requests: AsyncIterable<ImportRequest>) => {
+      // what was sent under which line: as many as are in hand
+      const ids: Array<string> = []
+      return invoices
+        .importAll(
+          Stream.fromAsyncIterable(requests, (error) => error).pipe(
+            Stream.map(({ invoice }) => {
+              ids.push(invoice?.id ?? "")
+              return Messages.toDocument(invoice)
+            }),
+            // the requests broke off: the client has left, or sent what can't be read, and connect says so
+            Stream.orDie
+          ),
+          { pointer: "/invoice" }
+        )
+        .pipe(Stream.map((imported) => importResponse(ids.shift() ?? "", imported)))
+    }
+
+    router.service(
+      InvoiceService,
+      {
+        create: ({ invoice }, context) =>
+          calls.unary(
+            context,
+            Effect.map(
+              invoices.create(Messages.toDocument(invoice), { pointer: "/invoice" }),
+              ({ outcome, stored }) => ({ invoice: Messages.fromStored(stored), created: outcome === "Created" })
+            )
+          ),
+        get: ({ id }, context) =>
+          calls.unary(
+            context,
+            Effect.map(invoices.get(id === "" ? undefined : id), (stored) => ({ invoice: Messages.fromStored(stored) }))
+          ),
+        list: (request, context) =>
+          calls.unary(
+            context,
+            Effect.map(invoices.list(listQuery(request)), ({ items, next }) => ({
+              invoices: items.map(Messages.fromStored),
+              nextCursor: Option.getOrElse(next, () => "")
+            }))
+          ),
+        history: ({ id }, context) =>
+          calls.unary(
+            context,
+            Effect.map(invoices.history(id === "" ? undefined : id), (entries) => ({
+              entries: entries.map(Messages.fromHistoryEntry)
+            }))
+          ),
+        validate: ({ invoice }, context) =>
+          calls.unary(
+            context,
+            Effect.map(invoices.validate(Messages.toDocument(invoice), { pointer: "/invoice" }), (verdict) => ({
+              status: Messages.fromStatus(verdict.status),
+              violations: verdict.violations.map(Messages.fromViolation),
+              by: verdict.by
+            }))
+          ),
+        watch: (request, context) =>
+          calls.watch(
+            context,
+            Stream.map(invoices.watch(watchStart(request)), ({ change, cursor }) => ({
+              change: Option.getOrUndefined(Option.map(change, Messages.fromChange)),
+              cursor
+            }))
+          ),
+        import: (requests, context) => calls.stream(context, importAll(requests))
+      },
+      { readMaxBytes: maxBytes }
+    )
+  })

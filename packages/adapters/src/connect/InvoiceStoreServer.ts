@@ -1,0 +1,72 @@
+/** `invoice.v1.InvoiceStoreService`: what the store port needs beyond `InvoiceService`. Internal. */
+import type { ConnectRouter } from "@connectrpc/connect"
+import { Invoice, InvoiceStore } from "@invoice/core"
+import type { Decided, Decision } from "@invoice/core/ports/InvoiceStore"
+import { Effect } from "effect"
+import type { Calls } from "./Calls.ts"
+import {
+  DecisionOutcome,
+  InvoiceStoreService,
+  type Decision as WireDecision
+} from "./gen/invoice/v1/invoice_store_service_pb.ts"
+import * as Messages from "./Messages.ts"
+
+const outcomes = {
+  Decided: DecisionOutcome.DECIDED,
+  AlreadyFinal: DecisionOutcome.ALREADY_FINAL,
+  Stale: DecisionOutcome.STALE,
+  NotFound: DecisionOutcome.NOT_FOUND
+} as const satisfies Record<Decided["outcome"], DecisionOutcome>
+
+/** Undefined when the id isn't one: no invoice has it. */
+const toDecision = (wire: WireDecision): Decision | undefined => {
+  const id = Invoice.parseId(wire.id)
+  return id === undefined
+    ? undefined
+    : { id, version: wire.version, verdict: Messages.toVerdict(wire), traceparent: wire.traceparent }
+}
+
+export const routes = (calls: Calls): Effect.Effect<(router: ConnectRouter) => void, never, InvoiceStore> =>
+  Effect.map(InvoiceStore, (store) => (router) => {
+    const decide = (wire: ReadonlyArray<WireDecision>) =>
+      Effect.suspend(() => {
+        const decisions = wire.map(toDecision)
+        return Effect.map(store.decide(decisions.filter((decision) => decision !== undefined)), (decided) => {
+          const rest = [...decided]
+          return decisions.map((decision) => outcomes[(decision && rest.shift()?.outcome) ?? "NotFound"])
+        })
+      })
+
+    router.service(
+      InvoiceStoreService,
+      {
+        getMany: ({ ids }, context) =>
+          calls.unary(
+            context,
+            Effect.map(store.getMany(ids.map(Invoice.parseId).filter((id) => id !== undefined)), (found) => ({
+              invoices: found.map(Messages.fromStored)
+            }))
+          ),
+        decide: ({ decisions }, context) =>
+          calls.unary(
+            context,
+            Effect.map(decide(decisions), (outcomes) => ({ outcomes }))
+          ),
+        listChanges: ({ cursor, limit }, context) =>
+          calls.unary(
+            context,
+            Effect.map(
+              store.changes({ cursor, limit: Math.min(Math.max(limit, 1), 10_000) }),
+              ({ changes, more, next }) => ({ changes: changes.map(Messages.fromChange), more, next })
+            )
+          ),
+        head: (_, context) =>
+          calls.unary(
+            context,
+            Effect.map(store.head, (cursor) => ({ cursor }))
+          ),
+        ready: (_, context) => calls.unary(context, Effect.as(store.ready, {}))
+      },
+      { readMaxBytes: Messages.maxInternalBytes }
+    )
+  })

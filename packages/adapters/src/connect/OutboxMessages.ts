@@ -1,0 +1,32 @@
+/** The messages of `invoice.v1.OutboxService` and what they stand for in the core. */
+import type { MessageInitShape } from "@bufbuild/protobuf"
+import type { Recorded } from "@invoice/core/InvoiceEvent"
+import type { Lease } from "@invoice/core/ports/Outbox"
+import type { EventSchema, Event as WireEvent, Lease as WireLease } from "./gen/invoice/v1/outbox_service_pb.ts"
+import * as Messages from "./Messages.ts"
+
+export const fromRecorded = (event: Recorded): MessageInitShape<typeof EventSchema> => ({
+  ...event,
+  // a view on a larger buffer would be sent whole by some runtimes
+  payload: new Uint8Array(event.payload),
+  at: Messages.fromTimestamp(event.at)
+})
+
+export const toRecorded = (wire: WireEvent): Recorded => ({
+  id: wire.id,
+  topic: wire.topic,
+  key: wire.key,
+  type: wire.type,
+  version: wire.version,
+  payload: wire.payload,
+  at: Messages.toTimestamp(wire.at),
+  ...(wire.traceparent === undefined ? {} : { traceparent: wire.traceparent })
+})
+
+/** A call without a lease holds none: no lane has an empty epoch. */
+export const toLease = (wire: WireLease | undefined): Lease => ({
+  lane: wire?.lane ?? 0,
+  owner: wire?.owner ?? "",
+  epoch: wire?.epoch ?? "",
+  position: wire?.position ?? ""
+})

@@ -1,0 +1,120 @@
+/** `grpc.reflection.v1` and `v1alpha`: tells clients what is served, so that they need no files. */
+import { type DescFile, type DescMessage, type DescService, toBinary } from "@bufbuild/protobuf"
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt"
+import { Code, type ConnectRouter } from "@connectrpc/connect"
+import { ServerReflection, type ServerReflectionRequest } from "./gen/grpc/reflection/v1/reflection_pb.ts"
+import { ServerReflection as ServerReflectionAlpha } from "./gen/grpc/reflection/v1alpha/reflection_pb.ts"
+
+/** The two versions of the protocol differ in nothing but their package. */
+type Answer =
+  | { readonly case: "fileDescriptorResponse"; readonly value: { readonly fileDescriptorProto: Array<Uint8Array> } }
+  | {
+      readonly case: "allExtensionNumbersResponse"
+      readonly value: { readonly baseTypeName: string; readonly extensionNumber: Array<number> }
+    }
+  | { readonly case: "listServicesResponse"; readonly value: { readonly service: Array<{ readonly name: string }> } }
+  | { readonly case: "errorResponse"; readonly value: { readonly errorCode: number; readonly errorMessage: string } }
+
+type Question =
+  | {
+      readonly case: Exclude<ServerReflectionRequest["messageRequest"]["case"], "fileContainingExtension" | undefined>
+      readonly value: string
+    }
+  | { readonly case: "fileContainingExtension"; readonly value: { readonly containingType: string } }
+  | { readonly case: undefined }
+
+const messageNames = (message: DescMessage): ReadonlyArray<string> => [
+  message.typeName,
+  ...message.fields.map(({ name }) => `${message.typeName}.${name}`),
+  ...message.nestedEnums.map(({ typeName }) => typeName),
+  ...message.nestedMessages.flatMap(messageNames)
+]
+
+const names = (file: DescFile): ReadonlyArray<string> => [
+  ...file.messages.flatMap(messageNames),
+  ...file.enums.map(({ typeName }) => typeName),
+  ...file.services.flatMap(({ methods, typeName }) => [typeName, ...methods.map(({ name }) => `${typeName}.${name}`)])
+]
+
+/** A file and everything that it imports, each once, itself first. */
+const withImports = (file: DescFile, seen = new Set<DescFile>()): ReadonlyArray<DescFile> => {
+  if (seen.has(file)) {
+    return []
+  }
+  seen.add(file)
+  return [file, ...file.dependencies.flatMap((dependency) => withImports(dependency, seen))]
+}
+
+const notFound = (what: string): Answer => ({
+  case: "errorResponse",
+  value: { errorCode: Code.NotFound, errorMessage: `no ${what} here` }
+})
+
+export const routes = (services: ReadonlyArray<DescService>): ((router: ConnectRouter) => void) => {
+  const listed = [...services, ServerReflection, ServerReflectionAlpha]
+  const files = new Map(listed.flatMap(({ file }) => withImports(file)).map((file) => [`${file.name}.proto`, file]))
+  const bySymbol = new Map([...files.values()].flatMap((file) => names(file).map((name) => [name, file] as const)))
+
+  const describe = (file: DescFile | undefined, what: string): Answer =>
+    file === undefined
+      ? notFound(what)
+      : {
+          case: "fileDescriptorResponse",
+          value: {
+            fileDescriptorProto: withImports(file).map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto))
+          }
+        }
+
+  const answer = (question: Question): Answer => {
+    switch (question.case) {
+      case "fileByFilename":
+        return describe(files.get(question.value), `file ${question.value}`)
+      case "fileContainingSymbol":
+        return describe(bySymbol.get(question.value), `symbol ${question.value}`)
+      case "allExtensionNumbersOfType":
+        return bySymbol.has(question.value)
+          ? {
+              case: "allExtensionNumbersResponse",
+              value: {
+                baseTypeName: question.value,
+                extensionNumber: []
+              }
+            }
+          : notFound(`type ${question.value}`)
+      case "listServices":
+        return {
+          case: "listServicesResponse",
+          value: {
+            service: listed.map(({ typeName }) => ({ name: typeName }))
+          }
+        }
+      case "fileContainingExtension":
+        return notFound(`extension of ${question.value.containingType}`)
+      case undefined:
+        return {
+          case: "errorResponse",
+          value: {
+            errorCode: Code.InvalidArgument,
+            errorMessage: "the request asks nothing"
+          }
+        }
+    }
+  }
+
+  return (router) => {
+    router.service(ServerReflection, {
+      async *serverReflectionInfo(requests) {
+        for await (const request of requests) {
+          yield { validHost: request.host, originalRequest: request, messageResponse: answer(request.messageRequest) }
+        }
+      }
+    })
+    router.service(ServerReflectionAlpha, {
+      async *serverReflectionInfo(requests) {
+        for await (const request of requests) {
+          yield { validHost: request.host, originalRequest: request, messageResponse: answer(request.messageRequest) }
+        }
+      }
+    })
+  }
+}

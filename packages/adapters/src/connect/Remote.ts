@@ -1,0 +1,58 @@
+/** Calls a service: cancellation goes with it, and errors come back as they are in the core. */
+import { ConnectError } from "@connectrpc/connect"
+import { Effect, Option, type Scope, Tracer } from "effect"
+import * as Errors from "./Errors.ts"
+
+export interface CallOptions {
+  readonly signal: AbortSignal
+  readonly headers: Record<string, string>
+}
+
+/** W3C Trace Context of the span around. */
+const headers = Effect.map(
+  Effect.serviceOption(Tracer.ParentSpan),
+  Option.match({
+    onNone: (): Record<string, string> => ({}),
+    onSome: (span) => ({ traceparent: `00-${span.traceId}-${span.spanId}-${span.sampled ? "01" : "00"}` })
+  })
+)
+
+/**
+ * One call. An error that its detail tells of comes back as itself when the operation can fail with it (`expected`);
+ * whatever else goes wrong is what `otherwise` makes of it.
+ */
+export const call = <A, Expected extends Errors.Detailed["_tag"], E>(
+  send: (options: CallOptions) => Promise<A>,
+  expected: ReadonlyArray<Expected>,
+  otherwise: (error: ConnectError) => E
+): Effect.Effect<A, Extract<Errors.Detailed, { readonly _tag: Expected }> | E> =>
+  Effect.flatMap(headers, (headers) =>
+    Effect.tryPromise({
+      try: (signal) => send({ signal, headers }),
+      catch: (error) => fromConnect(ConnectError.from(error), expected, otherwise)
+    })
+  )
+
+export const fromConnect = <Expected extends Errors.Detailed["_tag"], E>(
+  error: ConnectError,
+  expected: ReadonlyArray<Expected>,
+  otherwise: (error: ConnectError) => E
+): Extract<Errors.Detailed, { readonly _tag: Expected }> | E => {
+  const detailed = Errors.fromConnect(error)
+  return detailed !== undefined && isOneOf(detailed, expected) ? detailed : otherwise(error)
+}
+
+const isOneOf = <Expected extends Errors.Detailed["_tag"]>(
+  error: Errors.Detailed,
+  expected: ReadonlyArray<Expected>
+): error is Extract<Errors.Detailed, { readonly _tag: Expected }> =>
+  (expected as ReadonlyArray<string>).includes(error._tag)
+
+/** A signal that is aborted when the scope closes. */
+export const signal: Effect.Effect<CallOptions["signal"], never, Scope.Scope> = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => new AbortController()),
+    (controller) => Effect.sync(() => controller.abort())
+  ),
+  (controller) => controller.signal
+)

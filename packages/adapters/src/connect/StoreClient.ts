@@ -1,0 +1,126 @@
+/** `InvoiceStore` on another program's store, over `InvoiceService` and `InvoiceStoreService`. */
+import { type ConnectError, createClient, type Transport } from "@connectrpc/connect"
+import { InvoiceStore, StoreUnavailable } from "@invoice/core"
+import type { Creation, Decided, Decision, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
+import { Effect, Layer, Option } from "effect"
+import * as Errors from "./Errors.ts"
+import { type CreateResponse, InvoiceService } from "./gen/invoice/v1/invoice_service_pb.ts"
+import { DecisionOutcome, InvoiceStoreService } from "./gen/invoice/v1/invoice_store_service_pb.ts"
+import * as Messages from "./Messages.ts"
+import * as Remote from "./Remote.ts"
+
+type Store = InvoiceStore["Service"]
+
+export const unavailable = (error: ConnectError): StoreUnavailable =>
+  new StoreUnavailable({ retryable: Errors.isRetryable(error), cause: error })
+
+const outcomes: Partial<Record<DecisionOutcome, Decided["outcome"]>> = {
+  [DecisionOutcome.DECIDED]: "Decided",
+  [DecisionOutcome.ALREADY_FINAL]: "AlreadyFinal",
+  [DecisionOutcome.STALE]: "Stale",
+  [DecisionOutcome.NOT_FOUND]: "NotFound"
+}
+
+const fromDecision = ({ id, traceparent, verdict, version }: Decision) => ({
+  id,
+  version,
+  status: Messages.fromStatus(verdict.status),
+  violations: verdict.violations.map(Messages.fromViolation),
+  by: verdict.by,
+  ...(traceparent === undefined ? {} : { traceparent })
+})
+
+export const toCreation = ({ created, invoice }: CreateResponse): Creation => ({
+  outcome: created ? "Created" : "Unchanged",
+  stored: Messages.toStored(invoice)
+})
+
+/** Most invoices that one call asks for, so that an answer stays within bounds. */
+const chunk = 250
+
+export const make = (transport: Transport): Store => {
+  const invoices = createClient(InvoiceService, transport)
+  const store = createClient(InvoiceStoreService, transport)
+
+  const getMany = (ids: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<StoredInvoice>, StoreUnavailable> =>
+    Effect.map(
+      Remote.call((options) => store.getMany({ ids: [...ids] }, options), [], unavailable),
+      (response) => response.invoices.map(Messages.toStored)
+    )
+
+  return {
+    create: (invoice, { traceparent } = {}) =>
+      Effect.map(
+        Remote.call(
+          (options) =>
+            invoices.create(
+              { invoice: Messages.fromInvoice(invoice) },
+              traceparent === undefined ? options : { ...options, headers: { traceparent } }
+            ),
+          ["InvoiceConflict"],
+          unavailable
+        ),
+        toCreation
+      ),
+    get: (id) =>
+      Effect.map(
+        Remote.call((options) => invoices.get({ id }, options), ["InvoiceNotFound"], unavailable),
+        ({ invoice }) => Messages.toStored(invoice)
+      ),
+    getMany: (ids) => {
+      const distinct = [...new Set(ids)]
+      const chunks = Array.from({ length: Math.ceil(distinct.length / chunk) }, (_, index) =>
+        distinct.slice(index * chunk, (index + 1) * chunk)
+      )
+      return Effect.map(Effect.forEach(chunks, getMany, { concurrency: 2 }), (found) => found.flat())
+    },
+    list: ({ currency = "", cursor = "", customerId = "", limit, status }) =>
+      Effect.map(
+        Remote.call(
+          (options) =>
+            invoices.list(
+              { currency, cursor, customerId, limit, ...(status && { status: Messages.fromStatus(status) }) },
+              options
+            ),
+          ["InvalidCursor"],
+          unavailable
+        ),
+        (page) => ({
+          items: page.invoices.map(Messages.toStored),
+          next: page.nextCursor === "" ? Option.none() : Option.some(page.nextCursor)
+        })
+      ),
+    history: (id) =>
+      Effect.map(
+        Remote.call((options) => invoices.history({ id }, options), ["InvoiceNotFound"], unavailable),
+        ({ entries }) => entries.map(Messages.toHistoryEntry)
+      ),
+    decide: (decisions) =>
+      Effect.map(
+        Remote.call((options) => store.decide({ decisions: decisions.map(fromDecision) }, options), [], unavailable),
+        (response) =>
+          decisions.map(({ id }, index) => ({
+            id,
+            outcome: outcomes[response.outcomes[index] ?? DecisionOutcome.UNSPECIFIED] ?? "NotFound"
+          }))
+      ),
+    changes: ({ cursor, limit }) =>
+      Effect.map(
+        Remote.call(
+          (options) => store.listChanges({ limit, ...(cursor === undefined ? {} : { cursor }) }, options),
+          ["InvalidCursor", "CursorExpired"],
+          unavailable
+        ),
+        ({ changes, more, next }) => ({ changes: changes.map(Messages.toChange), more, next })
+      ),
+    head: Effect.map(
+      Remote.call((options) => store.head({}, options), [], unavailable),
+      ({ cursor }) => cursor
+    ),
+    ready: Effect.asVoid(Remote.call((options) => store.ready({}, options), [], unavailable))
+  }
+}
+
+/** On a transport to a program that serves both services, such as `invoice storage`. */
+export const layer = (transport: Transport): Layer.Layer<InvoiceStore> =>
+  Layer.sync(InvoiceStore, () => InvoiceStore.of(make(transport)))
