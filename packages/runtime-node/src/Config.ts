@@ -136,10 +136,50 @@ const entries = {
     {
       name: "HTTP_ADDRESS",
       default: "127.0.0.1:8080",
-      description: "where the REST API listens, host:port; `:8080` is every interface; port 0 picks a free one",
+      description:
+        "where REST, Connect and gRPC-Web listen, host:port; `:8080` is every interface; port 0 picks a free one",
       read: address
     }
   ),
+  onePort: withDefault(false, {
+    name: "ONE_PORT",
+    description: "true: REST, Connect, gRPC-Web and gRPC all on HTTP_ADDRESS, HTTP/1.1 and HTTP/2; TLS implies it",
+    read: (name) => Config.Boolean(name)
+  }),
+  tlsCert: entry<string>({
+    name: "TLS_CERT",
+    default: "no TLS",
+    description: "file with the certificate chain in PEM, for TLS on HTTP_ADDRESS (or `storage`'s GRPC_ADDRESS)",
+    read: (name) => Config.NonEmptyString(name)
+  }),
+  tlsKey: entry<string>({
+    name: "TLS_KEY",
+    default: "no TLS",
+    description: "file with the private key in PEM that TLS_CERT belongs to",
+    read: (name) => Config.NonEmptyString(name)
+  }),
+  grpcAddress: withDefault<Address>(
+    { host: "127.0.0.1", port: 5000 },
+    {
+      name: "GRPC_ADDRESS",
+      default: "127.0.0.1:5000",
+      description: "where gRPC listens (cleartext HTTP/2), host:port; port 0 picks a free one",
+      read: address
+    }
+  ),
+  grpcPort: entry<number>({
+    name: "GRPC_PORT",
+    default: "the port of GRPC_ADDRESS",
+    description: "port of GRPC_ADDRESS alone",
+    read: integer(0, 65_535)
+  }),
+  storageAddress: entry<string>({
+    name: "STORAGE_ADDRESS",
+    default: "none: Postgres directly",
+    description:
+      "an `invoice storage` to keep invoices in instead of Postgres, for `api`, `relay` and `validator`: host:port, or https://host:port",
+    read: (name) => Config.NonEmptyString(name)
+  }),
   metricsAddress: withDefault<Address>(
     { host: "127.0.0.1", port: 9090 },
     {
@@ -206,9 +246,14 @@ const entries = {
     description: "longest that a stop waits for requests and batches in hand, in milliseconds",
     read: milliseconds
   }),
+  idleTimeoutMillis: withDefault(65_000, {
+    name: "IDLE_TIMEOUT_MS",
+    description: "how long a connection without a request is kept, in milliseconds",
+    read: milliseconds
+  }),
   maxInFlight: withDefault(2_000, {
     name: "HTTP_MAX_IN_FLIGHT",
-    description: "most requests in hand at once; above it the answer is 503 with Retry-After",
+    description: "most requests in hand at once; above it REST answers 503 with Retry-After, a call RESOURCE_EXHAUSTED",
     read: integer(1, 1_000_000)
   }),
   otelCollector: entry<string>({
@@ -228,19 +273,6 @@ const entries = {
     description: "pretty or json (one object a line)",
     read: (name) => Config.Literals(["pretty", "json"], name)
   }),
-  storageAddress: entry<string>({
-    name: "STORAGE_ADDRESS",
-    default: "none",
-    description:
-      "the reference's storage service; there is none in this version, so a program with it set refuses to start",
-    read: (name) => Config.NonEmptyString(name)
-  }),
-  grpcPort: entry<number>({
-    name: "GRPC_PORT",
-    default: "none",
-    description: "the reference's gRPC port; accepted, and warned about, since this version serves no gRPC",
-    read: integer(0, 65_535)
-  }),
   jwtPrivateKey: entry<Redacted.Redacted>({
     name: "JWT_PRIVATE_KEY",
     default: "none",
@@ -257,8 +289,9 @@ export const load = Config.map(
   Config.all(
     Record.map(entries, (entry) => entry.config) as { [K in keyof typeof entries]: (typeof entries)[K]["config"] }
   ),
-  ({ metricsAddress, metricsPort, ...rest }) => ({
+  ({ grpcAddress, grpcPort, metricsAddress, metricsPort, ...rest }) => ({
     ...rest,
+    grpcAddress: { ...grpcAddress, port: Option.getOrElse(grpcPort, () => grpcAddress.port) },
     metricsAddress: { ...metricsAddress, port: Option.getOrElse(metricsPort, () => metricsAddress.port) }
   })
 )

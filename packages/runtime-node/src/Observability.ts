@@ -33,13 +33,6 @@ export const layer = (settings: Settings, program: string): Layer.Layer<never> =
 
 /** Says once what a setting of the reference doesn't do here. */
 export const warnings = (settings: Settings): Effect.Effect<void> =>
-  Effect.forEach(
-    [
-      ...(Option.isSome(settings.grpcPort) ? ["GRPC_PORT is set, but this version serves no gRPC"] : []),
-      ...(Option.isSome(settings.jwtPrivateKey)
-        ? ["JWT_PRIVATE_KEY is set, but this version authenticates nobody"]
-        : [])
-    ],
-    (message) => Effect.logWarning(message),
-    { discard: true }
-  )
+  Option.isSome(settings.jwtPrivateKey)
+    ? Effect.logWarning("JWT_PRIVATE_KEY is set, but this version authenticates nobody")
+    : Effect.void

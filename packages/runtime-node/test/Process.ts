@@ -29,7 +29,7 @@ const ended = (child: ChildProcess): Promise<number | string> =>
 /** Starts a program and waits until it is ready; fails with its output when it ends before. */
 export const start = async (program: string, env: Readonly<Record<string, string>>): Promise<Running> => {
   const child = spawn(process.execPath, ["--conditions=source", entry, program], {
-    env: { PATH: process.env["PATH"] ?? "", HTTP_ADDRESS: "127.0.0.1:0", PROMETHEUS_PORT: "0", ...env },
+    env: { PATH: process.env["PATH"] ?? "", HTTP_ADDRESS: "127.0.0.1:0", GRPC_PORT: "0", PROMETHEUS_PORT: "0", ...env },
     stdio: ["ignore", "pipe", "pipe"]
   })
   let printed = ""

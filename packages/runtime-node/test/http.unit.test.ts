@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Memory } from "@invoice/adapters/memory"
-import { InvoiceStore, Invoices, Outbox, StoreUnavailable } from "@invoice/core"
+import { InvoiceStore, Invoices, Outbox, Profile, StoreUnavailable } from "@invoice/core"
 import * as LegacyApi from "@invoice/runtime-node/http/LegacyApi"
+import * as Listener from "@invoice/runtime-node/http/Listener"
 import * as Operations from "@invoice/runtime-node/http/Operations"
 import * as Server from "@invoice/runtime-node/http/Server"
 import * as Generators from "@invoice/testing/Generators"
@@ -9,7 +10,14 @@ import { Effect, Layer, Logger, References } from "effect"
 import { create, get, post } from "./Process.ts"
 
 const listen = (routes: Server.Routes, maxInFlight = 100) =>
-  Server.listen(routes, { address: { host: "127.0.0.1", port: 0 }, stopMillis: 1_000, maxInFlight })
+  Effect.flatMap(Server.handler(routes, { maxInFlight }), (handler) =>
+    Listener.listen(handler, {
+      address: { host: "127.0.0.1", port: 0 },
+      speaks: "http1",
+      idleMillis: 5_000,
+      stopMillis: 1_000
+    })
+  )
 
 const storeThat = (fails: Effect.Effect<never, StoreUnavailable>) =>
   Layer.effect(
@@ -18,7 +26,10 @@ const storeThat = (fails: Effect.Effect<never, StoreUnavailable>) =>
   ).pipe(Layer.provide(Memory.layer))
 
 const api = (store: Layer.Layer<InvoiceStore> = Memory.layer) =>
-  LegacyApi.routes.pipe(Effect.provide(Layer.provide(Invoices.layer, store)), Effect.flatMap(listen))
+  LegacyApi.routes.pipe(
+    Effect.provide(Layer.provide(Invoices.layer, [store, Profile.layer(Profile.core)])),
+    Effect.flatMap(listen)
+  )
 
 const secret = new Error("password=hunter2 at /var/lib")
 
@@ -179,6 +190,6 @@ describe("the REST edge", () => {
         events.map(({ traceparent }) => traceparent),
         [traceparent, undefined]
       )
-    }).pipe(Effect.provide(Memory.layer))
+    }).pipe(Effect.provide(Layer.merge(Memory.layer, Profile.layer(Profile.core))))
   )
 })

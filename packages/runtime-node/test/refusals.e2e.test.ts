@@ -22,6 +22,13 @@ describe("a program that can't start", () => {
     ["up", { HTTP_ADDRESS: ":0" }, "AUTH=off"],
     ["up", { METRICS_ADDRESS: "0.0.0.0:0" }, "AUTH=off"],
     ["up", { STORAGE_ADDRESS: "storage:5000" }, "STORAGE_ADDRESS"],
+    ["storage", { DATABASE_URL: "postgres://localhost/x", STORAGE_ADDRESS: "storage:5000" }, "STORAGE_ADDRESS"],
+    ["storage", {}, "DATABASE_URL"],
+    ["api", { DATABASE_URL: "postgres://localhost/x", STORAGE_ADDRESS: "storage:5000" }, "STORAGE_ADDRESS"],
+    ["up", { GRPC_ADDRESS: ":0", GRPC_PORT: "0" }, "GRPC_ADDRESS"],
+    ["up", { TLS_CERT: "nowhere.pem" }, "TLS_KEY"],
+    ["up", { TLS_CERT: "nowhere.pem", TLS_KEY: "nowhere.pem" }, "TLS_CERT"],
+    ["up", { TLS_CERT: "README.md", TLS_KEY: "README.md" }, "TLS_CERT"],
     ["up", { HTTP_ADDRESS: "nonsense" }, "HTTP_ADDRESS"],
     ["up", { WORKERS_COUNT: "many" }, "WORKERS_COUNT"],
     ["up", { VALIDATOR: "none" }, "VALIDATOR"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command line: `invoice up | api | relay | validator | migrate`. */
+/** The command line: `invoice up | api | storage | relay | validator | migrate`. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Cause, Console, Effect, Config as EffectConfig, Exit, Option, Schema, SchemaIssue } from "effect"
 import { CliError, Command } from "effect/cli"
@@ -11,6 +11,7 @@ import * as Backends from "../programs/Backends.ts"
 import type { Program, Ready } from "../programs/Program.ts"
 import * as Refusal from "../programs/Refusal.ts"
 import * as Relay from "../programs/Relay.ts"
+import * as Storage from "../programs/Storage.ts"
 import * as Validator from "../programs/Validator.ts"
 
 const version = "0.1.0"
@@ -34,6 +35,7 @@ const run = (name: string, make: (settings: Config.Settings) => Program) =>
 
 const migrate = Effect.gen(function* () {
   const settings = yield* Config.load
+  yield* Refusal.noStorage("migrate", settings)
   const url = yield* Refusal.required("migrate", "DATABASE_URL", settings.databaseUrl)
   yield* Backends.migrate(url).pipe(Effect.provide(Observability.layer(settings, "migrate")))
   yield* Console.log("the schema is up to date")
@@ -54,13 +56,18 @@ const settingsHelp = (): string => {
 
 const command = Command.make("invoice").pipe(
   Command.withDescription(
-    `An invoice pipeline: REST in, Postgres, a transactional outbox, Kafka, verdicts.\n\nSettings are environment variables:\n${settingsHelp()}`
+    `An invoice pipeline: REST, Connect and gRPC in, Postgres, a transactional outbox, Kafka, verdicts.\n\nSettings are environment variables:\n${settingsHelp()}`
   ),
   Command.withSubcommands([
     Command.make("up", {}, () => run("up", AllInOne.make)).pipe(
       Command.withDescription("Everything in one process; runs without any setting")
     ),
-    Command.make("api", {}, () => run("api", Api.make)).pipe(Command.withDescription("The REST API, on Postgres")),
+    Command.make("api", {}, () => run("api", Api.make)).pipe(
+      Command.withDescription("REST, Connect and gRPC, on Postgres or on a storage program")
+    ),
+    Command.make("storage", {}, () => run("storage", Storage.make)).pipe(
+      Command.withDescription("The store and the outbox over gRPC, for the other programs")
+    ),
     Command.make("relay", {}, () => run("relay", Relay.make)).pipe(
       Command.withDescription("Moves committed events from Postgres to Kafka")
     ),

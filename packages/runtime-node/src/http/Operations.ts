@@ -3,7 +3,7 @@ import { Effect, Result } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import { collectDefaultMetrics, Registry } from "prom-client"
-import type * as Problem from "./Problem.ts"
+import * as Problem from "./Problem.ts"
 import type { Routes } from "./Server.ts"
 
 /** What has to answer before a program takes work: the name for people, and the question. */
@@ -15,33 +15,29 @@ const health: Routes = {
   }
 }
 
+/** Succeeds when every check does; fails with the reasons of those that don't. */
+export const ready = (checks: Checks): Effect.Effect<void, Problem.Problem> =>
+  Effect.flatMap(
+    Effect.forEach(
+      Object.entries(checks),
+      ([name, check]) =>
+        check.pipe(
+          Effect.timeoutOrElse({
+            duration: "2 seconds",
+            orElse: () => Effect.fail({ message: "no answer within 2 seconds" })
+          }),
+          Effect.result,
+          Effect.map((result) => (Result.isFailure(result) ? [`${name}: ${result.failure.message}`] : []))
+        ),
+      { concurrency: "unbounded" }
+    ),
+    (missing) => (missing.flat().length === 0 ? Effect.void : Effect.fail(Problem.notReady(missing.flat())))
+  )
+
 const readiness = (checks: Checks): Routes => ({
   "/readyz": {
     GET: () =>
-      Effect.flatMap(
-        Effect.forEach(
-          Object.entries(checks),
-          ([name, check]) =>
-            check.pipe(
-              Effect.timeoutOrElse({
-                duration: "2 seconds",
-                orElse: () => Effect.fail({ message: "no answer within 2 seconds" })
-              }),
-              Effect.result,
-              Effect.map((result) => (Result.isFailure(result) ? [`${name}: ${result.failure.message}`] : []))
-            ),
-          { concurrency: "unbounded" }
-        ),
-        (missing) =>
-          missing.flat().length === 0
-            ? Effect.succeed(HttpServerResponse.text('{"status":"ready"}', { contentType: "application/json" }))
-            : Effect.fail({
-                status: 503,
-                title: "Service Unavailable",
-                detail: missing.flat().join("; "),
-                headers: { "retry-after": "1" }
-              } satisfies Problem.Problem)
-      )
+      Effect.as(ready(checks), HttpServerResponse.text('{"status":"ready"}', { contentType: "application/json" }))
   }
 })
 

@@ -1,5 +1,6 @@
 /** Answers that say what went wrong: RFC 9457 problems, and the one table from our errors to them. */
 import type {
+  CursorExpired,
   InvalidCursor,
   InvalidInvoice,
   InvoiceConflict,
@@ -28,7 +29,13 @@ export const toResponse = ({ headers, ...problem }: Problem): HttpServerResponse
     ...(headers === undefined ? {} : { headers })
   })
 
-export type ClientError = InvalidInvoice | InvoiceConflict | InvoiceNotFound | InvalidCursor | StoreUnavailable
+export type ClientError =
+  | InvalidInvoice
+  | InvoiceConflict
+  | InvoiceNotFound
+  | InvalidCursor
+  | CursorExpired
+  | StoreUnavailable
 
 const retryAfter = { "retry-after": "1" }
 
@@ -51,6 +58,8 @@ const fromError = (error: ClientError): Problem => {
       }
     case "InvalidCursor":
       return { status: 400, title: "Bad Request", detail: error.message }
+    case "CursorExpired":
+      return { status: 410, title: "Gone", detail: error.message }
     case "InvoiceNotFound":
       return { status: 404, title: "Not Found", detail: error.message }
     case "InvoiceConflict":
@@ -75,6 +84,13 @@ export const overloaded: Problem = {
   detail: "too many requests are in hand, try again in a moment",
   headers: retryAfter
 }
+
+export const notReady = (missing: ReadonlyArray<string>): Problem => ({
+  status: 503,
+  title: "Service Unavailable",
+  detail: missing.join("; "),
+  headers: retryAfter
+})
 
 export const badRequest = (detail: string): Problem => ({ status: 400, title: "Bad Request", detail })
 

@@ -1,12 +1,11 @@
-/** Serves a table of routes: problems, limits, metrics, compression, and a graceful stop. */
+/** Serves a table of routes: problems, limits, metrics and compression. */
 import { randomUUID } from "node:crypto"
-import { createServer } from "node:http"
+import type { RequestListener } from "node:http"
 import { promisify } from "node:util"
 import { gzip } from "node:zlib"
 import { NodeHttpServer } from "@effect/platform-node"
-import { Cause, Effect, Layer, Metric, type Scope } from "effect"
-import { HttpServer, type HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
-import type { Address } from "../Config.ts"
+import { Cause, Effect, Metric, type Scope } from "effect"
+import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import * as Problem from "./Problem.ts"
 
 export type Handler = (
@@ -127,45 +126,6 @@ const broken = (cause: Cause.Cause<never>): Effect.Effect<HttpServerResponse.Htt
     )
   })
 
-export interface Listener extends Options {
-  readonly address: Address
-  /** How long a stop waits for the requests in hand, in milliseconds. */
-  readonly stopMillis: number
-}
-
-/** Listens while the scope lasts, and answers where (port 0 is some port by then). A stop finishes what is in hand. */
-export const listen = (
-  routes: Routes,
-  { address, stopMillis, ...options }: Listener
-): Effect.Effect<string, HttpServerError.ServeError, Scope.Scope> =>
-  Effect.gen(function* () {
-    const server = createServer({
-      requestTimeout: 30_000,
-      headersTimeout: 10_000,
-      keepAliveTimeout: 65_000,
-      connectionsCheckingInterval: 5_000,
-      maxHeaderSize: 16_384
-    })
-    const context = yield* HttpServer.serve(application(routes, options)).pipe(
-      Layer.provideMerge(
-        NodeHttpServer.layer(() => server, {
-          host: address.host,
-          port: address.port,
-          gracefulShutdownTimeout: `${stopMillis} millis`
-        })
-      ),
-      Layer.fresh,
-      Layer.build
-    )
-    // node closes the connections that are idle when a stop begins, but not those that become idle after it
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        const sweep = setInterval(() => server.closeIdleConnections(), 20)
-        server.once("close", () => clearInterval(sweep))
-      })
-    )
-    return yield* Effect.provideContext(
-      HttpServer.addressFormattedWith((url) => Effect.succeed(url)),
-      context
-    )
-  })
+/** The application of a table of routes as a listener of Node's servers; what is in hand ends with the scope. */
+export const handler = (routes: Routes, options: Options): Effect.Effect<RequestListener, never, Scope.Scope> =>
+  Effect.flatMap(Effect.scope, (scope) => NodeHttpServer.makeHandler(application(routes, options), { scope }))

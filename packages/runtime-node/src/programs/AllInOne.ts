@@ -5,9 +5,11 @@ import * as EmbeddedPostgres from "../EmbeddedPostgres.ts"
 import * as Backends from "./Backends.ts"
 import * as Parts from "./Parts.ts"
 import type { Program } from "./Program.ts"
+import * as Refusal from "./Refusal.ts"
 
 export const make = (settings: Settings): Program =>
   Effect.gen(function* () {
+    yield* Refusal.noStorage("up", settings)
     const url = Option.isSome(settings.databaseUrl)
       ? settings.databaseUrl.value
       : (yield* EmbeddedPostgres.make({ dataDir: settings.dataDir })).url
@@ -28,6 +30,6 @@ export const make = (settings: Settings): Program =>
       const api = yield* Parts.api(settings, checks)
       const database = Option.isSome(settings.databaseUrl) ? "Postgres" : `embedded Postgres in ${settings.dataDir}`
       const messages = Option.isSome(settings.kafkaBrokers) ? "Kafka" : "in-process broker"
-      return { urls: { api, metrics }, note: `${database}, ${messages}` }
+      return { urls: { ...api, metrics }, note: `${database}, ${messages}` }
     }).pipe(Effect.provideContext(context))
   })

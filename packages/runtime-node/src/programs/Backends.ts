@@ -1,4 +1,6 @@
 /** The adapters behind the ports, chosen by the settings. */
+import { OutboxClient, StoreClient } from "@invoice/adapters/connect"
+import { grpcTransport } from "@invoice/adapters/connect/node"
 import { KafkaConsumer, KafkaPublisher } from "@invoice/adapters/kafka"
 import { Broker } from "@invoice/adapters/memory"
 import { Migrations, PostgresOutbox, PostgresStore } from "@invoice/adapters/postgres"
@@ -16,7 +18,7 @@ import { deadLetterTopic } from "@invoice/core/ValidateInvoices"
 import { Effect, Layer, Option, type Redacted, Schedule } from "effect"
 import type { SqlError } from "effect/sql"
 import type { Settings } from "../Config.ts"
-import { Refusal } from "./Refusal.ts"
+import { Refusal, required } from "./Refusal.ts"
 
 /** The consumer group of every validator, as in the reference. */
 export const group = "validation-service"
@@ -51,6 +53,27 @@ export const postgres = (
     PostgresStore.layer({ url, maxConnections: settings.databaseConnections }),
     PostgresOutbox.layer({ url })
   ).pipe(Layer.provide(Layer.effectDiscard(migrate(url))))
+
+/** The storage program's ports; one that is away is waited for. */
+const remote = (address: string): Layer.Layer<InvoiceStore | Outbox> =>
+  Layer.unwrap(
+    Effect.map(grpcTransport({ baseUrl: address.includes("://") ? address : `http://${address}` }), (transport) =>
+      Layer.mergeAll(StoreClient.layer(transport), OutboxClient.layer(transport))
+    )
+  )
+
+/** Where a program that has no store of its own keeps invoices: the storage program when one is named, else Postgres. */
+export const store = (
+  program: string,
+  settings: Settings
+): Effect.Effect<Layer.Layer<InvoiceStore | Outbox, SqlError.SqlError | Refusal>, Refusal> =>
+  Option.match(settings.storageAddress, {
+    onNone: () => Effect.map(required(program, "DATABASE_URL", settings.databaseUrl), (url) => postgres(url, settings)),
+    onSome: (address) =>
+      Option.isSome(settings.databaseUrl)
+        ? Effect.fail(new Refusal({ reason: "STORAGE_ADDRESS and DATABASE_URL are both set: unset one of them" }))
+        : Effect.succeed(remote(address))
+  })
 
 /** Kafka; a broker that is away is waited for. */
 export const kafka = (

@@ -1,41 +1,103 @@
 /** The parts that programs are made of, each running while its scope lasts. */
-import { InvoiceStore, Invoices, MessagePublisher, RelayOutbox, ValidateInvoices } from "@invoice/core"
+import { Server as RpcServer } from "@invoice/adapters/connect"
+import {
+  InvoiceStore,
+  Invoices,
+  type InvoiceValidator,
+  MessagePublisher,
+  type Outbox,
+  RelayOutbox,
+  ValidateInvoices
+} from "@invoice/core"
 import { Effect, Schedule, type Scope } from "effect"
-import type { HttpServerError } from "effect/http"
 import type { Settings } from "../Config.ts"
 import * as LegacyApi from "../http/LegacyApi.ts"
+import * as Listener from "../http/Listener.ts"
 import * as Operations from "../http/Operations.ts"
+import * as Rpc from "../http/Rpc.ts"
 import * as Server from "../http/Server.ts"
+import * as Tls from "../http/Tls.ts"
 import { group } from "./Backends.ts"
 import { Refusal } from "./Refusal.ts"
 
-const cannotListen =
-  (setting: string) =>
-  (error: HttpServerError.ServeError): Refusal =>
-    new Refusal({
-      reason: `${setting}: can't listen: ${error.cause instanceof Error ? error.cause.message : String(error.cause)}`
-    })
+const listen = (
+  setting: string,
+  ...[handler, options]: Parameters<typeof Listener.listen>
+): Effect.Effect<string, Refusal, Scope.Scope> =>
+  Effect.mapError(Listener.listen(handler, options), (error) => new Refusal({ reason: `${setting}: ${error.message}` }))
 
-/** The REST API; answers its URL. */
+type Urls = Readonly<Record<string, string>>
+
+/**
+ * The public API: REST, Connect and gRPC-Web on one port and gRPC on another; or all of it on one, under TLS and when
+ * the settings say so.
+ */
 export const api = (
   settings: Settings,
   checks: Operations.Checks
-): Effect.Effect<string, Refusal, InvoiceStore | Scope.Scope> =>
-  Effect.flatMap(Effect.provide(LegacyApi.routes, Invoices.layer), (routes) =>
-    Server.listen(
-      { ...routes, ...Operations.healthRoutes(checks) },
-      { address: settings.httpAddress, stopMillis: settings.shutdownMillis, maxInFlight: settings.maxInFlight }
+): Effect.Effect<Urls, Refusal, InvoiceStore | InvoiceValidator | Scope.Scope> =>
+  Effect.gen(function* () {
+    const rest = yield* Server.handler(
+      { ...(yield* LegacyApi.routes), ...Operations.healthRoutes(checks) },
+      { maxInFlight: settings.maxInFlight }
     )
-  ).pipe(Effect.mapError(cannotListen("HTTP_ADDRESS")))
+    const { handler, onStop } = yield* Rpc.make(
+      RpcServer.publicRoutes,
+      { ready: Operations.ready(checks), maxInFlight: settings.maxInFlight },
+      rest
+    )
+    const tls = yield* Tls.load(settings)
+    const options = { tls, onStop, idleMillis: settings.idleTimeoutMillis, stopMillis: settings.shutdownMillis }
+    const onePort = settings.onePort || tls !== undefined
+    const api = yield* listen("HTTP_ADDRESS", handler, {
+      ...options,
+      address: settings.httpAddress,
+      speaks: onePort ? "any" : "http1"
+    })
+    return onePort
+      ? { api }
+      : {
+          api,
+          grpc: yield* listen("GRPC_ADDRESS", handler, { ...options, address: settings.grpcAddress, speaks: "http2" })
+        }
+  }).pipe(Effect.provide(Invoices.layer))
+
+/** The ports of a store for other programs, and what the reference's programs ask of their storage, over gRPC. */
+export const storage = (
+  settings: Settings,
+  checks: Operations.Checks
+): Effect.Effect<string, Refusal, InvoiceStore | InvoiceValidator | Outbox | Scope.Scope> =>
+  Effect.gen(function* () {
+    const { handler, onStop } = yield* Rpc.make(
+      RpcServer.storageRoutes,
+      { ready: Operations.ready(checks), maxInFlight: settings.maxInFlight },
+      yield* Server.handler({}, { maxInFlight: settings.maxInFlight })
+    )
+    return yield* listen("GRPC_ADDRESS", handler, {
+      tls: yield* Tls.load(settings),
+      onStop,
+      idleMillis: settings.idleTimeoutMillis,
+      stopMillis: settings.shutdownMillis,
+      address: settings.grpcAddress,
+      speaks: "any"
+    })
+  }).pipe(Effect.provide(Invoices.layer))
 
 /** Metrics, liveness and readiness; answers their URL. */
 export const operations = (
   settings: Settings,
   checks: Operations.Checks
 ): Effect.Effect<string, Refusal, Scope.Scope> =>
-  Effect.flatMap(Operations.routes(checks), (routes) =>
-    Server.listen(routes, { address: settings.metricsAddress, stopMillis: 1_000, maxInFlight: 100 })
-  ).pipe(Effect.mapError(cannotListen("METRICS_ADDRESS")))
+  Effect.flatMap(
+    Effect.flatMap(Operations.routes(checks), (routes) => Server.handler(routes, { maxInFlight: 100 })),
+    (handler) =>
+      listen("METRICS_ADDRESS", handler, {
+        address: settings.metricsAddress,
+        speaks: "http1",
+        idleMillis: settings.idleTimeoutMillis,
+        stopMillis: 1_000
+      })
+  )
 
 /**
  * Relays until the scope closes.

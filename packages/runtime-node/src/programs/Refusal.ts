@@ -21,12 +21,20 @@ const guard = (name: string, { host }: Address, settings: Settings): Effect.Effe
 
 /** What no program may start with. */
 export const check = (settings: Settings): Effect.Effect<void, Refusal> =>
+  Effect.all(
+    [
+      guard("HTTP_ADDRESS", settings.httpAddress, settings),
+      guard("GRPC_ADDRESS", settings.grpcAddress, settings),
+      guard("METRICS_ADDRESS", settings.metricsAddress, settings)
+    ],
+    { discard: true }
+  )
+
+/** For a program that keeps invoices itself. */
+export const noStorage = (program: string, settings: Settings): Effect.Effect<void, Refusal> =>
   Option.isSome(settings.storageAddress)
-    ? refuse("STORAGE_ADDRESS is set, and this version has no storage service: unset it and set DATABASE_URL")
-    : Effect.andThen(
-        guard("HTTP_ADDRESS", settings.httpAddress, settings),
-        guard("METRICS_ADDRESS", settings.metricsAddress, settings)
-      )
+    ? refuse(`STORAGE_ADDRESS is set, and invoice ${program} keeps invoices itself: unset it`)
+    : Effect.void
 
 /** A setting that a program can't do without. */
 export const required = <A>(program: string, name: string, value: Option.Option<A>): Effect.Effect<A, Refusal> =>

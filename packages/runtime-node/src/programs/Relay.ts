@@ -8,11 +8,9 @@ import * as Refusal from "./Refusal.ts"
 
 export const make = (settings: Settings): Program =>
   Effect.gen(function* () {
-    const url = yield* Refusal.required("relay", "DATABASE_URL", settings.databaseUrl)
+    const store = yield* Backends.store("relay", settings)
     const brokers = yield* Refusal.required("relay", "KAFKA_BROKERS", settings.kafkaBrokers)
-    const context = yield* Layer.build(
-      Layer.mergeAll(Backends.postgres(url, settings), Backends.kafka(brokers, settings))
-    )
+    const context = yield* Layer.build(Layer.mergeAll(store, Backends.kafka(brokers, settings)))
     return yield* Effect.gen(function* () {
       const checks = { ...(yield* Parts.storeCheck), ...(yield* Parts.brokerCheck) }
       yield* Parts.relay(settings)

@@ -8,10 +8,10 @@ import * as Refusal from "./Refusal.ts"
 
 export const make = (settings: Settings): Program =>
   Effect.gen(function* () {
-    const url = yield* Refusal.required("validator", "DATABASE_URL", settings.databaseUrl)
+    const store = yield* Backends.store("validator", settings)
     const brokers = yield* Refusal.required("validator", "KAFKA_BROKERS", settings.kafkaBrokers)
     const context = yield* Layer.build(
-      Layer.mergeAll(Backends.postgres(url, settings), Backends.kafka(brokers, settings), Backends.validator(settings))
+      Layer.mergeAll(store, Backends.kafka(brokers, settings), Backends.validator(settings))
     )
     return yield* Effect.gen(function* () {
       const checks = { ...(yield* Parts.storeCheck), ...(yield* Parts.brokerCheck) }

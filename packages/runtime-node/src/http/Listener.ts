@@ -1,0 +1,199 @@
+/**
+ * A port that speaks HTTP/1.1, HTTP/2 or both: what a connection speaks is what ALPN says under TLS, and what its first
+ * bytes say without. A stop takes no more connections, finishes what is in hand, and cuts off the rest in the end.
+ */
+import { createServer as createHttp1, type RequestListener } from "node:http"
+import { createServer as createHttp2, type ServerHttp2Session } from "node:http2"
+import { type AddressInfo, createServer as createTcp, type Socket } from "node:net"
+import { createServer as createTls } from "node:tls"
+import { Effect, Schema, type Scope } from "effect"
+import type { Address } from "../Config.ts"
+
+/** The port can't be listened on. */
+export class CannotListen extends Schema.TaggedError<CannotListen>()("CannotListen", { reason: Schema.String }) {
+  override get message(): string {
+    return `can't listen: ${this.reason}`
+  }
+}
+
+export interface Options {
+  readonly address: Address
+  /** `any` asks the connection: ALPN under TLS, its first bytes without. */
+  readonly speaks: "http1" | "http2" | "any"
+  /** Certificate and key in PEM, for TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined
+  /** How long a connection may be idle, in milliseconds. */
+  readonly idleMillis: number
+  /** How long a stop waits for what is in hand, in milliseconds. */
+  readonly stopMillis: number
+  /** Told when a stop begins, for what would not end by itself. */
+  readonly onStop?: () => void
+}
+
+/** What an HTTP/2 connection begins with (RFC 9113, 3.4). */
+const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1")
+
+/** How long a client may take to send the first bytes of a connection, or the headers of a request. */
+const headersMillis = 10_000
+
+/** Undefined while the bytes may be the beginning of either. No method of HTTP/1.1 begins with `PRI `. */
+const isHttp2 = (bytes: Buffer): boolean | undefined => {
+  const decisive = Math.min(bytes.length, preface.length)
+  return preface.subarray(0, decisive).equals(bytes.subarray(0, decisive))
+    ? decisive === preface.length || undefined
+    : false
+}
+
+/** Reads until the connection has said what it speaks, and puts back what was read. */
+const sniff = (socket: Socket, decided: (http2: boolean) => void): void => {
+  let seen = Buffer.alloc(0)
+  const giveUp = (): void => void socket.destroy()
+  const timeout = setTimeout(giveUp, headersMillis)
+  const stop = (): void => {
+    clearTimeout(timeout)
+    socket.off("data", hear)
+    socket.off("end", giveUp)
+  }
+  const hear = (chunk: Buffer): void => {
+    seen = Buffer.concat([seen, chunk])
+    const http2 = isHttp2(seen)
+    if (http2 !== undefined) {
+      stop()
+      socket.pause()
+      socket.unshift(seen)
+      decided(http2)
+    }
+  }
+  socket.on("data", hear)
+  socket.once("end", giveUp)
+  socket.once("close", stop)
+}
+
+const http1Server = (handler: RequestListener, idleMillis: number) => {
+  const server = createHttp1(
+    {
+      requestTimeout: 30_000,
+      headersTimeout: headersMillis,
+      keepAliveTimeout: idleMillis,
+      connectionsCheckingInterval: Math.min(5_000, idleMillis),
+      maxHeaderSize: 16_384
+    },
+    handler
+  )
+  // it is handed its connections and never listens itself, but begins to watch their timeouts when it does
+  server.emit("listening")
+  return server
+}
+
+const http2Server = (handler: RequestListener, idleMillis: number) => {
+  const server = createHttp2({
+    maxHeaderListPairs: 128,
+    settings: { maxConcurrentStreams: 1_000, maxHeaderListSize: 16_384 }
+  })
+  // the compatibility layer mirrors what the handlers use of HTTP/1.1
+  server.on("request", handler as unknown as Parameters<typeof server.on>[1])
+  const sessions = new Set<ServerHttp2Session>()
+  server.on("session", (session) => {
+    const streams = new Set<unknown>()
+    sessions.add(session)
+    session.once("close", () => sessions.delete(session))
+    session.on("stream", (stream) => {
+      streams.add(stream)
+      stream.once("close", () => streams.delete(stream))
+    })
+    session.setTimeout(idleMillis, () => {
+      if (streams.size === 0) session.close()
+    })
+  })
+  return { server, sessions }
+}
+
+/** Listens while the scope lasts, and answers where: port 0 is some port by then. */
+export const listen = (
+  handler: RequestListener,
+  { address, idleMillis, onStop, speaks, stopMillis, tls }: Options
+): Effect.Effect<string, CannotListen, Scope.Scope> =>
+  Effect.gen(function* () {
+    const http1 = http1Server(handler, idleMillis)
+    const http2 = http2Server(handler, idleMillis)
+    const sockets = new Set<Socket>()
+    /** Those that have not said yet what they speak. */
+    const silent = new Set<Socket>()
+
+    const hand = (socket: Socket, toHttp2: boolean): void => {
+      if (toHttp2) {
+        http2.server.emit("connection", socket)
+      } else {
+        http1.emit("connection", socket)
+        socket.resume()
+      }
+    }
+
+    const connected = (socket: Socket): void => {
+      sockets.add(socket)
+      socket.once("close", () => sockets.delete(socket))
+      socket.on("error", () => socket.destroy())
+      socket.setNoDelay(true)
+      if (speaks !== "any") {
+        hand(socket, speaks === "http2")
+      } else if ("alpnProtocol" in socket && typeof socket.alpnProtocol === "string") {
+        hand(socket, socket.alpnProtocol === "h2")
+      } else {
+        silent.add(socket)
+        socket.once("close", () => silent.delete(socket))
+        sniff(socket, (toHttp2) => {
+          silent.delete(socket)
+          hand(socket, toHttp2)
+        })
+      }
+    }
+
+    const front =
+      tls === undefined
+        ? createTcp({ noDelay: true }, connected)
+        : createTls(
+            {
+              ...tls,
+              ALPNProtocols: speaks === "any" ? ["h2", "http/1.1"] : [speaks === "http2" ? "h2" : "http/1.1"],
+              handshakeTimeout: headersMillis
+            },
+            connected
+          )
+
+    yield* Effect.acquireRelease(
+      Effect.callback<void, CannotListen>((resume) => {
+        const failed = (error: Error): void => resume(Effect.fail(new CannotListen({ reason: error.message })))
+        front.once("error", failed)
+        front.listen(address.port, address.host, () => {
+          front.off("error", failed)
+          resume(Effect.void)
+        })
+      }),
+      () =>
+        Effect.callback<void>((resume) => {
+          const closed = (): void => {
+            clearInterval(sweep)
+            clearTimeout(deadline)
+            http1.close()
+            http2.server.close()
+            resume(Effect.void)
+          }
+          // node closes what is idle now, but not what becomes idle later
+          const sweep = setInterval(() => {
+            http1.closeIdleConnections()
+            if (sockets.size === 0) closed()
+          }, 20)
+          const deadline = setTimeout(() => {
+            for (const socket of sockets) socket.destroy()
+          }, stopMillis)
+          front.close()
+          onStop?.()
+          http1.closeIdleConnections()
+          for (const session of http2.sessions) session.close()
+          for (const socket of silent) socket.destroy()
+        })
+    )
+
+    const { address: host, family, port } = front.address() as AddressInfo
+    return `${tls === undefined ? "http" : "https"}://${family === "IPv6" ? `[${host}]` : host}:${port}`
+  })
