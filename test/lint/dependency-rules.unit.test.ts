@@ -14,6 +14,7 @@ const testing = "packages/testing/src"
 const memory = "packages/adapters/src/memory"
 const postgres = "packages/adapters/src/postgres"
 const kafka = "packages/adapters/src/kafka"
+const connect = "packages/adapters/src/connect"
 const runtime = "packages/runtime-node/src"
 
 const imports = "lint/style/noRestrictedImports"
@@ -76,6 +77,13 @@ const forbidden: ReadonlyArray<readonly [rule: string, ...Plant]> = [
   [imports, kafka, `import { env } from "node:process"`],
   [environment, kafka, `export const brokers = process.env["KAFKA_BROKERS"]`],
   ["plugin", kafka, `const { env: brokers } = process; export { brokers }`],
+  [imports, connect, `import { createGrpcTransport } from "@connectrpc/connect-node"`],
+  [imports, connect, `import { randomUUID } from "node:crypto"`],
+  [imports, connect, `import { Kafka } from "kafkajs"`],
+  [imports, connect, `import { layer } from "../postgres/index.ts"`],
+  [imports, connect, `import { layer } from "@invoice/adapters/memory"`],
+  [imports, connect, `import { load } from "@invoice/runtime-node/Config"`],
+  [environment, connect, `export const url = process.env["STORAGE_ADDRESS"]`],
   // a folder that no rule names has no driver
   [imports, "packages/adapters/src/rabbit", `import amqp from "amqplib"`],
   [imports, "packages/adapters/src/rabbit", `import { layer } from "../kafka/index.ts"`],
@@ -106,6 +114,10 @@ const allowed: ReadonlyArray<Plant> = [
   [postgres, `export * as Initial from "./migrations/0001_initial.ts"`],
   [`${postgres}/migrations`, `export * as Sql from "../Sql.ts"`],
   [kafka, `export { Kafka } from "kafkajs"`],
+  [connect, `export { ConnectError } from "@connectrpc/connect"`],
+  [connect, `export { createConnectTransport } from "@connectrpc/connect-web"`],
+  [connect, `export { TimestampSchema } from "@bufbuild/protobuf/wkt"`],
+  [connect, `export { InvoiceSchema } from "./gen/invoice/v1/invoice_pb.ts"`],
   [runtime, `export { layer } from "@invoice/adapters/postgres"`],
   [runtime, `export { NodeRuntime } from "@effect/platform-node"`],
   [runtime, `export { register } from "prom-client"`],

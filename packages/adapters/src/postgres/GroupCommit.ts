@@ -21,9 +21,14 @@ export interface Options<Request, Outcome, E> {
 interface Waiting<Request, Outcome, E> {
   readonly request: Request
   readonly resume: (effect: Effect.Effect<Outcome, E>) => void
+  /** What to do when its caller leaves: nothing before its statement is being made. */
+  leave: () => void
 }
 
-/** A function that joins whatever is waiting. A caller that is interrupted before its statement is taken out of it. */
+/**
+ * A function that joins whatever is waiting. A caller that is interrupted before its statement is taken out of it; one
+ * whose callers have all left is cancelled.
+ */
 export const make = Effect.fnUntraced(function* <Request, Outcome, E>(options: Options<Request, Outcome, E>) {
   const scope = yield* Effect.scope
   const fork = Effect.runForkWith(yield* Effect.context())
@@ -58,13 +63,24 @@ export const make = Effect.fnUntraced(function* <Request, Outcome, E>(options: O
         active--
         return
       }
-      yield* write(batch)
+      yield* Effect.flatMap(Effect.forkChild(write(batch)), (fiber) => {
+        let callers = batch.length
+        for (const waiting of batch) {
+          waiting.leave = () => {
+            callers--
+            if (callers === 0) {
+              fiber.interruptUnsafe()
+            }
+          }
+        }
+        return Fiber.await(fiber)
+      })
     }
   })
 
   return (request: Request): Effect.Effect<Outcome, E> =>
     Effect.callback((resume) => {
-      const entry = { request, resume }
+      const entry: Waiting<Request, Outcome, E> = { request, resume, leave: () => undefined }
       waiting.push(entry)
       if (active < options.workers) {
         active++
@@ -72,7 +88,9 @@ export const make = Effect.fnUntraced(function* <Request, Outcome, E>(options: O
       }
       return Effect.sync(() => {
         const index = waiting.indexOf(entry)
-        if (index !== -1) {
+        if (index === -1) {
+          entry.leave()
+        } else {
           waiting.splice(index, 1)
         }
       })
