@@ -45,10 +45,10 @@ const isHttp2 = (bytes: Buffer): boolean | undefined => {
 }
 
 /** Reads until the connection has said what it speaks, and puts back what was read. */
-const sniff = (socket: Socket, decided: (http2: boolean) => void): void => {
+const sniff = (socket: Socket, millis: number, decided: (http2: boolean) => void): void => {
   let seen = Buffer.alloc(0)
   const giveUp = (): void => void socket.destroy()
-  const timeout = setTimeout(giveUp, headersMillis)
+  const timeout = setTimeout(giveUp, millis)
   const stop = (): void => {
     clearTimeout(timeout)
     socket.off("data", hear)
@@ -141,7 +141,7 @@ export const listen = (
       } else {
         silent.add(socket)
         socket.once("close", () => silent.delete(socket))
-        sniff(socket, (toHttp2) => {
+        sniff(socket, Math.min(headersMillis, idleMillis), (toHttp2) => {
           silent.delete(socket)
           hand(socket, toHttp2)
         })

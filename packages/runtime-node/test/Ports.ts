@@ -1,0 +1,18 @@
+/** The public API on ports of its own, over memory, as a program would serve it. */
+import { Memory } from "@invoice/adapters/memory"
+import { InvoiceStore, Profile } from "@invoice/core"
+import * as Config from "@invoice/runtime-node/Config"
+import * as Parts from "@invoice/runtime-node/programs/Parts"
+import { ConfigProvider, Effect, Layer } from "effect"
+
+export const memory = Layer.mergeAll(Memory.layer, Profile.layer(Profile.core))
+
+/** Answers the URLs; the store is the one around. */
+export const api = (env: Readonly<Record<string, string>> = {}) =>
+  Effect.flatMap(
+    Effect.provide(
+      Config.load,
+      ConfigProvider.layer(ConfigProvider.fromEnv({ env: { HTTP_ADDRESS: "127.0.0.1:0", GRPC_PORT: "0", ...env } }))
+    ),
+    (settings) => Effect.flatMap(InvoiceStore, ({ ready }) => Parts.api(settings, { store: ready }))
+  )
