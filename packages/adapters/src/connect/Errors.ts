@@ -184,5 +184,9 @@ export const codeName = (code: Code): string => Code[code].replace(/(?<=[a-z])[A
 
 const transient = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.ResourceExhausted, Code.Aborted])
 
+/** What a connection that breaks looks like here: no peer has said it, and a caller that leaves sees no error at all. */
+const broken = new Set([Code.Canceled, Code.Unknown])
+
 /** Whether the same call may succeed a little later. */
-export const isRetryable = (error: ConnectError): boolean => transient.has(error.code)
+export const isRetryable = (error: ConnectError): boolean =>
+  transient.has(error.code) || (broken.has(error.code) && !error.isWireError)

@@ -92,11 +92,8 @@ const http2Server = (handler: RequestListener, idleMillis: number) => {
   })
   // the compatibility layer mirrors what the handlers use of HTTP/1.1
   server.on("request", handler as unknown as Parameters<typeof server.on>[1])
-  const sessions = new Set<ServerHttp2Session>()
   server.on("session", (session) => {
     const streams = new Set<unknown>()
-    sessions.add(session)
-    session.once("close", () => sessions.delete(session))
     session.on("stream", (stream) => {
       streams.add(stream)
       stream.once("close", () => streams.delete(stream))
@@ -105,35 +102,47 @@ const http2Server = (handler: RequestListener, idleMillis: number) => {
       if (streams.size === 0) session.close()
     })
   })
-  return { server, sessions }
+  return server
 }
 
-/** Listens while the scope lasts, and answers where: port 0 is some port by then. */
-export const listen = (
-  handler: RequestListener,
-  { address, idleMillis, onStop, speaks, stopMillis, tls }: Options
-): Effect.Effect<string, CannotListen, Scope.Scope> =>
-  Effect.gen(function* () {
-    const http1 = http1Server(handler, idleMillis)
-    const http2 = http2Server(handler, idleMillis)
-    const sockets = new Set<Socket>()
-    /** Those that have not said yet what they speak. */
-    const silent = new Set<Socket>()
+/** Hands every connection to the server that speaks what it speaks, and knows which are open. */
+const makeConnections = (handler: RequestListener, speaks: Options["speaks"], idleMillis: number) => {
+  const http1 = http1Server(handler, idleMillis)
+  const http2 = http2Server(handler, idleMillis)
+  const sockets = new Set<Socket>()
+  /** Those that have not said yet what they speak. */
+  const silent = new Set<Socket>()
+  const sessions = new Map<ServerHttp2Session, Socket>()
 
-    const hand = (socket: Socket, toHttp2: boolean): void => {
-      if (toHttp2) {
-        http2.server.emit("connection", socket)
-      } else {
-        http1.emit("connection", socket)
-        socket.resume()
-      }
+  const hand = (socket: Socket, toHttp2: boolean): void => {
+    if (!toHttp2) {
+      http1.emit("connection", socket)
+      socket.resume()
+      return
     }
+    const begun = (session: ServerHttp2Session): void => {
+      sessions.set(session, socket)
+      socket.once("close", () => sessions.delete(session))
+    }
+    http2.once("session", begun)
+    http2.emit("connection", socket)
+    http2.off("session", begun)
+  }
 
-    const connected = (socket: Socket): void => {
+  /** A client that never reads an answer to its end keeps its side open, also when the session is over. */
+  const hangUp = (): void => {
+    for (const [session, socket] of sessions) {
+      if (session.destroyed) socket.destroySoon()
+    }
+  }
+  const hangingUp = setInterval(hangUp, idleMillis)
+  hangingUp.unref()
+
+  return {
+    add: (socket: Socket): void => {
       sockets.add(socket)
       socket.once("close", () => sockets.delete(socket))
       socket.on("error", () => socket.destroy())
-      socket.setNoDelay(true)
       if (speaks !== "any") {
         hand(socket, speaks === "http2")
       } else if ("alpnProtocol" in socket && typeof socket.alpnProtocol === "string") {
@@ -146,54 +155,64 @@ export const listen = (
           hand(socket, toHttp2)
         })
       }
-    }
+    },
+    /** Closes each connection as soon as nothing is in hand on it, all of them in the end. */
+    close: (stopMillis: number): Effect.Effect<void> =>
+      Effect.callback<void>((resume) => {
+        http1.closeIdleConnections()
+        for (const session of sessions.keys()) session.close()
+        for (const socket of silent) socket.destroy()
+        // node closes what is idle now, but not what becomes idle later
+        const sweep = setInterval(() => {
+          http1.closeIdleConnections()
+          hangUp()
+          if (sockets.size === 0) {
+            clearInterval(sweep)
+            clearInterval(hangingUp)
+            clearTimeout(deadline)
+            http1.close()
+            http2.close()
+            resume(Effect.void)
+          }
+        }, 20)
+        const deadline = setTimeout(() => {
+          for (const socket of sockets) socket.destroy()
+        }, stopMillis)
+      })
+  }
+}
 
-    const front =
+/** Listens while the scope lasts, and answers where: port 0 is some port by then. */
+export const listen = (
+  handler: RequestListener,
+  { address, idleMillis, onStop, speaks, stopMillis, tls }: Options
+): Effect.Effect<string, CannotListen, Scope.Scope> =>
+  Effect.gen(function* () {
+    const connections = makeConnections(handler, speaks, idleMillis)
+    const server =
       tls === undefined
-        ? createTcp({ noDelay: true }, connected)
+        ? createTcp({ noDelay: true }, connections.add)
         : createTls(
             {
               ...tls,
+              noDelay: true,
               ALPNProtocols: speaks === "any" ? ["h2", "http/1.1"] : [speaks === "http2" ? "h2" : "http/1.1"],
               handshakeTimeout: headersMillis
             },
-            connected
+            connections.add
           )
-
     yield* Effect.acquireRelease(
       Effect.callback<void, CannotListen>((resume) => {
-        const failed = (error: Error): void => resume(Effect.fail(new CannotListen({ reason: error.message })))
-        front.once("error", failed)
-        front.listen(address.port, address.host, () => {
-          front.off("error", failed)
-          resume(Effect.void)
-        })
+        server.on("error", (error) => resume(Effect.fail(new CannotListen({ reason: error.message }))))
+        server.listen(address.port, address.host, () => resume(Effect.void))
       }),
       () =>
-        Effect.callback<void>((resume) => {
-          const closed = (): void => {
-            clearInterval(sweep)
-            clearTimeout(deadline)
-            http1.close()
-            http2.server.close()
-            resume(Effect.void)
-          }
-          // node closes what is idle now, but not what becomes idle later
-          const sweep = setInterval(() => {
-            http1.closeIdleConnections()
-            if (sockets.size === 0) closed()
-          }, 20)
-          const deadline = setTimeout(() => {
-            for (const socket of sockets) socket.destroy()
-          }, stopMillis)
-          front.close()
+        Effect.suspend(() => {
+          server.close()
           onStop?.()
-          http1.closeIdleConnections()
-          for (const session of http2.sessions) session.close()
-          for (const socket of silent) socket.destroy()
+          return connections.close(stopMillis)
         })
     )
-
-    const { address: host, family, port } = front.address() as AddressInfo
+    const { address: host, family, port } = server.address() as AddressInfo
     return `${tls === undefined ? "http" : "https"}://${family === "IPv6" ? `[${host}]` : host}:${port}`
   })
