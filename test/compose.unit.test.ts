@@ -98,6 +98,7 @@ describe("docker-compose.yml", () => {
       "kafka-1",
       "kafka-2",
       "kafka-3",
+      "storage",
       "api",
       "message-scheduler-service",
       "validator",
@@ -111,11 +112,19 @@ describe("docker-compose.yml", () => {
     assert.deepEqual(
       programs(compose()).map(([name, { command }]) => [name, command]),
       [
+        ["storage", ["storage"]],
         ["api", ["api"]],
         ["message-scheduler-service", ["relay"]],
         ["validator", ["validator"]]
       ]
     )
+  })
+
+  it("lets only the storage service know Postgres", () => {
+    for (const [name, { environment }] of programs(compose())) {
+      assert.strictEqual(environment?.["DATABASE_URL"] !== undefined, name === "storage", name)
+      assert.strictEqual(environment?.["STORAGE_ADDRESS"], name === "storage" ? undefined : "storage:5000", name)
+    }
   })
 
   it("sets no variable that is not a setting", () => {
@@ -124,7 +133,7 @@ describe("docker-compose.yml", () => {
 
   it("a variable that is not a setting is found", () => {
     assert.deepEqual(environmentFaults(compose(replacing("  LOG_FORMAT:", "  LOG_FORMATS:"))), [
-      "migrate: LOG_FORMATS is no setting",
+      "storage: LOG_FORMATS is no setting",
       "api: LOG_FORMATS is no setting",
       "message-scheduler-service: LOG_FORMATS is no setting",
       "validator: LOG_FORMATS is no setting"
@@ -139,7 +148,7 @@ describe("docker-compose.yml", () => {
     const missing = compose(
       replacing("kafka-3: { condition: service_healthy }", "kafka-4: { condition: service_healthy }")
     )
-    assert.include(dependencyFaults(missing), "api depends on kafka-4, which is not there")
+    assert.include(dependencyFaults(missing), "validator depends on kafka-4, which is not there")
     const unchecked = compose(
       replacing("prometheus: { condition: service_healthy }", "otel-collector: { condition: service_healthy }")
     )
@@ -148,7 +157,8 @@ describe("docker-compose.yml", () => {
 
   it("publishes the API where it listens, and every port to this machine only", () => {
     const { services } = compose()
-    assert.deepEqual(services["api"]?.ports, ["127.0.0.1:8080:8080"])
+    assert.deepEqual(services["api"]?.ports, ["127.0.0.1:8080:8080", "127.0.0.1:5000:5000"])
+    assert.strictEqual(services["api"]?.environment?.["GRPC_ADDRESS"], "0.0.0.0:5000")
     assert.strictEqual(services["api"]?.environment?.["HTTP_ADDRESS"], "0.0.0.0:8080")
     for (const port of Object.values(services).flatMap((service) => service.ports ?? [])) {
       assert.match(port, /^127\.0\.0\.1:/u)
