@@ -26,7 +26,7 @@ export class InvoiceConflict extends Schema.TaggedError<InvoiceConflict>()("Invo
 }
 
 /**
- * The input can't be held by the types; `violations` lists every fault found, in document order.
+ * The input can't be held by the types; `violations` lists every fault found, in the order of the contract's fields.
  *
  * `kind` is `syntax` when the document has the wrong shape (HTTP 400) and `meaning` when the shape is right but a
  * value is not possible (HTTP 422). Mixed faults are `syntax`.

@@ -186,6 +186,31 @@ describe("Invoice", () => {
     assert.strictEqual(Money.format(invoice.amount), "9007199254740993.01")
     assert.isTrue(Result.isFailure(Invoice.parse(Generators.document({ amount: 2 ** 53 }))))
   })
+
+  it("tells a number with too many digits from a text that is none, however long", () => {
+    const codes = (amount: string) =>
+      Result.match(Invoice.parse(Generators.document({ amount })), {
+        onFailure: ({ violations }) => violations.map(({ code }) => code),
+        onSuccess: () => []
+      })
+    assert.deepStrictEqual(codes("9".repeat(18)), ["INV-DIGITS"])
+    assert.deepStrictEqual(codes("9".repeat(1_000_000)), ["INV-DIGITS"])
+    assert.deepStrictEqual(codes(`0.${"1".repeat(1_000_000)}`), ["INV-DIGITS"])
+    assert.deepStrictEqual(codes("x".repeat(1_000_000)), ["INV-DECIMAL"])
+    assert.deepStrictEqual(codes("1."), ["INV-DECIMAL"])
+    assert.deepStrictEqual(codes("1e9"), ["INV-DECIMAL"])
+  })
+
+  it("finds the holes of a sparse array", () => {
+    const { items } = Generators.document() as { readonly items: ReadonlyArray<unknown> }
+    const sparse: Array<unknown> = [items[0]]
+    sparse[2] = items[0]
+    const parsed = Invoice.parse(Generators.document({ items: sparse }))
+    assert.deepStrictEqual(
+      Result.isFailure(parsed) && parsed.failure.violations.map(({ code, path }) => [code, path]),
+      [["INV-TYPE", "/items/1"]]
+    )
+  })
 })
 
 describe("the profile core", () => {

@@ -106,7 +106,8 @@ export const make = (options: Options = {}): Effect.Effect<Calls> =>
           inTrace(call, effect).pipe(
             Effect.catchCause((cause) => Effect.flatMap(toConnect(cause, call), Effect.fail)),
             Effect.tap(() => measure(call, undefined, startedAt)),
-            Effect.tapError(({ code }) => measure(call, code, startedAt))
+            Effect.tapError(({ code }) => measure(call, code, startedAt)),
+            Effect.onInterrupt(() => measure(call, cutOff(call.signal).code, startedAt))
           ),
           { signal: call.signal }
         )
