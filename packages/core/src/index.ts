@@ -1,5 +1,7 @@
 /** The whole of `@invoice/core`. Modules of functions are namespaces; ports, use cases and errors are named. */
 export * as Currency from "./Currency.ts"
+export * as DeadLetter from "./DeadLetter.ts"
+export { DeadLetters } from "./DeadLetters.ts"
 export * as Decimal from "./Decimal.ts"
 export * as Invoice from "./Invoice.ts"
 export * from "./InvoiceError.ts"
