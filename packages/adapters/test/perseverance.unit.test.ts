@@ -176,6 +176,27 @@ describe("an outage", () => {
     })
   }
 
+  it.live("that begins while a message is tried alone counts against nobody", () => {
+    const faults = noFaults()
+    return Effect.gen(function* () {
+      const invoices = yield* store(10)
+      const weak = invoices[9]?.id
+      faults.decide = (decisions) => {
+        if (faults.isReady && decisions.length === 1 && decisions[0]?.id === weak) faults.isReady = false
+        return !faults.isReady || decisions.some(({ id }) => id === weak) ? fails(true) : undefined
+      }
+      yield* publish(invoices.map((invoice) => about(invoice)))
+      yield* running
+      yield* until(Effect.map(pending, (ids) => ids.length === 1))
+      const calls = faults.calls
+      yield* until(Effect.sync(() => faults.calls > calls + 30))
+      faults.decide = () => undefined
+      faults.isReady = true
+      yield* until(Effect.map(pending, (ids) => ids.length === 0))
+      assert.deepStrictEqual(yield* letters, [])
+    }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1, maxTries: 3 })))
+  })
+
   it.live("makes one letter of what can't be decoded, however often its batch is tried", () => {
     const faults = noFaults()
     return Effect.gen(function* () {
@@ -219,6 +240,34 @@ describe("the validator", () => {
       Effect.provide(world(faults, { partitions: 50, concurrency: 2 }))
     )
   })
+
+  it.live("works on no more batches at once than it was told", () =>
+    Effect.gen(function* () {
+      const inner = yield* InvoiceStore
+      let most = 0
+      let now = 0
+      const counting = InvoiceStore.of({
+        ...inner,
+        decide: (decisions) =>
+          Effect.gen(function* () {
+            most = Math.max(most, ++now)
+            yield* Effect.sleep("1 millis")
+            now--
+            return yield* inner.decide(decisions)
+          })
+      })
+      const invoices = yield* store(200)
+      yield* publish(invoices.map((invoice) => about(invoice)))
+      yield* Effect.forkScoped(
+        Effect.flatMap(ValidateInvoices, ({ run }) => run).pipe(
+          Effect.provide(ValidateInvoices.layer({ concurrency: 2 })),
+          Effect.provideService(InvoiceStore, counting)
+        )
+      )
+      yield* until(Effect.map(pending, (ids) => ids.length === 0))
+      assert.strictEqual(most, 2)
+    }).pipe(Effect.scoped, Effect.provide(world(noFaults(), { partitions: 20 })))
+  )
 
   it.live("finishes what it has in hand when it is stopped, and takes nothing more", () => {
     const faults = noFaults()
