@@ -4,7 +4,7 @@
  */
 import { ConsumerUnavailable } from "@invoice/core/InvoiceError"
 import { type Located, TopicReader } from "@invoice/core/ports/TopicReader"
-import { Deferred, Effect, Exit, Layer, Queue, Stream } from "effect"
+import { Deferred, Effect, Exit, Layer, Queue, Schedule, Stream } from "effect"
 import type { Admin, EachBatchPayload, Kafka } from "kafkajs"
 import { type Connection, call, make } from "./Client.ts"
 import { KafkaFailure } from "./KafkaFailure.ts"
@@ -13,6 +13,14 @@ import { withAdmin } from "./Topics.ts"
 
 /** Messages that are read ahead. */
 const ahead = 2_000
+
+/** Somebody waits for the answer: a broker that is away is given some ten seconds. */
+const patiently = {
+  schedule: Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("2 seconds")]).pipe(
+    Schedule.upTo({ times: 9 })
+  ),
+  while: (failure: KafkaFailure): boolean => !failure.impossible
+}
 
 /** Where the partitions end now, of those that hold anything. */
 const endsOf = (admin: Admin, topic: string): Effect.Effect<Map<number, bigint>, KafkaFailure> =>
@@ -26,9 +34,20 @@ const endsOf = (admin: Admin, topic: string): Effect.Effect<Map<number, bigint>,
     )
   })
 
-const readInto = (kafka: Kafka, topic: string, queue: Queue.Enqueue<Located>): Effect.Effect<void, KafkaFailure> =>
+/** What is left to read of a topic: where the partitions end that are not read to their end, and what is read of them. */
+interface Rest {
+  readonly ends: Map<number, bigint>
+  readonly nexts: Map<number, bigint>
+}
+
+/** Reads on until nothing is left. kafkajs begins anew each time; what was read before is passed over. */
+const readInto = (
+  kafka: Kafka,
+  topic: string,
+  { ends, nexts }: Rest,
+  queue: Queue.Enqueue<Located>
+): Effect.Effect<void, KafkaFailure> =>
   Effect.gen(function* () {
-    const ends = yield* withAdmin(kafka, (admin) => endsOf(admin, topic))
     if (ends.size === 0) return
     const run = Effect.runPromiseWith(yield* Effect.context<never>())
     const finished = yield* Deferred.make<void, KafkaFailure>()
@@ -51,11 +70,13 @@ const readInto = (kafka: Kafka, topic: string, queue: Queue.Enqueue<Located>): E
       const { partition } = batch
       const end = ends.get(partition)
       if (end === undefined) return
+      const next = nexts.get(partition) ?? 0n
       const located = batch.messages
-        .filter(({ offset }) => BigInt(offset) < end)
+        .filter(({ offset }) => BigInt(offset) >= next && BigInt(offset) < end)
         .map((message) => ({ message: incoming(topic, message), partition, offset: message.offset }))
       for (const one of located) {
         await run(Effect.raceFirst(Queue.offer(queue, one), Deferred.await(finished)))
+        nexts.set(partition, BigInt(one.offset) + 1n)
         await heartbeat()
       }
       reached(partition, BigInt(batch.lastOffset()) + 1n)
@@ -90,7 +111,11 @@ export const layer = (options: Connection): Layer.Layer<TopicReader> =>
         read: (topic) =>
           Stream.callback<Located, ConsumerUnavailable>(
             (queue) =>
-              readInto(kafka, topic, queue).pipe(
+              withAdmin(kafka, (admin) => endsOf(admin, topic)).pipe(
+                Effect.retry(patiently),
+                Effect.flatMap((ends) =>
+                  Effect.retry(readInto(kafka, topic, { ends, nexts: new Map() }, queue), patiently)
+                ),
                 Effect.mapError((cause) => new ConsumerUnavailable({ cause })),
                 Effect.andThen(Queue.end(queue))
               ),
