@@ -221,6 +221,12 @@ const entries = {
     description: "partitions that a validator works on at a time",
     read: integer(1, 64)
   }),
+  maxTries: withDefault(10, {
+    name: "VALIDATOR_MAX_TRIES",
+    description:
+      "tries of a message whose handling keeps failing for it alone, before it goes to the dead letters; outages don't count",
+    read: integer(1, 1_000_000)
+  }),
   relayPage: withDefault(1_000, {
     name: "RELAY_PAGE",
     description: "most events that the relay sends to the broker at once",

@@ -1,5 +1,5 @@
 /**
- * The laws of `MessagePublisher` and `MessageConsumer`, for whoever writes an adapter.
+ * The laws of `MessagePublisher`, `MessageConsumer` and `TopicReader`, for whoever writes an adapter.
  *
  * ```ts
  * import { suite } from "@invoice/testing/MessagingContract"
@@ -16,8 +16,23 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Message } from "@invoice/core/InvoiceEvent"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
+import type { TopicReader } from "@invoice/core/ports/TopicReader"
 import { Arbitrary, Deferred, Duration, Effect, Fiber, Layer, Schedule, Schema, type Scope, Stream } from "effect"
-import { type Reading, read, untilAny } from "./Reading.ts"
+import {
+  ascending,
+  countingTo,
+  encoder,
+  fresh,
+  gotAll,
+  message,
+  numbered,
+  numbers,
+  publish,
+  publishing,
+  texts
+} from "./Messages.ts"
+import { offsetLaws } from "./OffsetLaws.ts"
+import { read, untilAny } from "./Reading.ts"
 
 /** What an adapter claims beyond the laws that hold for all of them. */
 export interface Features {
@@ -34,7 +49,7 @@ export interface Features {
   readonly handledBeforePublished: boolean
 }
 
-type Ports = MessagePublisher | MessageConsumer
+type Ports = MessagePublisher | MessageConsumer | TopicReader
 
 export interface Law {
   readonly name: string
@@ -44,51 +59,16 @@ export interface Law {
   readonly law: Effect.Effect<void, unknown>
 }
 
+export type MakeLaw = (
+  name: string,
+  body: Effect.Effect<void, unknown, Ports | Scope.Scope>,
+  feature?: keyof Features
+) => Law
+
 export interface Options {
   /** How long a law waits for what must happen; 25 s unless told. */
   readonly patience?: Duration.Input
 }
-
-const fresh = (what: string): string => `contract-${what}-${crypto.randomUUID()}`
-
-const encoder = new TextEncoder()
-const decoder = new TextDecoder()
-
-const message = (topic: string, key: string | undefined, text: string): Message => ({
-  topic,
-  key,
-  value: encoder.encode(text),
-  headers: {}
-})
-
-const texts = (messages: ReadonlyArray<Message>): ReadonlyArray<string> =>
-  messages.map(({ value }) => decoder.decode(value))
-
-const numbered = (topic: string, key: string | undefined, from: number, count: number): ReadonlyArray<Message> =>
-  Array.from({ length: count }, (_, index) => message(topic, key, `${from + index}`))
-
-/** The key's messages, as numbers. */
-const numbers = (messages: ReadonlyArray<Message>, key?: string): ReadonlyArray<number> =>
-  texts(key === undefined ? messages : messages.filter((one) => one.key === key)).map(Number)
-
-const countingTo = (count: number): ReadonlyArray<number> => Array.from({ length: count }, (_, index) => index)
-
-/** Publishes as the relay does: again after a transient failure. */
-const publish = (messages: ReadonlyArray<Message>): Effect.Effect<void, unknown, MessagePublisher> =>
-  Effect.flatMap(MessagePublisher, (publisher) =>
-    Effect.retry(publisher.publish(messages), {
-      schedule: Schedule.spaced("100 millis"),
-      while: (error) => error._tag === "PublishTransient"
-    })
-  )
-
-/** Publishes in the background, for adapters whose publish waits for subscribers. */
-const publishing = (
-  messages: ReadonlyArray<Message>
-): Effect.Effect<Fiber.Fiber<void, unknown>, never, MessagePublisher | Scope.Scope> =>
-  Effect.forkScoped(publish(messages))
-
-const ascending = (self: number, that: number): number => self - that
 
 /** Two subscribers of one group, both at work, until all that was sent has come to one of them. */
 const shared = Effect.gen(function* () {
@@ -107,8 +87,6 @@ const shared = Effect.gen(function* () {
   yield* round(500)
   return { received: received(), sent }
 })
-
-const gotAll = (reading: Reading, count: number) => reading.until(() => reading.messages().length >= count)
 
 /** Bytes, keys and headers that text-minded code spoils; JavaScript strings that UTF-8 can hold. */
 const hostile = (topic: string) => {
@@ -146,11 +124,7 @@ const awkward = (topic: string): ReadonlyArray<Message> => [
 export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}): ReadonlyArray<Law> => {
   const patience = options.patience ?? "25 seconds"
 
-  const law = (
-    name: string,
-    body: Effect.Effect<void, unknown, Ports | Scope.Scope>,
-    feature?: keyof Features
-  ): Law => ({
+  const law: MakeLaw = (name, body, feature) => ({
     name,
     ...(feature === undefined ? {} : { feature }),
     law: body.pipe(Effect.timeout(patience), Effect.scoped, Effect.provide(Layer.fresh(layer)))
@@ -303,6 +277,8 @@ export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}):
         assert.deepStrictEqual(numbers(next.messages()), [20])
       })
     ),
+
+    ...offsetLaws(law),
 
     law(
       "two subscribers of a group share a topic and nothing is lost",

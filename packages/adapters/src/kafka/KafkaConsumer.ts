@@ -12,8 +12,13 @@ import { session } from "./Session.ts"
 import type { TopicOptions } from "./Topics.ts"
 
 export interface Options extends Connection, TopicOptions {
-  /** Partitions in hand at once for each subscription; 3 unless told. */
+  /** Partitions handed out at once for each subscription, beside those set aside; 3 unless told. */
   readonly concurrency?: number
+  /**
+   * After this long a partition whose batch is still in hand is set aside, so that it does not hold up the broker's
+   * other partitions. Its next fetch then waits for one that is under way, up to `maxWait`. 100 ms unless told.
+   */
+  readonly patience?: Duration.Input
   /** Most messages in a batch; 500 unless told. */
   readonly maxBatch?: number
   /** How long a fetch waits at the broker when there is nothing; also delays the end of a subscription. 100 ms unless told. */

@@ -1,10 +1,10 @@
 import type { MessageBatch } from "@invoice/core/ports/MessageConsumer"
-import { Deferred, type Duration, Effect, Exit, Queue } from "effect"
-import type { EachBatchPayload, KafkaMessage } from "kafkajs"
+import { Deferred, type Duration, Effect, type Queue } from "effect"
+import type { EachBatchPayload } from "kafkajs"
 import { call } from "./Client.ts"
+import { Feed } from "./Feed.ts"
 import type { KafkaFailure } from "./KafkaFailure.ts"
 import type { Offsets } from "./Offsets.ts"
-import { incoming } from "./Records.ts"
 
 /** A batch on its way to the subscriber. */
 export interface Delivery {
@@ -13,29 +13,46 @@ export interface Delivery {
   readonly isHeld: () => boolean
 }
 
+/** What of a consumer decides which partitions are fetched, and from where. */
+export interface Fetching {
+  readonly pause: (partition: number) => void
+  readonly resume: (partition: number) => void
+  readonly seek: (partition: number, offset: string) => void
+}
+
 export interface Parts {
+  readonly topic: string
   readonly queue: Queue.Enqueue<Delivery>
   readonly offsets: Offsets
+  readonly fetching: Fetching
   /** Commits what the offsets have pending. */
   readonly commit: Effect.Effect<void, KafkaFailure>
   readonly maxBatch: number
+  readonly patience: Duration.Input
   readonly heartbeatInterval: Duration.Input
   readonly drainTimeout: Duration.Input
 }
 
-const chunksOf = (messages: ReadonlyArray<KafkaMessage>, size: number): ReadonlyArray<ReadonlyArray<KafkaMessage>> =>
-  Array.from({ length: Math.ceil(messages.length / size) }, (_, index) =>
-    messages.slice(index * size, (index + 1) * size)
-  )
+/** kafkajs' own, which its types leave out: what the fetch asked for, while `firstOffset` is what it got. */
+const fetchedOffset = (batch: EachBatchPayload["batch"]): string | undefined =>
+  "fetchedOffset" in batch && typeof batch.fetchedOffset === "string" ? batch.fetchedOffset : undefined
+
+/** Where a partition goes on; the same place by two names when records between them are for Kafka's eyes only. */
+interface Position {
+  readonly from: string
+  readonly next: string
+}
 
 /** What a member of a group has in hand, between the fetches of kafkajs and the subscriber. */
 export class Membership {
   private readonly parts: Parts
-  /** Batches that wait to be acknowledged; true when they are, false when they are given back. */
-  private readonly inHand = new Set<Deferred.Deferred<boolean>>()
+  /** By partition; one that is done stays until the next fetch. */
+  private readonly feeds = new Map<number, Feed>()
+  private readonly positions = new Map<number, Position>()
+  private readonly paused = new Set<number>()
+  /** The heartbeat of the membership, as the last fetch brought it. */
+  private heartbeat: Effect.Effect<void, KafkaFailure> = Effect.void
   private readonly ending = Deferred.makeUnsafe<void>()
-  /** Counts the assignments of partitions: what an earlier one handed out is no longer held. */
-  private generation = 0
   /** While the group waits for this member to join (again) nothing new is handed out. */
   private joining = false
 
@@ -43,100 +60,133 @@ export class Membership {
     this.parts = parts
   }
 
-  /** To do before joining: finishes what is in hand and commits it, in bounded time, so that others need not do it again. */
+  /**
+   * To do before joining: finishes what is in hand and commits it, in bounded time, so that others need not do it again.
+   * What is not finished then is given back.
+   */
   get settle(): Effect.Effect<void> {
-    const { commit, drainTimeout } = this.parts
+    const { commit, drainTimeout, heartbeatInterval } = this.parts
+    // whoever is silent while the group waits for it is expelled
+    const beating = Effect.forever(Effect.delay(Effect.ignore(Effect.suspend(() => this.heartbeat)), heartbeatInterval))
     return Effect.suspend(() => {
       this.joining = true
-      const settled = Effect.forEach(this.inHand, (one) => Deferred.await(one), { concurrency: "unbounded" })
-      return Effect.raceFirst(settled, Deferred.await(this.ending)).pipe(
+      const done = [...this.feeds.values()].map((feed) => Deferred.await(feed.done))
+      return Effect.raceFirst(
+        Effect.all(done, { concurrency: "unbounded", discard: true }),
+        Effect.raceFirst(Deferred.await(this.ending), beating)
+      ).pipe(
         Effect.timeoutOption(drainTimeout),
+        Effect.andThen(Effect.sync(() => this.giveBack())),
         Effect.andThen(Effect.timeout(commit, drainTimeout)),
         Effect.ignore
       )
     })
   }
 
+  /** The partitions are assigned anew: kafkajs reads them from what the group has committed. */
   joined(): void {
-    this.generation += 1
-    this.joining = false
+    this.giveBack()
+    this.feeds.clear()
+    this.positions.clear()
     this.parts.offsets.forget()
+    for (const partition of this.paused) this.parts.fetching.resume(partition)
+    this.paused.clear()
+    this.joining = false
   }
 
-  /** Gives back what is in hand. */
+  /** Gives back what is in hand, for good. */
   get end(): Effect.Effect<void> {
-    return Effect.asVoid(Deferred.succeed(this.ending, undefined))
-  }
-
-  /** Hands out what was fetched of a partition, a bounded batch at a time, until one is given back. */
-  handle(payload: EachBatchPayload): Effect.Effect<void, KafkaFailure> {
-    const chunks = chunksOf(payload.batch.messages, this.parts.maxBatch)
-    return Effect.gen({ self: this }, function* () {
-      for (const [index, chunk] of chunks.entries()) {
-        // the end of a fetch may be records that only Kafka sees (transaction markers)
-        const last = index === chunks.length - 1 ? payload.batch.lastOffset() : chunk.at(-1)?.offset
-        if (last === undefined || this.joining) return
-        if (!(yield* this.handOut(payload, chunk, last))) return
-      }
-    })
-  }
-
-  private handOut(
-    payload: EachBatchPayload,
-    messages: ReadonlyArray<KafkaMessage>,
-    last: string
-  ): Effect.Effect<boolean, KafkaFailure> {
-    return Effect.suspend(() => {
-      const { topic, partition } = payload.batch
-      const { generation } = this
-      const acknowledged = Deferred.makeUnsafe<boolean>()
-      const isHeld = () =>
-        this.generation === generation &&
-        !Deferred.isDoneUnsafe(acknowledged) &&
-        !Deferred.isDoneUnsafe(this.ending) &&
-        payload.isRunning() &&
-        !payload.isStale()
-      const acknowledge = Effect.sync(() => {
-        if (this.generation !== generation || Deferred.isDoneUnsafe(acknowledged)) return
-        payload.resolveOffset(last)
-        this.parts.offsets.acknowledge(partition, last)
-        Deferred.doneUnsafe(acknowledged, Exit.succeed(true))
-      })
-      this.inHand.add(acknowledged)
-      Queue.offerUnsafe(this.parts.queue, {
-        isHeld,
-        batch: { topic, partition, messages: messages.map((message) => incoming(topic, message)), acknowledge }
-      })
-      return Effect.ensuring(
-        this.wait(payload, acknowledged, isHeld),
-        Effect.sync(() => {
-          this.inHand.delete(acknowledged)
-          Deferred.doneUnsafe(acknowledged, Exit.succeed(false))
-        })
-      )
-    })
-  }
-
-  /** Waits for the acknowledgement with a beating heart; fails, once all is settled, when a heartbeat is refused. */
-  private wait(
-    payload: EachBatchPayload,
-    acknowledged: Deferred.Deferred<boolean>,
-    isHeld: () => boolean
-  ): Effect.Effect<boolean, KafkaFailure> {
-    const { heartbeatInterval } = this.parts
-    const outcome = Effect.raceFirst(Deferred.await(acknowledged), Effect.as(Deferred.await(this.ending), false))
-    const heartbeat = call(() => payload.heartbeat())
-    // a heartbeat keeps the membership though it reports the rebalance
-    const beating = Effect.forever(Effect.delay(Effect.ignore(heartbeat), heartbeatInterval))
-    const refused = (failure: KafkaFailure) =>
-      Effect.andThen(failure.rebalances ? Effect.raceFirst(this.settle, beating) : Effect.void, Effect.fail(failure))
-    const wait: Effect.Effect<boolean, KafkaFailure> = Effect.timeoutOption(outcome, heartbeatInterval).pipe(
-      Effect.tap(() => Effect.catch(heartbeat, refused)),
-      Effect.flatMap((result) => {
-        if (result._tag === "Some") return Effect.succeed(result.value)
-        return isHeld() ? wait : Effect.succeed(false)
-      })
+    return Effect.andThen(
+      Effect.sync(() => this.giveBack()),
+      Effect.asVoid(Deferred.succeed(this.ending, undefined))
     )
-    return wait
+  }
+
+  /** kafkajs goes past records that nobody is meant to see (transaction markers) without showing them. */
+  passedOver(batch: {
+    readonly partition: number
+    /** None when all that was fetched lies before what was asked for (compressed and compacted). */
+    readonly firstOffset: string | null
+    readonly lastOffset: string
+  }): void {
+    const { firstOffset, lastOffset, partition } = batch
+    const next = (BigInt(lastOffset) + 1n).toString()
+    this.positions.set(partition, { from: this.fromOf(partition, firstOffset ?? lastOffset), next })
+  }
+
+  /**
+   * Hands out what was fetched of a partition. kafkajs fetches no partition of a broker before all of the last fetch is
+   * done with; so a partition that takes its time is set aside: not fetched until what is in hand is done with.
+   */
+  handle(payload: EachBatchPayload): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.heartbeat = call(() => payload.heartbeat())
+      const { partition } = payload.batch
+      if (this.joining || Deferred.isDoneUnsafe(this.ending)) {
+        // comes again after the join; not at once, and over and over
+        this.pause(partition)
+        return Effect.void
+      }
+      if (this.feeds.get(partition)?.isDone === false) return Effect.void
+      const feed = this.feed(payload)
+      this.feeds.set(partition, feed)
+      return Effect.flatMap(Effect.timeoutOption(Deferred.await(feed.done), this.parts.patience), (done) => {
+        if (done._tag === "Some") return Effect.void
+        this.pause(partition)
+        return Effect.asVoid(
+          Effect.forkDetach(Effect.andThen(Deferred.await(feed.done), this.fetchAgain(partition, feed)))
+        )
+      })
+    })
+  }
+
+  private feed(payload: EachBatchPayload): Feed {
+    const { maxBatch, offsets, queue, topic } = this.parts
+    const { batch } = payload
+    const { partition } = batch
+    const last = batch.lastOffset()
+    return new Feed(
+      {
+        topic,
+        partition,
+        queue,
+        maxBatch,
+        acknowledged: (last, next) => {
+          payload.resolveOffset(last)
+          offsets.acknowledge(partition, next)
+          this.positions.set(partition, { from: next, next })
+        },
+        rewind: (offset) => {
+          this.positions.delete(partition)
+          this.parts.fetching.seek(partition, offset)
+        }
+      },
+      {
+        messages: batch.messages,
+        from: this.fromOf(partition, fetchedOffset(batch) ?? batch.firstOffset() ?? last),
+        last
+      }
+    )
+  }
+
+  private fromOf(partition: number, fetched: string): string {
+    const position = this.positions.get(partition)
+    return position?.next === fetched ? position.from : fetched
+  }
+
+  private pause(partition: number): void {
+    this.paused.add(partition)
+    this.parts.fetching.pause(partition)
+  }
+
+  private fetchAgain(partition: number, feed: Feed): Effect.Effect<void> {
+    return Effect.sync(() => {
+      if (this.joining || this.feeds.get(partition) !== feed || !this.paused.delete(partition)) return
+      this.parts.fetching.resume(partition)
+    })
+  }
+
+  private giveBack(): void {
+    for (const feed of this.feeds.values()) feed.close()
   }
 }

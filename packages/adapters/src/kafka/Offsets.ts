@@ -8,14 +8,15 @@ export class Offsets {
   private readonly topic: string
   /** The next offset to read, by partition. */
   private pending = new Map<number, string>()
+  private committing: Promise<void> = Promise.resolve()
 
   constructor(topic: string) {
     this.topic = topic
   }
 
-  /** The last record that is handled. */
-  acknowledge(partition: number, offset: string): void {
-    this.pending.set(partition, (BigInt(offset) + 1n).toString())
+  /** Everything before this offset is handled. */
+  acknowledge(partition: number, next: string): void {
+    this.pending.set(partition, next)
   }
 
   /** What is pending belongs to partitions that others may have now. */
@@ -23,8 +24,17 @@ export class Offsets {
     this.pending = new Map()
   }
 
-  /** Rejects when the broker did not take it; it is pending again then, unless there is newer or it was forgotten. */
-  async commit(consumer: Consumer): Promise<void> {
+  /**
+   * One after the other: whoever asks for a commit may rely on an earlier one being through as well. Rejects when the
+   * broker did not take it; it is pending again then, unless there is newer or it was forgotten.
+   */
+  commit(consumer: Consumer): Promise<void> {
+    const next = this.committing.then(() => this.send(consumer))
+    this.committing = next.catch(() => {})
+    return next
+  }
+
+  private async send(consumer: Consumer): Promise<void> {
     if (this.pending.size === 0) return
     const offsets = [...this.pending].map(([partition, offset]) => ({ topic: this.topic, partition, offset }))
     const pending = this.pending

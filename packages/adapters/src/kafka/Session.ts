@@ -27,10 +27,17 @@ export const session = (
     const offsets = new Offsets(topic)
     const commit = call(() => offsets.commit(consumer))
     const membership = new Membership({
+      topic,
       queue,
       offsets,
       commit,
+      fetching: {
+        pause: (partition) => whileRunning(() => consumer.pause([{ topic, partitions: [partition] }])),
+        resume: (partition) => whileRunning(() => consumer.resume([{ topic, partitions: [partition] }])),
+        seek: (partition, offset) => whileRunning(() => consumer.seek({ topic, partition, offset }))
+      },
       maxBatch: options.maxBatch ?? 500,
+      patience: options.patience ?? "100 millis",
       heartbeatInterval,
       drainTimeout
     })
@@ -51,6 +58,9 @@ export const session = (
     })
     const crashed = yield* Deferred.make<never, KafkaFailure>()
     consumer.on(consumer.events.GROUP_JOIN, () => membership.joined())
+    consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
+      if (payload.batchSize === 0) membership.passedOver(payload)
+    })
     consumer.on(consumer.events.CRASH, ({ payload }) => {
       Deferred.doneUnsafe(crashed, Exit.fail(KafkaFailure.from(payload.error)))
     })
@@ -62,8 +72,7 @@ export const session = (
         autoCommit: false,
         eachBatchAutoResolve: false,
         partitionsConsumedConcurrently: options.concurrency ?? 3,
-        // kafkajs tells errors apart by its own classes
-        eachBatch: (payload) => run(Effect.mapError(membership.handle(payload), (failure) => failure.cause))
+        eachBatch: (payload) => run(membership.handle(payload))
       })
     }
 
@@ -81,6 +90,13 @@ export const session = (
     )
     return yield* Effect.raceFirst(Deferred.await(crashed), Effect.andThen(Fiber.join(started), Effect.never))
   }).pipe(Effect.scoped)
+
+/** kafkajs throws when it has stopped; nothing is fetched then. */
+const whileRunning = (act: () => void): void => {
+  try {
+    act()
+  } catch {}
+}
 
 /** A broker that does not answer must not keep a program from ending. */
 const bounded = (step: Effect.Effect<unknown, KafkaFailure>, timeout: Duration.Input): Effect.Effect<void> =>

@@ -10,6 +10,7 @@
  */
 import { MessageConsumer, type Subscription } from "@invoice/core/ports/MessageConsumer"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
+import { TopicReader } from "@invoice/core/ports/TopicReader"
 import { Context, Effect, Layer, Stream } from "effect"
 import { Topic } from "./Topic.ts"
 
@@ -25,7 +26,7 @@ export interface Options {
 }
 
 /** One broker, which lives as long as the layer. */
-export const layer = (options: Options = {}): Layer.Layer<MessagePublisher | MessageConsumer> =>
+export const layer = (options: Options = {}): Layer.Layer<MessagePublisher | MessageConsumer | TopicReader> =>
   Layer.effectContext(
     Effect.sync(() => {
       const topics = new Map<string, Topic>()
@@ -63,6 +64,13 @@ export const layer = (options: Options = {}): Layer.Layer<MessagePublisher | Mes
           )
       })
 
-      return Context.make(MessagePublisher, publisher).pipe(Context.add(MessageConsumer, consumer))
+      const reader = TopicReader.of({
+        read: (topic) => Stream.suspend(() => Stream.fromIterable(topics.get(topic)?.contents ?? []))
+      })
+
+      return Context.make(MessagePublisher, publisher).pipe(
+        Context.add(MessageConsumer, consumer),
+        Context.add(TopicReader, reader)
+      )
     })
   )

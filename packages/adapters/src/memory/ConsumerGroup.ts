@@ -106,21 +106,32 @@ export class ConsumerGroup {
 
   private handOut(partition: number, subscriber: object): MessageBatch | undefined {
     const reader = this.readers[partition]
-    const messages = this.partitions[partition]?.read(this.position(partition), this.maxBatch) ?? []
+    const from = this.position(partition)
+    const messages = this.partitions[partition]?.read(from, this.maxBatch) ?? []
     if (reader === undefined || messages.length === 0) return undefined
     const held = { subscriber }
     reader.held = held
+    const next = from + messages.length
+    /** Does nothing for a batch that was given back meanwhile, or acknowledged before. */
+    const goOnAt = (offset: () => number): void => {
+      if (reader.held !== held) return
+      reader.held = undefined
+      this.advance(reader, offset())
+      this.serve()
+    }
     return {
       topic: this.topic,
       partition,
       messages,
-      acknowledge: Effect.sync(() => {
-        // given back meanwhile, or acknowledged before
-        if (reader.held !== held) return
-        reader.held = undefined
-        this.advance(reader, reader.position + messages.length)
-        this.serve()
-      })
+      offsets: messages.map((_, index) => `${from + index}`),
+      from: `${from}`,
+      next: `${next}`,
+      acknowledge: Effect.sync(() => goOnAt(() => next)),
+      rewind: (offset) =>
+        Effect.sync(() =>
+          goOnAt(() => Math.min(from, Math.max(Number(offset), this.partitions[partition]?.start ?? 0)))
+        ),
+      isHeld: Effect.sync(() => reader.held === held)
     }
   }
 

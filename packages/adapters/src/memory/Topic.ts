@@ -1,4 +1,5 @@
 import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Located } from "@invoice/core/ports/TopicReader"
 import { Effect, Hash } from "effect"
 import { ConsumerGroup } from "./ConsumerGroup.ts"
 import { Partition } from "./Partition.ts"
@@ -47,6 +48,15 @@ export class Topic {
         { discard: true }
       )
     })
+  }
+
+  /** Everything that is kept now, partition by partition. */
+  get contents(): ReadonlyArray<Located> {
+    return this.partitions.flatMap((log, partition) =>
+      log
+        .read(log.start, log.end - log.start)
+        .map((message, index) => ({ message, partition, offset: `${log.start + index}` }))
+    )
   }
 
   private partitionOf(key: string | undefined): number {

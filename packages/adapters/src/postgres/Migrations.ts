@@ -4,13 +4,15 @@ import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import * as Client from "./Client.ts"
 import * as Leaves from "./Leaves.ts"
 import { migration as invoiceAndOutbox } from "./migrations/0001_invoice_and_outbox.ts"
+import { migration as inbox } from "./migrations/0003_inbox.ts"
 
 const migrations = {
-  "0001_invoice_and_outbox": invoiceAndOutbox
+  "0001_invoice_and_outbox": invoiceAndOutbox,
+  "0003_inbox": inbox
 }
 
 /** The migration that this code was written for. */
-export const latest = Object.keys(migrations).length
+export const latest = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name, 10)))
 
 export const table = "invoice_migrations"
 

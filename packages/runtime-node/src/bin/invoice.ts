@@ -1,13 +1,15 @@
 #!/usr/bin/env node
-/** The command line: `invoice up | api | storage | relay | validator | migrate`. */
+/** The command line: `invoice up | api | storage | relay | validator | migrate | dlq`. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import { InvoiceEvent } from "@invoice/core"
 import { Cause, Console, Effect, Config as EffectConfig, Exit, Option, Schema, SchemaIssue } from "effect"
-import { CliError, Command } from "effect/cli"
+import { CliError, Command, Flag } from "effect/cli"
 import * as Config from "../Config.ts"
 import * as Observability from "../Observability.ts"
 import * as AllInOne from "../programs/AllInOne.ts"
 import * as Api from "../programs/Api.ts"
 import * as Backends from "../programs/Backends.ts"
+import * as DeadLetters from "../programs/DeadLetters.ts"
 import type { Program, Ready } from "../programs/Program.ts"
 import * as Refusal from "../programs/Refusal.ts"
 import * as Relay from "../programs/Relay.ts"
@@ -54,6 +56,11 @@ const settingsHelp = (): string => {
     .join("\n")
 }
 
+const topic = Flag.String("topic").pipe(
+  Flag.withDefault<string>(InvoiceEvent.topics.Pending),
+  Flag.withDescription("The topic that the messages came from")
+)
+
 const command = Command.make("invoice").pipe(
   Command.withDescription(
     `An invoice pipeline: REST, Connect and gRPC in, Postgres, a transactional outbox, Kafka, verdicts.\n\nSettings are environment variables:\n${settingsHelp()}`
@@ -76,6 +83,27 @@ const command = Command.make("invoice").pipe(
     ),
     Command.make("migrate", {}, () => migrate).pipe(
       Command.withDescription("Brings the database's schema up to date and exits")
+    ),
+    Command.make("dlq").pipe(
+      Command.withDescription("Dead letters: messages that could not be handled, on <topic>.dlq"),
+      Command.withSubcommands([
+        Command.make(
+          "list",
+          { topic, json: Flag.Boolean("json").pipe(Flag.withDefault(false)) },
+          DeadLetters.list
+        ).pipe(
+          Command.withDescription("Lists those that were not sent again: partition/offset, time, kind, key, reason")
+        ),
+        Command.make(
+          "replay",
+          {
+            topic,
+            key: Flag.String("key").pipe(Flag.optional, Flag.map(Option.getOrUndefined)),
+            all: Flag.Boolean("all").pipe(Flag.withDefault(false))
+          },
+          DeadLetters.replay
+        ).pipe(Command.withDescription("Sends them to their topic again, as they were: those of a key, or all"))
+      ])
     )
   ])
 )

@@ -1,10 +1,12 @@
 /** The adapters behind the ports, chosen by the settings. */
 import { OutboxClient, StoreClient } from "@invoice/adapters/connect"
 import { grpcTransport } from "@invoice/adapters/connect/node"
-import { KafkaConsumer, KafkaPublisher } from "@invoice/adapters/kafka"
+import { KafkaConsumer, KafkaPublisher, KafkaReader } from "@invoice/adapters/kafka"
 import { Broker } from "@invoice/adapters/memory"
 import { Migrations, PostgresOutbox, PostgresStore } from "@invoice/adapters/postgres"
 import {
+  DeadLetter,
+  DeadLetters,
   InvoiceEvent,
   type InvoiceStore,
   type InvoiceValidator,
@@ -14,7 +16,6 @@ import {
   Profile,
   SimulatedValidator
 } from "@invoice/core"
-import { deadLetterTopic } from "@invoice/core/ValidateInvoices"
 import { Effect, Layer, Option, type Redacted, Schedule } from "effect"
 import type { SqlError } from "effect/sql"
 import type { Settings } from "../Config.ts"
@@ -23,7 +24,7 @@ import { Refusal, required } from "./Refusal.ts"
 /** The consumer group of every validator, as in the reference. */
 export const group = "validation-service"
 
-const pipelineTopics = [...Object.values(InvoiceEvent.topics), deadLetterTopic(InvoiceEvent.topics.Pending)]
+const pipelineTopics = [...Object.values(InvoiceEvent.topics), DeadLetter.topicOf(InvoiceEvent.topics.Pending)]
 
 /** Brings the schema up to date; waits up to a minute for a database that isn't there yet. */
 export const migrate = (url: Redacted.Redacted): Effect.Effect<void, Refusal> =>
@@ -90,6 +91,12 @@ export const kafka = (
     KafkaConsumer.layer({ ...options, concurrency: settings.workers, maxWait: `${settings.kafkaPollMillis} millis` })
   )
 }
+
+/** What dead letters are read and sent again with. */
+export const deadLetters = (brokers: ReadonlyArray<string>): Layer.Layer<DeadLetters> =>
+  DeadLetters.layer.pipe(
+    Layer.provide(Layer.mergeAll(KafkaReader.layer({ brokers }), KafkaPublisher.layer({ brokers, topics: [] })))
+  )
 
 /** The broker within this process: publishing waits for the validator, so durability stays with the outbox. */
 export const inProcess: Layer.Layer<MessagePublisher | MessageConsumer> = Broker.layer({

@@ -122,7 +122,15 @@ export const relay = (settings: Settings, owner?: string) =>
 export const validator = (settings: Settings) =>
   Effect.flatMap(ValidateInvoices, ({ run }) => run).pipe(
     Effect.retry(Schedule.spaced(`${settings.retryMillis} millis`)),
-    Effect.provide(ValidateInvoices.layer({ group, concurrency: settings.workers, retryMillis: settings.retryMillis })),
+    Effect.provide(
+      ValidateInvoices.layer({
+        group,
+        concurrency: settings.workers,
+        retryMillis: settings.retryMillis,
+        maxTries: settings.maxTries,
+        finishMillis: settings.shutdownMillis
+      })
+    ),
     Effect.forkScoped
   )
 

@@ -1,0 +1,92 @@
+import { Deferred, Effect, Exit, Queue } from "effect"
+import type { KafkaMessage } from "kafkajs"
+import type { Delivery } from "./Membership.ts"
+import { incoming } from "./Records.ts"
+
+export interface Parts {
+  readonly topic: string
+  readonly partition: number
+  readonly queue: Queue.Enqueue<Delivery>
+  readonly maxBatch: number
+  /** Everything up to this record is handled, and `next` is where the partition goes on. */
+  readonly acknowledged: (last: string, next: string) => void
+  /** Goes on at an earlier offset. */
+  readonly rewind: (offset: string) => void
+}
+
+export interface Fetched {
+  readonly messages: ReadonlyArray<KafkaMessage>
+  /** Where the fetch began. */
+  readonly from: string
+  /** Its last record, which may be one that only Kafka sees (a transaction marker). */
+  readonly last: string
+}
+
+const after = (offset: string): string => (BigInt(offset) + 1n).toString()
+
+/** What was fetched of a partition, on its way to the subscriber: one bounded batch after the other. */
+export class Feed {
+  /** When all of it is acknowledged, or the rest was given back. */
+  readonly done = Deferred.makeUnsafe<void>()
+  private readonly parts: Parts
+  private readonly fetched: Fetched
+  /** The batch in hand begins with this message. */
+  private index = 0
+  private from: string
+
+  constructor(parts: Parts, fetched: Fetched) {
+    this.parts = parts
+    this.fetched = fetched
+    this.from = fetched.from
+    this.handOut()
+  }
+
+  get isDone(): boolean {
+    return Deferred.isDoneUnsafe(this.done)
+  }
+
+  /** Gives back what is in hand and hands out nothing more. */
+  close(): void {
+    Deferred.doneUnsafe(this.done, Exit.void)
+  }
+
+  private handOut(): void {
+    const { maxBatch, partition, queue, topic } = this.parts
+    const { index, from } = this
+    const messages = this.fetched.messages.slice(index, index + maxBatch)
+    const end = index + messages.length
+    const last = end < this.fetched.messages.length ? messages.at(-1)?.offset : this.fetched.last
+    if (last === undefined) {
+      this.close()
+      return
+    }
+    const next = after(last)
+    const isHeld = (): boolean => this.index === index && !this.isDone
+    Queue.offerUnsafe(queue, {
+      isHeld,
+      batch: {
+        topic,
+        partition,
+        messages: messages.map((message) => incoming(topic, message)),
+        offsets: messages.map(({ offset }) => offset),
+        from,
+        next,
+        acknowledge: Effect.sync(() => {
+          if (!isHeld()) return
+          this.parts.acknowledged(last, next)
+          this.index = end
+          this.from = next
+          if (end < this.fetched.messages.length) this.handOut()
+          else this.close()
+        }),
+        rewind: (offset) =>
+          Effect.sync(() => {
+            if (!isHeld()) return
+            this.parts.rewind(offset)
+            this.close()
+          }),
+        isHeld: Effect.sync(isHeld)
+      }
+    })
+  }
+}

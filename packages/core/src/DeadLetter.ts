@@ -1,0 +1,138 @@
+/**
+ * A message that could not be handled, kept on `<topic>.dlq` with the reason, and everything of the original: its key or
+ * the lack of one, its value to the byte, and its headers beside those that are added here, `dlq_…`.
+ *
+ * A receipt on the same topic says which letters were sent again, so that nobody need remember it elsewhere: it lives at
+ * least as long as they do.
+ */
+import type { Message } from "./InvoiceEvent.ts"
+import type { Located } from "./ports/TopicReader.ts"
+import * as Timestamp from "./Timestamp.ts"
+
+/** `Undecodable`, `UnknownInvoice`, `ValidatorDied`: at once. `Refused`: by the store, for good. `TriedTooOften`: it alone. */
+export type Kind = "Undecodable" | "UnknownInvoice" | "ValidatorDied" | "Refused" | "TriedTooOften"
+
+/** Where letters of a topic go. */
+export const topicOf = (topic: string): string => `${topic}${suffix}`
+
+const suffix = ".dlq"
+
+/** A message as it was received. Who hands over messages alone does not know where they were. */
+export interface Received {
+  readonly message: Message
+  readonly partition?: number
+  readonly offset?: string
+}
+
+export interface Burial {
+  readonly received: Received
+  readonly kind: Kind
+  /** For people. At most 1,000 characters of it are kept. */
+  readonly reason: string
+  /** How often it was tried, from 1. */
+  readonly attempts: number
+}
+
+const headers = {
+  kind: "dlq_kind",
+  reason: "dlq_reason",
+  topic: "dlq_topic",
+  partition: "dlq_partition",
+  offset: "dlq_offset",
+  attempts: "dlq_attempts",
+  time: "dlq_time",
+  value: "dlq_value"
+} as const
+
+const ours: ReadonlySet<string> = new Set(Object.values(headers))
+const receiptHeader = "dlq_receipt"
+
+export const bury = ({ attempts, kind, reason, received }: Burial, at: Timestamp.Timestamp): Message => ({
+  ...received.message,
+  topic: topicOf(received.message.topic),
+  headers: {
+    ...received.message.headers,
+    [headers.kind]: kind,
+    [headers.reason]: reason.slice(0, 1_000).toWellFormed(),
+    [headers.topic]: received.message.topic,
+    ...(received.partition === undefined ? {} : { [headers.partition]: `${received.partition}` }),
+    ...(received.offset === undefined ? {} : { [headers.offset]: received.offset }),
+    [headers.attempts]: `${attempts}`,
+    [headers.time]: at
+  }
+})
+
+/** A letter that is too large with its headers: without the value, which is where the headers say. */
+export const withoutValue = (letter: Message): Message => ({
+  ...letter,
+  value: new Uint8Array(),
+  headers: { ...letter.headers, [headers.value]: "omitted" }
+})
+
+/** A letter as it is found on its topic. What was not written by {@link bury} has no more than a reason. */
+export interface Letter {
+  /** Where the letter is. */
+  readonly partition: number
+  readonly offset: string
+  readonly key: string | undefined
+  readonly kind: string
+  readonly reason: string
+  readonly attempts: number | undefined
+  readonly at: Timestamp.Timestamp | undefined
+  /** Where the message was. */
+  readonly from: { readonly topic: string; readonly partition?: number; readonly offset?: string }
+  /** The message as it was, to send again; none when its value was too large to keep. */
+  readonly original: Message | undefined
+}
+
+const numberOf = (text: string | undefined): number | undefined =>
+  text === undefined || !/^\d{1,15}$/u.test(text) ? undefined : Number(text)
+
+/** None for a receipt. */
+export const parse = ({ message, offset, partition }: Located): Letter | undefined => {
+  const its = message.headers
+  if (its[receiptHeader] !== undefined) {
+    return undefined
+  }
+  const topic = its[headers.topic] ?? message.topic.slice(0, -suffix.length)
+  const fromPartition = numberOf(its[headers.partition])
+  const fromOffset = its[headers.offset]
+  return {
+    partition,
+    offset,
+    key: message.key,
+    kind: its[headers.kind] ?? "Unknown",
+    reason: its[headers.reason] ?? "it does not say",
+    attempts: numberOf(its[headers.attempts]),
+    at: Timestamp.parse(its[headers.time] ?? ""),
+    from: {
+      topic,
+      ...(fromPartition === undefined ? {} : { partition: fromPartition }),
+      ...(fromOffset === undefined ? {} : { offset: fromOffset })
+    },
+    original:
+      its[headers.value] === undefined
+        ? {
+            ...message,
+            topic,
+            headers: Object.fromEntries(Object.entries(its).filter(([name]) => !ours.has(name)))
+          }
+        : undefined
+  }
+}
+
+/** Names a letter within its topic. */
+export const placeOf = ({ offset, partition }: { readonly partition: number; readonly offset: string }): string =>
+  `${partition}/${offset}`
+
+/** Says that these letters were sent again. */
+export const receipt = (topic: string, letters: ReadonlyArray<Letter>, at: Timestamp.Timestamp): Message => ({
+  topic: topicOf(topic),
+  key: undefined,
+  value: new Uint8Array(),
+  headers: { [receiptHeader]: letters.map(placeOf).join(" "), [headers.time]: at }
+})
+
+/** The places of the letters that a receipt is about; none when it is a letter. */
+export const receiptOf = ({ message }: Located): ReadonlyArray<string> =>
+  message.headers[receiptHeader]?.split(" ") ?? []

@@ -1,0 +1,27 @@
+/**
+ * The port to what a topic holds, for a look from outside: no group, nothing to acknowledge, nobody is disturbed.
+ *
+ * Adapters prove themselves with `MessagingContract` of `@invoice/testing`.
+ */
+import { Context, type Stream } from "effect"
+import type { ConsumerUnavailable } from "../InvoiceError.ts"
+import type { Message } from "../InvoiceEvent.ts"
+
+/** A message and where it is. */
+export interface Located {
+  readonly message: Message
+  readonly partition: number
+  /** As in `MessageBatch`. */
+  readonly offset: string
+}
+
+export class TopicReader extends Context.Service<
+  TopicReader,
+  {
+    /**
+     * Everything that the topic holds when the reading begins, in order within a partition; then it ends. A topic that
+     * doesn't exist holds nothing.
+     */
+    readonly read: (topic: string) => Stream.Stream<Located, ConsumerUnavailable>
+  }
+>()("@invoice/core/ports/TopicReader") {}
