@@ -33,7 +33,7 @@ const rate = (startedAt: number, of: number): number => Math.round(of / ((perfor
 
 const lagIsZero = Effect.flatMap(Outbox, (outbox) =>
   Effect.gen(function* () {
-    while ((yield* outbox.lag).events > 0) {
+    while ((yield* outbox.status).lanes.some(({ events }) => events > 0)) {
       yield* Effect.sleep("100 millis")
     }
   })

@@ -77,6 +77,19 @@ export class OutboxUnavailable extends Schema.TaggedError<OutboxUnavailable>()("
   }
 }
 
+/**
+ * The database is not the one that the outbox's positions belong to: it was restored from a dump, or upgraded. Its
+ * transaction ids have started again, so nobody can say by them what was published. `invoice outbox restamp` can.
+ */
+export class OutboxRestored extends Schema.TaggedError<OutboxRestored>()("OutboxRestored", {
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return `the outbox's positions belong to database system ${this.expected}, and this is ${this.found}: run \`invoice outbox restamp\``
+  }
+}
+
 /** Another relay holds the lane, or took it over: whatever this one still wants to write is refused. */
 export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
   lane: Schema.Int

@@ -1,19 +1,21 @@
 /**
  * Moves committed events from the outbox to the broker: at least once, in commit order of each key, nothing skipped.
  *
- * One relay holds a lane's lease, any number stand by. The next page is read while the last one is being sent. The
- * position is committed only behind what the broker has acknowledged, at most ten times a second. A broker that is away
- * is waited for; a record that it refuses for good parks its key, and only its key.
+ * One relay holds a lane's lease, any number stand by; one relay may hold several lanes. The next page is read while the
+ * last one is being sent. The position is committed only behind what the broker has acknowledged, at most ten times a
+ * second. A broker that is away is waited for; a record that it refuses for good parks its key, and only its key.
  */
-import { Clock, Context, Effect, Fiber, Layer, Metric, Option, Ref, Schedule } from "effect"
-import type { LeaseLost, OutboxUnavailable, PublishRefused } from "./InvoiceError.ts"
+import { Cause, Clock, Context, Effect, Exit, Fiber, FiberMap, Layer, Option, Ref, Schedule } from "effect"
+import { LeaseLost, type OutboxRestored, type OutboxUnavailable, type PublishRefused } from "./InvoiceError.ts"
 import * as InvoiceEvent from "./InvoiceEvent.ts"
 import { MessagePublisher } from "./ports/MessagePublisher.ts"
 import { type Lease, Outbox, type OutboxPage } from "./ports/Outbox.ts"
+import { OutboxNudge } from "./ports/OutboxNudge.ts"
+import * as RelayMetrics from "./RelayMetrics.ts"
 
 export interface Options {
-  /** Default 0. */
-  readonly lane?: number
+  /** Which lanes to relay; default all that the outbox has. */
+  readonly lanes?: ReadonlyArray<number>
   /** Who this relay is among its standbys; default a random UUID. */
   readonly owner?: string
   /** Most events sent at once, 1 to 10,000, default 1,000. */
@@ -29,44 +31,24 @@ export interface Options {
 const busyMillis = 5
 const commitEveryMillis = 100
 const replayEveryMillis = 1_000
+/** How often a standby asks for its lane, and a relay which lanes there are. */
+const standbyMillis = 500
+/** How often a relay that must not start (the outbox was restored) tries again. */
+const refusedMillis = 5_000
 /** How long a stop waits for the page in hand, so that it isn't sent twice. */
 const finishMillis = 3_000
 
 export class RelayOutbox extends Context.Service<
   RelayOutbox,
   {
-    /** Relays until interrupted; then finishes the page in hand, commits and gives the lane back. */
+    /** Relays until interrupted; then finishes the pages in hand, commits and gives the lanes back. */
     readonly run: Effect.Effect<never>
+    /** Fails with what keeps it from relaying, if anything does. Standing by is ready. */
+    readonly ready: Effect.Effect<void, OutboxUnavailable | OutboxRestored>
   }
 >()("@invoice/core/RelayOutbox") {
   static readonly layer = (options: Options = {}): Layer.Layer<RelayOutbox, never, Outbox | MessagePublisher> =>
     Layer.effect(RelayOutbox, make(options))
-}
-
-const produced = Metric.counter("kafka_total_produce_messages", {
-  description: "Messages that the broker has acknowledged",
-  incremental: true
-})
-const producedBytes = Metric.counter("kafka_total_produce_bytes", {
-  description: "Bytes of the values of those messages",
-  incremental: true
-})
-
-const countProduced = (events: ReadonlyArray<InvoiceEvent.Recorded>): Effect.Effect<void> => {
-  const totals = new Map<string, { messages: number; bytes: number }>()
-  for (const { payload, topic } of events) {
-    const total = totals.get(topic) ?? { messages: 0, bytes: 0 }
-    totals.set(topic, { messages: total.messages + 1, bytes: total.bytes + payload.length })
-  }
-  return Effect.forEach(
-    totals,
-    ([topic, { bytes, messages }]) =>
-      Effect.andThen(
-        Metric.update(Metric.withAttributes(produced, { topic }), messages),
-        Metric.update(Metric.withAttributes(producedBytes, { topic }), bytes)
-      ),
-    { discard: true }
-  )
 }
 
 declare const crypto: { readonly randomUUID: () => string }
@@ -74,53 +56,68 @@ declare const crypto: { readonly randomUUID: () => string }
 const make = Effect.fnUntraced(function* (options: Options) {
   const outbox = yield* Outbox
   const publisher = yield* MessagePublisher
-  const lane = options.lane ?? 0
+  const nudge = yield* OutboxNudge
   const owner = options.owner ?? crypto.randomUUID()
   const limit = options.pageSize ?? 1_000
   const ttlMillis = options.leaseMillis ?? 10_000
   const idleMillis = Math.max(busyMillis, options.idleMillis ?? 50)
-  const backOff = Schedule.min([
-    Schedule.exponential("20 millis"),
-    Schedule.spaced(`${options.retryMillis ?? 1_000} millis`)
-  ]).pipe(Schedule.jittered)
+  const retryMillis = options.retryMillis ?? 1_000
+  let trouble: OutboxUnavailable | OutboxRestored | undefined
 
-  /** Sends until the broker has it all; only a refusal comes out. */
-  const send = (events: ReadonlyArray<InvoiceEvent.Recorded>): Effect.Effect<void, PublishRefused> =>
-    publisher.publish(events.map(InvoiceEvent.toMessage)).pipe(
+  const backOff = Schedule.min([Schedule.exponential("20 millis"), Schedule.spaced(`${retryMillis} millis`)]).pipe(
+    Schedule.jittered
+  )
+
+  /**
+   * Sends until the broker has it all; only a refusal comes out, and that the lease ran out: a relay that was stopped
+   * for longer than its lease must not send anything new when it goes on.
+   */
+  const send = (
+    held: Holding,
+    events: ReadonlyArray<InvoiceEvent.Recorded>
+  ): Effect.Effect<void, PublishRefused | LeaseLost> =>
+    held.check.pipe(
+      Effect.andThen(RelayMetrics.timed(publisher.publish(events.map(InvoiceEvent.toMessage)))),
       Effect.tapErrorTag("PublishTransient", (error) =>
-        Effect.logWarning("broker away, events wait").pipe(
-          Effect.annotateLogs({ events: events.length, error: error.cause })
+        Effect.andThen(
+          RelayMetrics.retried,
+          Effect.logWarning("broker away, events wait").pipe(
+            Effect.annotateLogs({ events: events.length, error: error.cause })
+          )
         )
       ),
-      Effect.catchTag("PublishRefused", (refused) => Effect.succeed(refused)),
+      Effect.catchTags({
+        PublishRefused: (refused) => Effect.succeed(refused),
+        LeaseLost: (lost) => Effect.succeed(lost)
+      }),
       Effect.retry(backOff),
       Effect.orDie,
-      Effect.flatMap((refused) => (refused === undefined ? countProduced(events) : Effect.fail(refused)))
+      Effect.flatMap((failure) => (failure === undefined ? RelayMetrics.produced(events) : Effect.fail(failure)))
     )
 
   /** Sends a page, but for the events of parked keys; those are held back behind the one that was refused. */
   const relay = Effect.fnUntraced(function* (
-    lease: Lease,
+    held: Holding,
     parked: Set<string>,
     events: ReadonlyArray<InvoiceEvent.Recorded>
   ): Effect.fn.Return<void, LeaseLost | OutboxUnavailable> {
     let rest = events
     if (parked.size > 0) {
-      const held = events.filter(({ key }) => parked.has(key))
-      if (held.length > 0) {
-        yield* outbox.park({ lease, events: held, reason: "an earlier event of the key is parked" })
+      const behind = events.filter(({ key }) => parked.has(key))
+      if (behind.length > 0) {
+        yield* outbox.park({ lease: held.lease, events: behind, reason: "an earlier event of the key is parked" })
         rest = events.filter(({ key }) => !parked.has(key))
       }
     }
     while (rest.length > 0) {
-      const refused: PublishRefused | undefined = yield* send(rest).pipe(
+      const refused: PublishRefused | undefined = yield* send(held, rest).pipe(
         Effect.as(undefined),
         Effect.catchTag("PublishRefused", Effect.succeed)
       )
       if (refused === undefined) {
         return
       }
-      rest = yield* park(lease, parked, rest, refused)
+      rest = yield* park(held.lease, parked, rest, refused)
     }
   })
 
@@ -154,15 +151,15 @@ const make = Effect.fnUntraced(function* (options: Options) {
   })
 
   /** Sends again what someone asked to replay; what is refused again stays parked, with the new reason. */
-  const replay = Effect.fnUntraced(function* (lease: Lease, parked: Set<string>) {
-    const events = yield* outbox.replayable(lease, limit)
+  const replay = Effect.fnUntraced(function* (held: Holding, parked: Set<string>) {
+    const events = yield* outbox.replayable(held.lease, limit)
     if (events.length === 0) {
       return
     }
     const replaying = new Set<string>()
-    yield* relay(lease, replaying, events)
+    yield* relay(held, replaying, events)
     yield* outbox.unpark(
-      lease,
+      held.lease,
       events.filter(({ key }) => !replaying.has(key))
     )
     parked.clear()
@@ -171,7 +168,14 @@ const make = Effect.fnUntraced(function* (options: Options) {
     }
   })
 
-  const session = Effect.fnUntraced(function* (lease: Lease) {
+  /** Waits, but no longer than until the bell rings; a millisecond more then, so that commits gather. */
+  const idle = (millis: number, rings: number): Effect.Effect<void> =>
+    millis === 0
+      ? Effect.yieldNow
+      : Effect.raceFirst(Effect.sleep(`${millis} millis`), Effect.andThen(nudge.after(rings), Effect.sleep("1 millis")))
+
+  const session = Effect.fnUntraced(function* (held: Holding) {
+    const { lease } = held
     const position = yield* Ref.make(lease.position)
     const parked = new Set((yield* outbox.parked).map(({ key }) => key))
     let committed = lease.position
@@ -188,7 +192,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           const sending = yield* Effect.forkDetach(
-            Effect.interruptible(relay(lease, parked, page.events).pipe(Effect.andThen(Ref.set(position, page.next))))
+            Effect.interruptible(relay(held, parked, page.events).pipe(Effect.andThen(Ref.set(position, page.next))))
           )
           yield* restore(Fiber.join(sending)).pipe(
             Effect.onInterrupt(() =>
@@ -205,15 +209,19 @@ const make = Effect.fnUntraced(function* (options: Options) {
       let wait = busyMillis
       let lastCommit = yield* Clock.currentTimeMillis
       let lastReplay = lastCommit
+      // counted before each read, so that no ring falls between the two
+      let rings = yield* nudge.rings
       let page = yield* outbox.read({ lease, position: lease.position, limit })
       while (true) {
         if (page.events.length === 0) {
           yield* Ref.set(position, page.next)
-          yield* Effect.sleep(page.more ? 0 : wait)
+          yield* idle(page.more ? 0 : wait, rings)
           wait = Math.min(wait * 2, idleMillis)
+          rings = yield* nudge.rings
           page = yield* outbox.read({ lease, position: page.next, limit })
         } else {
           wait = busyMillis
+          rings = yield* nudge.rings
           const [next] = yield* Effect.all([outbox.read({ lease, position: page.next, limit }), deliver(page)], {
             concurrency: 2
           })
@@ -225,14 +233,14 @@ const make = Effect.fnUntraced(function* (options: Options) {
           lastCommit = now
         }
         if (parked.size > 0 && now - lastReplay >= replayEveryMillis) {
-          yield* replay(lease, parked)
+          yield* replay(held, parked)
           lastReplay = now
         }
       }
     })
 
     const renew = Effect.forever(
-      Effect.andThen(Effect.sleep(`${Math.ceil(ttlMillis / 3)} millis`), outbox.renew(lease, ttlMillis))
+      Effect.andThen(Effect.sleep(`${Math.ceil(ttlMillis / 3)} millis`), held.extend(outbox.renew(lease, ttlMillis)))
     )
 
     return yield* Effect.raceFirst(loop, renew).pipe(
@@ -240,22 +248,110 @@ const make = Effect.fnUntraced(function* (options: Options) {
     )
   })
 
-  const attempt = Effect.gen(function* () {
+  const attempt = Effect.fnUntraced(function* (lane: number) {
+    const askedAt = yield* Clock.currentTimeNanos
     const lease = yield* outbox.acquire({ lane, owner, ttlMillis })
+    trouble = undefined
     if (Option.isNone(lease)) {
-      yield* Effect.logDebug("standing by").pipe(Effect.annotateLogs({ lane }))
-      return yield* Effect.sleep(`${Math.ceil(ttlMillis / 4)} millis`)
+      return yield* Effect.sleep(`${Math.min(standbyMillis, Math.ceil(ttlMillis / 4))} millis`)
     }
-    yield* Effect.logInfo("lane leased").pipe(Effect.annotateLogs({ lane, epoch: lease.value.epoch }))
-    return yield* session(lease.value)
-  }).pipe(
-    Effect.tapErrorTag("LeaseLost", (error) => Effect.logWarning(error.message)),
-    Effect.tapErrorTag("OutboxUnavailable", (error) =>
-      Effect.logWarning(error.message).pipe(Effect.annotateLogs({ error: error.cause }))
-    ),
-    // reading again from the lease's position is what makes an outbox that was away consistent again
-    Effect.catch(() => Effect.sleep(`${Math.min(200, options.retryMillis ?? 1_000)} millis`))
-  )
+    const { epoch } = lease.value
+    yield* Effect.logInfo("lane leased").pipe(Effect.annotateLogs({ lane, epoch }))
+    yield* RelayMetrics.leased(lane, epoch)
+    return yield* session(hold(lease.value, ttlMillis, askedAt))
+  })
 
-  return RelayOutbox.of({ run: Effect.forever(attempt) })
+  /** Relays one lane, or stands by for it, for ever: reading again from the lease's position makes all consistent. */
+  const runLane = (lane: number): Effect.Effect<never> =>
+    attempt(lane).pipe(
+      Effect.catchTags({
+        LeaseLost: (error) => Effect.as(Effect.logWarning(error.message), Math.min(200, retryMillis)),
+        OutboxUnavailable: (error) => {
+          trouble = error
+          return Effect.logWarning(error.message).pipe(
+            Effect.annotateLogs({ error: error.cause }),
+            Effect.as(Math.min(200, retryMillis))
+          )
+        },
+        OutboxRestored: (error) => {
+          trouble = error
+          return Effect.as(Effect.logError(error.message), refusedMillis)
+        }
+      }),
+      Effect.flatMap((millis) => (typeof millis === "number" ? Effect.sleep(`${millis} millis`) : Effect.void)),
+      Effect.forever,
+      Effect.tapCause((cause) =>
+        Cause.hasInterruptsOnly(cause)
+          ? Effect.void
+          : Effect.logError("a lane's relay died", cause).pipe(Effect.annotateLogs({ lane }))
+      )
+    )
+
+  const lanes: Effect.Effect<ReadonlyArray<number>, OutboxUnavailable> = options.lanes === undefined
+    ? Effect.map(outbox.status, (status) => status.lanes.map(({ lane }) => lane))
+    : Effect.succeed(options.lanes)
+
+  /** The lanes' number changes only while all of them are empty, so it is enough to look now and then. */
+  const run = Effect.gen(function* () {
+    const running = yield* FiberMap.make<number, never>()
+    yield* Effect.addFinalizer(() => stopAll(running))
+    yield* Effect.forkScoped(RelayMetrics.sample(outbox))
+    while (true) {
+      const wanted = yield* Effect.exit(lanes)
+      if (Exit.isSuccess(wanted)) {
+        for (const lane of wanted.value) {
+          yield* FiberMap.run(running, lane, runLane(lane), { onlyIfMissing: true })
+        }
+        for (const [lane] of running) {
+          if (!wanted.value.includes(lane)) yield* FiberMap.remove(running, lane)
+        }
+      } else {
+        trouble = Option.getOrUndefined(Cause.findErrorOption(wanted.cause))
+      }
+      yield* Effect.sleep(`${Exit.isSuccess(wanted) ? refreshMillis : Math.min(200, retryMillis)} millis`)
+    }
+  }).pipe(Effect.scoped)
+
+  return RelayOutbox.of({
+    run,
+    ready: Effect.suspend(() => (trouble === undefined ? Effect.void : Effect.fail(trouble)))
+  })
 })
+
+const refreshMillis = 5_000
+
+/** All lanes at once, so that a stop takes as long as the slowest of them. */
+const stopAll = (running: FiberMap.FiberMap<number, never>): Effect.Effect<void> =>
+  Effect.suspend(() => Fiber.interruptAll(Array.from(running, ([, fiber]) => fiber)))
+
+/** A lease, and until when it is certain to be ours by this process' own clock. */
+interface Holding {
+  readonly lease: Lease
+  /** Fails when the lease may have run out. */
+  readonly check: Effect.Effect<void, LeaseLost>
+  readonly extend: <E>(renew: Effect.Effect<void, E>) => Effect.Effect<void, E>
+}
+
+/**
+ * The clock doesn't stop while a process is stopped, and isn't set like the time of day is. Counted from before the
+ * request, so that this end comes before the one that the outbox knows.
+ */
+const hold = (lease: Lease, ttlMillis: number, askedAt: bigint): Holding => {
+  const ttl = BigInt(ttlMillis) * 1_000_000n
+  let until = askedAt + ttl
+  return {
+    lease,
+    check: Effect.flatMap(Clock.currentTimeNanos, (now) =>
+      now < until ? Effect.void : Effect.fail(new LeaseLost({ lane: lease.lane }))
+    ),
+    extend: (renew) =>
+      Effect.flatMap(Clock.currentTimeNanos, (now) =>
+        Effect.andThen(
+          renew,
+          Effect.sync(() => {
+            until = now + ttl
+          })
+        )
+      )
+  }
+}

@@ -192,6 +192,27 @@ export const laws = (layer: Layer.Layer<Ports, unknown>): ReadonlyArray<Law> => 
       })
     ),
     law(
+      "the status tells who holds a lane, under which epoch and from where",
+      Effect.gen(function* () {
+        const outbox = yield* Outbox
+        const lane = Effect.map(outbox.status, ({ lanes }) => lanes[0] ?? assert.fail("there is no lane"))
+        const lease = yield* acquire
+        const held = yield* lane
+        assert.deepStrictEqual(held.owner, Option.some(lease.owner))
+        assert.strictEqual(held.epoch, lease.epoch)
+        assert.strictEqual(held.position, lease.position)
+        yield* outbox.release(lease)
+        assert.deepStrictEqual((yield* lane).owner, Option.none())
+        const { lanes } = yield* outbox.status
+        assert.deepStrictEqual(
+          lanes.map(({ lane }) => lane),
+          lanes.map((_, index) => index)
+        )
+        const none = yield* outbox.acquire({ lane: lanes.length, owner: "nobody", ttlMillis: 1_000 })
+        assert.deepStrictEqual(none, Option.none())
+      })
+    ),
+    law(
       "an empty page leaves a position that goes on",
       leased((lease) =>
         Effect.gen(function* () {
@@ -238,17 +259,20 @@ export const laws = (layer: Layer.Layer<Ports, unknown>): ReadonlyArray<Law> => 
       )
     ),
     law(
-      "the lag is what the committed position has not passed",
+      "the status tells what the committed position has not passed",
       leased((lease) =>
         Effect.gen(function* () {
           const outbox = yield* Outbox
           const { position } = yield* drain(lease, lease.position, 1_000)
           yield* outbox.commit(lease, position)
-          assert.deepStrictEqual(yield* outbox.lag, { events: 0, seconds: 0 })
+          const lane = Effect.map(outbox.status, ({ lanes }) => lanes[0] ?? assert.fail("there is no lane"))
+          const before = yield* lane
+          assert.strictEqual(before.events, 0)
+          assert.strictEqual(before.seconds, 0)
           yield* create(5)
-          const lag = yield* outbox.lag
-          assert.strictEqual(lag.events, 5)
-          assert.isAtLeast(lag.seconds, 0)
+          const after = yield* lane
+          assert.strictEqual(after.events, 5)
+          assert.isAtLeast(after.seconds, 0)
         })
       )
     ),

@@ -12,6 +12,7 @@ import {
   InvoiceConflict,
   InvoiceNotFound,
   LeaseLost,
+  OutboxRestored,
   type OutboxUnavailable,
   type PublishRefused,
   type PublishTransient,
@@ -52,6 +53,7 @@ export type CallError =
   | CursorExpired
   | StoreUnavailable
   | OutboxUnavailable
+  | OutboxRestored
   | LeaseLost
   | PublishTransient
   | PublishRefused
@@ -116,6 +118,11 @@ export const toConnect = (error: CallError): ConnectError | undefined => {
       return withDetail(Code.OutOfRange, message, { case: "cursorExpired", value: { cursor: error.cursor } })
     case "LeaseLost":
       return withDetail(Code.Aborted, message, { case: "leaseLost", value: { lane: error.lane } })
+    case "OutboxRestored":
+      return withDetail(Code.FailedPrecondition, message, {
+        case: "outboxRestored",
+        value: { expected: error.expected, found: error.found }
+      })
     case "AmountNotExact":
       return withDetail(Code.FailedPrecondition, message, {
         case: "amountNotExact",
@@ -145,6 +152,7 @@ export type Detailed =
   | InvalidCursor
   | CursorExpired
   | LeaseLost
+  | OutboxRestored
   | AmountNotExact
   | InvoiceAlreadyFinal
 
@@ -167,6 +175,8 @@ export const fromConnect = (error: ConnectError): Detailed | undefined => {
       return new CursorExpired({ cursor: detail.value.cursor })
     case "leaseLost":
       return new LeaseLost({ lane: detail.value.lane })
+    case "outboxRestored":
+      return new OutboxRestored({ expected: detail.value.expected, found: detail.value.found })
     case "amountNotExact":
       return new AmountNotExact({ path: detail.value.path, value: detail.value.value })
     case "invoiceAlreadyFinal":

@@ -19,7 +19,11 @@ export const make = (transport: Transport): Outbox["Service"] => {
   return {
     acquire: ({ lane, owner, ttlMillis }) =>
       Effect.map(
-        Remote.call((options) => outbox.acquire({ lane, owner, ttl: duration(ttlMillis) }, options), [], unavailable),
+        Remote.call(
+          (options) => outbox.acquire({ lane, owner, ttl: duration(ttlMillis) }, options),
+          ["OutboxRestored"],
+          unavailable
+        ),
         ({ lease }) => (lease === undefined ? Option.none() : Option.some(toLease(lease)))
       ),
     renew: (lease, ttlMillis) =>
@@ -71,9 +75,19 @@ export const make = (transport: Transport): Outbox["Service"] => {
           unavailable
         )
       ),
-    lag: Effect.map(
-      Remote.call((options) => outbox.lag({}, options), [], unavailable),
-      ({ events, seconds }) => ({ events: Number(events), seconds })
+    status: Effect.map(
+      Remote.call((options) => outbox.status({}, options), [], unavailable),
+      ({ lanes, oldestTransactionSeconds }) => ({
+        lanes: lanes.map(({ epoch, events, lane, owner, position, seconds }) => ({
+          lane,
+          owner: Option.fromUndefinedOr(owner),
+          epoch,
+          position,
+          events,
+          seconds
+        })),
+        oldestTransactionSeconds
+      })
     )
   }
 }

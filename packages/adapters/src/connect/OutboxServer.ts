@@ -77,10 +77,16 @@ export const routes = (calls: Calls): Effect.Effect<(router: ConnectRouter) => v
               {}
             )
           ),
-        lag: (_, context) =>
+        status: (_, context) =>
           calls.unary(
             context,
-            Effect.map(outbox.lag, ({ events, seconds }) => ({ events: BigInt(events), seconds }))
+            Effect.map(outbox.status, ({ lanes, oldestTransactionSeconds }) => ({
+              lanes: lanes.map(({ owner, ...lane }) => ({
+                ...lane,
+                ...Option.match(owner, { onNone: () => ({}), onSome: (owner) => ({ owner }) })
+              })),
+              oldestTransactionSeconds
+            }))
           )
       },
       { readMaxBytes: Messages.maxInternalBytes }

@@ -1,6 +1,6 @@
 /** `Outbox` in memory, one lane. A position is the number of events before it. */
 import { type InvoiceEvent, LeaseLost, Outbox, Timestamp } from "@invoice/core"
-import type { Lease, ParkedKey } from "@invoice/core/ports/Outbox"
+import { type Lease, lagLimit, type ParkedKey } from "@invoice/core/ports/Outbox"
 import { Clock, Effect, Layer, Option } from "effect"
 import { State } from "./State.ts"
 
@@ -112,11 +112,20 @@ export const layer: Layer.Layer<Outbox, never, State> = Layer.effect(
             }
           }
         }),
-      lag: Effect.map(Clock.currentTimeMillis, (now) => {
+      status: Effect.map(Clock.currentTimeMillis, (now) => {
         const oldest = events[cursor.position]
         return {
-          events: events.length - cursor.position,
-          seconds: oldest === undefined ? 0 : Math.max(0, (now - Date.parse(oldest.at)) / 1000)
+          lanes: [
+            {
+              lane: 0,
+              owner: cursor.until > now ? Option.fromUndefinedOr(cursor.owner) : Option.none(),
+              epoch: String(cursor.epoch),
+              position: String(cursor.position),
+              events: Math.min(events.length - cursor.position, lagLimit),
+              seconds: oldest === undefined ? 0 : Math.max(0, (now - Date.parse(oldest.at)) / 1000)
+            }
+          ],
+          oldestTransactionSeconds: 0
         }
       })
     })

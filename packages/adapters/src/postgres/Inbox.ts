@@ -20,7 +20,7 @@ import type { MessageBatch } from "@invoice/core/ports/MessageConsumer"
 import { Effect, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import * as Client from "./Client.ts"
-import { migration } from "./migrations/0003_inbox.ts"
+import { migration } from "./migrations/0002_inbox.ts"
 
 /** What the topic still holds begins above what the consumer has to handle next: messages are gone for good. */
 export class InboxGap extends Schema.TaggedError<InboxGap>()("InboxGap", {

@@ -4,11 +4,13 @@ import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import * as Client from "./Client.ts"
 import * as Leaves from "./Leaves.ts"
 import { migration as invoiceAndOutbox } from "./migrations/0001_invoice_and_outbox.ts"
-import { migration as inbox } from "./migrations/0003_inbox.ts"
+import { migration as inbox } from "./migrations/0002_inbox.ts"
+import { migration as outboxOperations } from "./migrations/0003_outbox_operations.ts"
 
 const migrations = {
   "0001_invoice_and_outbox": invoiceAndOutbox,
-  "0003_inbox": inbox
+  "0002_inbox": inbox,
+  "0003_outbox_operations": outboxOperations
 }
 
 /** The migration that this code was written for. */

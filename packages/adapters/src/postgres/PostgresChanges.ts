@@ -1,40 +1,21 @@
-/**
- * The changes of all invoices, from the outbox's events, by the same windows between two snapshots that the relay reads
- * by: nothing is lost or reordered, whatever transactions are open meanwhile. A cursor is a relay's position.
- */
-import { InvalidCursor, InvoiceEvent, type StoreUnavailable, Timestamp } from "@invoice/core"
+/** The changes of all invoices, from the outbox's events of all lanes. A cursor is a relay's position. */
+import { CursorExpired, InvalidCursor, InvoiceEvent, type StoreUnavailable, Timestamp } from "@invoice/core"
 import type { ChangesPage } from "@invoice/core/ports/InvoiceStore"
 import { Effect } from "effect"
+import * as SnapshotWindow from "./SnapshotWindow.ts"
 
-interface Row {
-  readonly hi: string
-  /** Null in the one row of a page without any. */
-  readonly seq: bigint | null
+interface Row extends SnapshotWindow.Row {
   readonly payload: Uint8Array
   readonly at: Date
 }
 
-const tail = `
-select s.hi::text as hi, e.* from (select pg_current_snapshot() as hi) s left join lateral (
-  select e.seq, e.payload, e.at from (
-    select * from outbox_event where xid = any (array(select pg_snapshot_xip($1::text::pg_snapshot)))
-    union all
-    select * from outbox_event where xid >= pg_snapshot_xmax($1::text::pg_snapshot)
-  ) e order by e.seq limit $2
-) e on true order by e.seq`
-
-const window = `
-select $2 as hi, e.seq, e.payload, e.at from outbox_event e
-where e.seq > $3
-  and not pg_visible_in_snapshot(e.xid, $1::text::pg_snapshot) and pg_visible_in_snapshot(e.xid, $2::text::pg_snapshot)
-order by e.seq limit $4`
-
-/** Before all transactions: 3 is the id of the first. */
-const beginning = "3:3:"
+const tail = SnapshotWindow.tail("e.payload, e.at")
+const rest = SnapshotWindow.rest("e.payload, e.at")
 
 const cursorPattern = /^(\d{1,19}):(\d{1,19}):([\d,]*)(?:\|(\d{1,19}:\d{1,19}:[\d,]*)\|(\d{1,18}))?$/u
 
-const xmax = (snapshot: string): bigint => BigInt(snapshot.split(":")[1] ?? 0)
+const xminOf = (snapshot: string): bigint => BigInt(snapshot.split(":")[0] ?? 0)
+const xmaxOf = (snapshot: string): bigint => BigInt(snapshot.split(":")[1] ?? 0)
 
 /** What Postgres accepts as a snapshot: xmin ≤ xmax, and the ids between them rise. */
 const isSnapshot = (text: string): boolean => {
@@ -46,53 +27,54 @@ const isSnapshot = (text: string): boolean => {
   )
 }
 
+/** Whether events that the cursor has not passed may be gone. */
+const isExpired = ({ lo, window }: SnapshotWindow.Position, row: Row): boolean =>
+  window === undefined ? xminOf(lo) <= BigInt(row.emptied_xid) : BigInt(window.pos) + 1n < row.emptied_seq
+
 type Select = <A extends object>(
   statement: string,
   parameters: ReadonlyArray<unknown>
 ) => Effect.Effect<ReadonlyArray<A>, StoreUnavailable>
 
 export const make = (select: Select) => {
-  const page = (lo: string, limit: number, rows: ReadonlyArray<Row>, windowed: boolean): ChangesPage => {
-    const hi = rows[0]?.hi ?? lo
-    const events = rows.filter(({ seq }) => seq !== null)
-    const more = events.length === limit
-    return {
-      changes: events.map((row) => ({
-        ...InvoiceEvent.toChange({ payload: row.payload, at: Timestamp.fromMillis(row.at.getTime()) }),
-        cursor: `${lo}|${hi}|${row.seq}`
-      })),
-      next: more ? `${lo}|${hi}|${events.at(-1)?.seq}` : hi,
-      // a window that is read to its end says nothing of what came after it
-      more: more || windowed
-    }
-  }
-
-  const changes = ({
-    cursor = beginning,
-    limit
-  }: {
+  const changes = (options: {
     readonly cursor?: string | undefined
     readonly limit: number
-  }): Effect.Effect<ChangesPage, InvalidCursor | StoreUnavailable> => {
-    const [lo = "", hi, seq] = cursor.split("|")
-    if (!cursorPattern.test(cursor) || !isSnapshot(lo) || (hi !== undefined && !isSnapshot(hi))) {
+  }): Effect.Effect<ChangesPage, InvalidCursor | CursorExpired | StoreUnavailable> => {
+    const { cursor = SnapshotWindow.beginning, limit } = options
+    const position = SnapshotWindow.parse(cursor)
+    const { lo, window } = position
+    if (!cursorPattern.test(cursor) || !isSnapshot(lo) || (window !== undefined && !isSnapshot(window.hi))) {
       return Effect.fail(new InvalidCursor({ cursor }))
     }
-    return hi !== undefined && seq !== undefined
-      ? Effect.map(select<Row>(window, [lo, hi, BigInt(seq), limit]), (rows) =>
-          rows.length === 0 ? { changes: [], next: hi, more: true } : page(lo, limit, rows, true)
-        )
-      : Effect.flatMap(select<Row>(tail, [lo, limit]), (rows) =>
-          // transaction ids only rise: a cursor of another database
-          xmax(rows[0]?.hi ?? lo) < xmax(lo)
-            ? Effect.fail(new InvalidCursor({ cursor }))
-            : Effect.succeed(page(lo, limit, rows, false))
-        )
+    const read =
+      window === undefined
+        ? select<Row>(tail, [lo, limit])
+        : select<Row>(rest, [lo, limit, window.hi, BigInt(window.pos)])
+    return Effect.flatMap(read, (all): Effect.Effect<ChangesPage, InvalidCursor | CursorExpired> => {
+      const [first] = all
+      if (first !== undefined && options.cursor !== undefined && isExpired(position, first)) {
+        return Effect.fail(new CursorExpired({ cursor }))
+      }
+      const { more, next, rows } = SnapshotWindow.page(position, limit, all)
+      // transaction ids only rise: a cursor of another database
+      if (first !== undefined && xmaxOf(first.hi) < xmaxOf(lo)) {
+        return Effect.fail(new InvalidCursor({ cursor }))
+      }
+      return Effect.succeed({
+        changes: rows.map((row) => ({
+          ...InvoiceEvent.toChange({ payload: row.payload, at: Timestamp.fromMillis(row.at.getTime()) }),
+          cursor: SnapshotWindow.format(lo, row.hi, String(row.seq))
+        })),
+        next,
+        more
+      })
+    })
   }
 
   const head: Effect.Effect<string, StoreUnavailable> = Effect.map(
     select<{ hi: string }>("select pg_current_snapshot()::text as hi", []),
-    ([row]) => row?.hi ?? beginning
+    ([row]) => row?.hi ?? SnapshotWindow.beginning
   )
 
   return { changes, head }

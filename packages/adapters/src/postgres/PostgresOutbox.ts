@@ -1,16 +1,11 @@
-/**
- * `Outbox` on Postgres: reads what was committed by windows between two snapshots, so that nothing is lost or reordered
- * whatever transactions are open meanwhile (the idea is PgQ's).
- *
- * A position is `lo`, the snapshot before which everything is read, and within a window that is larger than a page also
- * `hi|pos`: the window's end and the last `seq` read of it.
- */
-import { LeaseLost, Outbox, OutboxUnavailable, Timestamp } from "@invoice/core"
+/** `Outbox` on Postgres: leases and positions are rows of `outbox_cursor`, events are read by `SnapshotWindow`. */
+import { LeaseLost, Outbox, OutboxRestored, OutboxUnavailable, Timestamp } from "@invoice/core"
 import type { Recorded } from "@invoice/core/InvoiceEvent"
-import type { Lag, Lease, OutboxPage, ParkedKey } from "@invoice/core/ports/Outbox"
+import { type Lease, lagLimit, type ParkedKey } from "@invoice/core/ports/Outbox"
 import { Effect, Layer, Option } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import * as Client from "./Client.ts"
+import * as SnapshotWindow from "./SnapshotWindow.ts"
 
 type Port = Outbox["Service"]
 
@@ -25,34 +20,53 @@ interface EventRow {
   readonly at: Date
 }
 
+type Row = SnapshotWindow.Row & EventRow
+
+interface Acquired {
+  readonly expected: string
+  readonly found: string
+  /** Whether the transactions of the position have been; null when there is no such lane. */
+  readonly known: boolean | null
+  /** Null when the lane was not free. */
+  readonly epoch: string | null
+  readonly lo: string | null
+  readonly hi: string | null
+  readonly pos: string | null
+}
+
+interface LaneRow {
+  readonly lane: number
+  readonly owner: string | null
+  readonly epoch: string
+  readonly lo: string
+  readonly hi: string | null
+  readonly pos: string | null
+  readonly events: number
+  readonly seconds: number
+}
+
 /** The columns of `EventRow`, of `outbox_event e` or `outbox_parked e`. */
 const columns = `e.id, e.topic, e.key, e.ver, e.type, e.payload, e.headers ->> 'traceparent' as traceparent, e.at`
 
-/**
- * The first page of a window: what `lo` did not see and this statement does. Two halves, each on the index: those that
- * were in progress at `lo`, and those that began after it. Under READ COMMITTED a statement sees exactly what its
- * `pg_current_snapshot()` sees, so the upper bound needs no condition.
- */
-const readTail = `
-select s.hi::text as hi, e.* from (select pg_current_snapshot() as hi) s left join lateral (
-  select e.seq, ${columns} from (
-    select * from outbox_event where xid = any (array(select pg_snapshot_xip($1::text::pg_snapshot)))
-    union all
-    select * from outbox_event where xid >= pg_snapshot_xmax($1::text::pg_snapshot)
-  ) e where e.lane = $2 order by e.seq limit $3
-) e on true order by e.seq`
+const readTail = SnapshotWindow.tail(columns, "e.lane = $3")
+const readRest = SnapshotWindow.rest(columns, "e.lane = $5")
 
-/** The next pages of a window: what `lo` did not see and `hi` does, by number. */
-const readWindow = `
-select e.seq, ${columns} from outbox_event e
-where e.seq > $3 and e.lane = $4
-  and not pg_visible_in_snapshot(e.xid, $1::text::pg_snapshot) and pg_visible_in_snapshot(e.xid, $2::text::pg_snapshot)
-order by e.seq limit $5`
-
+/** The lane, unless the transaction ids that its position is made of are another system's. */
 const acquireLane = `
-update outbox_cursor set epoch = epoch + 1, owner = $2, lease_until = clock_timestamp() + $3::int * interval '1 ms'
-where lane = $1 and (owner is null or owner = $2 or lease_until < clock_timestamp())
-returning epoch::text as epoch, lo::text as lo, hi::text as hi, pos::text as pos`
+with state as (
+  select system_identifier as expected, (select system_identifier from pg_control_system()) as found from outbox_state
+), cursor as (
+  select lane, pg_snapshot_xmax(coalesce(hi, lo)) <= pg_snapshot_xmax(pg_current_snapshot()) as known
+  from outbox_cursor where lane = $1
+), taken as (
+  update outbox_cursor c set epoch = epoch + 1, owner = $2, lease_until = clock_timestamp() + $3::int * interval '1 ms'
+  from state, cursor
+  where c.lane = $1 and (c.owner is null or c.owner = $2 or c.lease_until < clock_timestamp())
+    and state.expected = state.found and cursor.known
+  returning c.epoch::text as epoch, c.lo::text as lo, c.hi::text as hi, c.pos::text as pos
+)
+select state.expected::text as expected, state.found::text as found, cursor.known, taken.*
+from state left join cursor on true left join taken on true`
 
 const renewLane = `
 update outbox_cursor set lease_until = clock_timestamp() + $3::int * interval '1 ms'
@@ -110,24 +124,34 @@ const deleteEmptyKeys = `
 delete from outbox_parked_key k where k.key = any ($1::text[])
   and not exists (select from outbox_parked e where e.key = k.key)`
 
-const selectLag = `
-select count(*)::int as events, coalesce(extract(epoch from clock_timestamp() - min(e.at)), 0)::float8 as seconds
-from outbox_cursor c join outbox_event e on e.lane = c.lane
-where e.xid >= pg_snapshot_xmin(c.lo) and not pg_visible_in_snapshot(e.xid, c.lo)
-  and (c.pos is null or e.seq > c.pos or not pg_visible_in_snapshot(e.xid, c.hi))`
+/**
+ * The lanes, with what waits in each, counted up to a limit. At the tail by transaction id, within a window by number:
+ * the other way round the statement would walk over everything that is delivered.
+ */
+const selectLanes = `
+select c.lane, case when c.lease_until > clock_timestamp() then c.owner end as owner, c.epoch::text as epoch,
+  c.lo::text as lo, c.hi::text as hi, c.pos::text as pos, w.events,
+  greatest(0, coalesce(extract(epoch from clock_timestamp() - w.oldest), 0))::float8 as seconds
+from outbox_cursor c cross join lateral (
+  select count(*)::int as events, min(at) as oldest from (
+    (select e.at from outbox_event e
+      where c.pos is null and e.lane = c.lane and e.xid >= pg_snapshot_xmin(c.lo) and not pg_visible_in_snapshot(e.xid, c.lo)
+      order by e.xid limit $1)
+    union all
+    (select e.at from outbox_event e
+      where c.pos is not null and e.lane = c.lane and e.seq > c.pos and not pg_visible_in_snapshot(e.xid, c.lo)
+      order by e.seq limit $1)
+    union all
+    (select e.at from outbox_event e
+      where c.pos is not null and e.lane = c.lane and e.seq <= c.pos and e.xid >= pg_snapshot_xmin(c.hi)
+        and not pg_visible_in_snapshot(e.xid, c.hi)
+      order by e.xid limit $1)
+  ) e
+) w order by c.lane`
 
-interface Position {
-  readonly lo: string
-  readonly window: { readonly hi: string; readonly pos: string } | undefined
-}
-
-const parsePosition = (position: string): Position => {
-  const [lo = "", hi, pos] = position.split("|")
-  return { lo, window: hi === undefined || pos === undefined ? undefined : { hi, pos } }
-}
-
-const formatPosition = (lo: string, hi: string | null, pos: string | null): string =>
-  hi === null || pos === null ? lo : `${lo}|${hi}|${pos}`
+const selectOldestTransaction = `
+select greatest(0, coalesce(extract(epoch from clock_timestamp() - min(xact_start)), 0))::float8 as seconds
+from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()`
 
 const toRecorded = (row: EventRow): Recorded => ({
   id: row.id,
@@ -160,52 +184,41 @@ const make = Effect.gen(function* () {
     )
 
   const acquire: Port["acquire"] = ({ lane, owner, ttlMillis }) =>
-    Effect.map(
-      run<{ epoch: string; lo: string; hi: string | null; pos: string | null }>(acquireLane, [lane, owner, ttlMillis]),
-      ([row]) =>
-        row === undefined
-          ? Option.none<Lease>()
-          : Option.some({ lane, owner, epoch: row.epoch, position: formatPosition(row.lo, row.hi, row.pos) })
-    )
-
-  const tail = (lease: Lease, lo: string, limit: number): Effect.Effect<OutboxPage, OutboxUnavailable> =>
-    Effect.map(
-      run<{ hi: string; seq: bigint | null } & EventRow>(readTail, [lo, lease.lane, limit]),
-      (rows): OutboxPage => {
-        const hi = rows[0]?.hi ?? lo
-        const events = rows.filter(({ seq }) => seq !== null)
-        const more = events.length === limit
-        return {
-          events: events.map(toRecorded),
-          next: more ? formatPosition(lo, hi, String(events.at(-1)?.seq)) : hi,
-          more
+    Effect.flatMap(
+      run<Acquired>(acquireLane, [lane, owner, ttlMillis]),
+      ([row]): Effect.Effect<Option.Option<Lease>, OutboxRestored> => {
+        if (row === undefined) {
+          return Effect.succeed(Option.none())
         }
+        if (row.expected !== row.found || row.known === false) {
+          return Effect.fail(new OutboxRestored({ expected: row.expected, found: row.found }))
+        }
+        const { epoch, hi, lo, pos } = row
+        return Effect.succeed(
+          epoch === null || lo === null
+            ? Option.none()
+            : Option.some({ lane, owner, epoch, position: SnapshotWindow.format(lo, hi, pos) })
+        )
       }
     )
 
-  const window = (
-    lease: Lease,
-    lo: string,
-    { hi, pos }: { readonly hi: string; readonly pos: string },
-    limit: number
-  ): Effect.Effect<OutboxPage, OutboxUnavailable> =>
-    Effect.map(
-      run<{ seq: bigint } & EventRow>(readWindow, [lo, hi, BigInt(pos), lease.lane, limit]),
-      (rows): OutboxPage => ({
-        events: rows.map(toRecorded),
-        next: rows.length === limit ? formatPosition(lo, hi, String(rows.at(-1)?.seq)) : hi,
-        more: true
-      })
+  const read: Port["read"] = ({ lease, limit, position: text }) => {
+    const position = SnapshotWindow.parse(text)
+    const { lo, window } = position
+    return Effect.map(
+      window === undefined
+        ? run<Row>(readTail, [lo, limit, lease.lane])
+        : run<Row>(readRest, [lo, limit, window.hi, BigInt(window.pos), lease.lane]),
+      (all) => {
+        const { more, next, rows } = SnapshotWindow.page(position, limit, all)
+        return { events: rows.map(toRecorded), next, more }
+      }
     )
-
-  const read: Port["read"] = ({ lease, limit, position }) => {
-    const { lo, window: within } = parsePosition(position)
-    return within === undefined ? tail(lease, lo, limit) : window(lease, lo, within, limit)
   }
 
   const commit: Port["commit"] = (lease, position) => {
-    const { lo, window: within } = parsePosition(position)
-    return fenced(lease, commitPosition, [lo, within?.hi ?? null, within?.pos ?? null])
+    const { lo, window } = SnapshotWindow.parse(position)
+    return fenced(lease, commitPosition, [lo, window?.hi ?? null, window?.pos ?? null])
   }
 
   const park: Port["park"] = ({ events, lease, reason }) =>
@@ -247,7 +260,21 @@ const make = Effect.gen(function* () {
     replayable: (lease, limit) =>
       Effect.map(run<EventRow>(selectReplayable, [lease.lane, limit]), (rows) => rows.map(toRecorded)),
     unpark,
-    lag: Effect.map(run<Lag>(selectLag, []), ([lag]) => lag ?? { events: 0, seconds: 0 })
+    status: Effect.zipWith(
+      run<LaneRow>(selectLanes, [lagLimit]),
+      run<{ seconds: number }>(selectOldestTransaction, []),
+      (lanes, [oldest]) => ({
+        lanes: lanes.map(({ epoch, events, hi, lane, lo, owner, pos, seconds }) => ({
+          lane,
+          owner: Option.fromNullOr(owner),
+          epoch,
+          position: SnapshotWindow.format(lo, hi, pos),
+          events: Math.min(events, lagLimit),
+          seconds
+        })),
+        oldestTransactionSeconds: oldest?.seconds ?? 0
+      })
+    )
   })
 })
 

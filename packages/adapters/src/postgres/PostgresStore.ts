@@ -8,7 +8,9 @@ import {
   InvoiceNotFound,
   type InvoiceStatus,
   InvoiceStore,
+  Lane,
   Money,
+  OutboxNudge,
   StoreUnavailable,
   Timestamp
 } from "@invoice/core"
@@ -22,7 +24,7 @@ import type {
   Page,
   StoredInvoice
 } from "@invoice/core/ports/InvoiceStore"
-import { Effect, Exit, Layer, Option, Schedule, type Scope } from "effect"
+import { Effect, Exit, Layer, Option, type Scope } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import * as Client from "./Client.ts"
 import * as GroupCommit from "./GroupCommit.ts"
@@ -33,6 +35,13 @@ import * as PostgresChanges from "./PostgresChanges.ts"
 
 type Store = InvoiceStore["Service"]
 
+export interface Options extends Client.Options {
+  /** How long published events are kept at least, in milliseconds; default seven days. Changes can be watched that far. */
+  readonly outboxRetentionMillis?: number
+}
+
+const defaultRetentionMillis = 7 * 24 * 3_600_000
+
 interface CreateRequest {
   readonly invoice: Invoice.Invoice
   readonly traceparent: string | undefined
@@ -42,8 +51,9 @@ interface CreateRequest {
 const insertInvoices = `
 with input as (
   select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::numeric[], $5::text[], $6::text[], $7::text[], $8::text[],
-      $9::text[], $10::text[], $11::text[], $12::text[])
-    as t (id, customer_id, currency, amount, due_date, created_at, updated_at, notes, topic, type, payload, traceparent)
+      $9::text[], $10::text[], $11::text[], $12::text[], $19::int4[])
+    as t (id, customer_id, currency, amount, due_date, created_at, updated_at, notes, topic, type, payload, traceparent,
+      hash)
 ), inserted as (
   insert into invoice (id, customer_id, currency, amount, due_date, created_at, updated_at, notes)
   select id, customer_id, currency, amount, due_date, created_at, updated_at, notes from input
@@ -60,9 +70,9 @@ with input as (
   select id, 1, null, 'Pending', stored_at, 'api' from inserted
 ), events as (
   insert into outbox_event (lane, topic, key, ver, type, payload, headers)
-  select 0, input.topic, input.id::text, 1, input.type, convert_to(input.payload, 'UTF8'),
+  select input.hash % state.lanes, input.topic, input.id::text, 1, input.type, convert_to(input.payload, 'UTF8'),
     case when input.traceparent is null then '{}'::jsonb else jsonb_build_object('traceparent', input.traceparent) end
-  from inserted join input on input.id = inserted.id
+  from inserted join input on input.id = inserted.id, outbox_state state
 )
 select id, stored_at from inserted`
 
@@ -75,8 +85,8 @@ const selectInvoices = `select ${columns} from invoice i where i.id = any($1::uu
 const decideInvoices = `
 with input as (
   select * from unnest($1::uuid[], $2::int8[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-      $9::text[])
-    as t (id, version, status, violations, by, topic, type, payload, traceparent)
+      $9::text[], $10::int4[])
+    as t (id, version, status, violations, by, topic, type, payload, traceparent, hash)
 ), decided as (
   update invoice i set status = input.status, version = i.version + 1, violations = input.violations::json
   from input where i.id = input.id and i.version = input.version and i.status = 'Pending'
@@ -87,9 +97,9 @@ with input as (
   from decided join input on input.id = decided.id
 ), events as (
   insert into outbox_event (lane, topic, key, ver, type, payload, headers)
-  select 0, input.topic, decided.id::text, decided.version, input.type, convert_to(input.payload, 'UTF8'),
+  select input.hash % state.lanes, input.topic, decided.id::text, decided.version, input.type, convert_to(input.payload, 'UTF8'),
     case when input.traceparent is null then '{}'::jsonb else jsonb_build_object('traceparent', input.traceparent) end
-  from decided join input on input.id = decided.id
+  from decided join input on input.id = decided.id, outbox_state state
 )
 select id from decided`
 
@@ -137,7 +147,8 @@ const createParameters = (requests: ReadonlyArray<CreateRequest>): ReadonlyArray
     Client.texts(lines.map(({ line }) => line.description)),
     Client.numerics(lines.map(({ line }) => Decimal.format(line.quantity))),
     Client.numerics(lines.map(({ line }) => Decimal.format(line.unitPrice))),
-    Client.numerics(lines.map(({ line }) => Money.format(line.total)))
+    Client.numerics(lines.map(({ line }) => Money.format(line.total))),
+    Client.integers(invoices.map(({ id }) => Lane.hash(id)))
   ]
 }
 
@@ -152,12 +163,16 @@ const decideParameters = (decisions: ReadonlyArray<Decision>): ReadonlyArray<unk
     Client.texts(events.map(({ topic }) => topic)),
     Client.texts(events.map(({ type }) => type)),
     Client.texts(events.map(({ payload }) => payload)),
-    Client.texts(decisions.map(({ traceparent }) => traceparent ?? null))
+    Client.texts(decisions.map(({ traceparent }) => traceparent ?? null)),
+    Client.integers(decisions.map(({ id }) => Lane.hash(id)))
   ]
 }
 
-const make: Effect.Effect<Store, never, SqlClient.SqlClient | Scope.Scope> = Effect.gen(function* () {
+const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<Store, never, SqlClient.SqlClient | Scope.Scope> {
   const sql = yield* SqlClient.SqlClient
+  const nudge = yield* OutboxNudge
 
   const select = <Row extends object>(
     statement: string,
@@ -187,6 +202,7 @@ const make: Effect.Effect<Store, never, SqlClient.SqlClient | Scope.Scope> = Eff
         Timestamp.fromMillis(row.stored_at.getTime())
       ])
     )
+    yield* inserted.size === 0 ? Effect.void : nudge.ring
     const rest = requests.filter(
       (request) => firsts.get(request.invoice.id) !== request || !inserted.has(request.invoice.id)
     )
@@ -239,6 +255,7 @@ const make: Effect.Effect<Store, never, SqlClient.SqlClient | Scope.Scope> = Eff
     const decided = new Set(
       (yield* select<{ id: string }>(decideInvoices, decideParameters(writing))).map(({ id }) => id)
     )
+    yield* decided.size === 0 ? Effect.void : nudge.ring
     const rest = decisions.filter((decision) => firsts.get(decision.id) !== decision || !decided.has(decision.id))
     const statuses = new Map(
       (rest.length === 0
@@ -334,11 +351,8 @@ const make: Effect.Effect<Store, never, SqlClient.SqlClient | Scope.Scope> = Eff
           )
   )
 
-  // leaves are made ahead by whoever is there: a relay that is away must never stop the creates
-  yield* Leaves.ensure.pipe(
+  yield* Leaves.maintain(options.outboxRetentionMillis ?? defaultRetentionMillis).pipe(
     Effect.provideService(SqlClient.SqlClient, sql),
-    Effect.catch((error) => Effect.logWarning("outbox leaves not made yet").pipe(Effect.annotateLogs({ error }))),
-    Effect.repeat(Schedule.spaced("1 minute")),
     Effect.forkScoped
   )
 
@@ -368,5 +382,5 @@ const meet = (
       : Exit.fail(new InvoiceConflict({ id: invoice.id }))
 
 /** The store on a pool of its own. The schema must be there: provide `Migrations.layer` before it. */
-export const layer = (options: Client.Options): Layer.Layer<InvoiceStore, SqlError.SqlError> =>
-  Layer.effect(InvoiceStore, make).pipe(Layer.provide(Client.layer(options, "invoice-store")))
+export const layer = (options: Options): Layer.Layer<InvoiceStore, SqlError.SqlError> =>
+  Layer.effect(InvoiceStore, make(options)).pipe(Layer.provide(Client.layer(options, "invoice-store")))

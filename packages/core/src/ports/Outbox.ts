@@ -9,7 +9,7 @@
  * Adapters prove themselves with `OutboxContract` of `@invoice/testing`.
  */
 import { Context, type Effect, type Option } from "effect"
-import type { LeaseLost, OutboxUnavailable } from "../InvoiceError.ts"
+import type { LeaseLost, OutboxRestored, OutboxUnavailable } from "../InvoiceError.ts"
 import type { Recorded } from "../InvoiceEvent.ts"
 import type { Timestamp } from "../Timestamp.ts"
 
@@ -42,21 +42,43 @@ export interface ParkedKey {
 }
 
 export interface Lag {
-  /** Committed events that the lanes' positions have not passed. */
+  /** Committed events that the lane's committed position has not passed; counting stops at `lagLimit`. */
   readonly events: number
   /** Age of the oldest of them in seconds, 0 when there is none. */
   readonly seconds: number
 }
 
+/** Where counting what waits stops, so that asking stays cheap however much it is. */
+export const lagLimit = 100_000
+
+export interface LaneStatus extends Lag {
+  readonly lane: number
+  /** Who holds it, while the lease runs. */
+  readonly owner: Option.Option<string>
+  readonly epoch: string
+  /** What is committed. */
+  readonly position: string
+}
+
+export interface OutboxStatus {
+  /** By number, from 0 without gaps. */
+  readonly lanes: ReadonlyArray<LaneStatus>
+  /**
+   * Age of the oldest transaction that is open anywhere in the database system, in seconds; 0 when there is none. It
+   * never holds up the relay, but the outbox can't be emptied behind it.
+   */
+  readonly oldestTransactionSeconds: number
+}
+
 export class Outbox extends Context.Service<
   Outbox,
   {
-    /** Takes a free or expired lane for `ttlMillis`; none while another owner's lease runs. */
+    /** Takes a free or expired lane for `ttlMillis`; none while another owner's lease runs, or when there is no such lane. */
     readonly acquire: (options: {
       readonly lane: number
       readonly owner: string
       readonly ttlMillis: number
-    }) => Effect.Effect<Option.Option<Lease>, OutboxUnavailable>
+    }) => Effect.Effect<Option.Option<Lease>, OutboxUnavailable | OutboxRestored>
     /** Extends the lease by `ttlMillis` from now. */
     readonly renew: (lease: Lease, ttlMillis: number) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
     /** Gives the lane back; harmless when it is lost already. */
@@ -85,6 +107,6 @@ export class Outbox extends Context.Service<
       lease: Lease,
       events: ReadonlyArray<Recorded>
     ) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
-    readonly lag: Effect.Effect<Lag, OutboxUnavailable>
+    readonly status: Effect.Effect<OutboxStatus, OutboxUnavailable>
   }
 >()("@invoice/core/ports/Outbox") {}

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file invoice/v1/outbox_service.proto.
  */
 export const file_invoice_v1_outbox_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9pbnZvaWNlL3YxL291dGJveF9zZXJ2aWNlLnByb3RvEgppbnZvaWNlLnYxIkUKBUxlYXNlEgwKBGxhbmUYASABKAUSDQoFb3duZXIYAiABKAkSDQoFZXBvY2gYAyABKAkSEAoIcG9zaXRpb24YBCABKAkisQEKBUV2ZW50EgoKAmlkGAEgASgJEg0KBXRvcGljGAIgASgJEgsKA2tleRgDIAEoCRIMCgR0eXBlGAQgASgJEg8KB3ZlcnNpb24YBSABKA0SDwoHcGF5bG9hZBgGIAEoDBImCgJhdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoLdHJhY2VwYXJlbnQYCCABKAlIAIgBAUIOCgxfdHJhY2VwYXJlbnQiVQoOQWNxdWlyZVJlcXVlc3QSDAoEbGFuZRgBIAEoBRINCgVvd25lchgCIAEoCRImCgN0dGwYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iMwoPQWNxdWlyZVJlc3BvbnNlEiAKBWxlYXNlGAEgASgLMhEuaW52b2ljZS52MS5MZWFzZSJYCgxSZW5ld1JlcXVlc3QSIAoFbGVhc2UYASABKAsyES5pbnZvaWNlLnYxLkxlYXNlEiYKA3R0bBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIPCg1SZW5ld1Jlc3BvbnNlIjIKDlJlbGVhc2VSZXF1ZXN0EiAKBWxlYXNlGAEgASgLMhEuaW52b2ljZS52MS5MZWFzZSIRCg9SZWxlYXNlUmVzcG9uc2UiUAoLUmVhZFJlcXVlc3QSIAoFbGVhc2UYASABKAsyES5pbnZvaWNlLnYxLkxlYXNlEhAKCHBvc2l0aW9uGAIgASgJEg0KBWxpbWl0GAMgASgNIk0KDFJlYWRSZXNwb25zZRIhCgZldmVudHMYASADKAsyES5pbnZvaWNlLnYxLkV2ZW50EgwKBG5leHQYAiABKAkSDAoEbW9yZRgDIAEoCCJDCg1Db21taXRSZXF1ZXN0EiAKBWxlYXNlGAEgASgLMhEuaW52b2ljZS52MS5MZWFzZRIQCghwb3NpdGlvbhgCIAEoCSIQCg5Db21taXRSZXNwb25zZSJiCgtQYXJrUmVxdWVzdBIgCgVsZWFzZRgBIAEoCzIRLmludm9pY2UudjEuTGVhc2USIQoGZXZlbnRzGAIgAygLMhEuaW52b2ljZS52MS5FdmVudBIOCgZyZWFzb24YAyABKAkiDgoMUGFya1Jlc3BvbnNlIhMKEUxpc3RQYXJrZWRSZXF1ZXN0InMKCVBhcmtlZEtleRILCgNrZXkYASABKAkSDgoGZXZlbnRzGAIgASgNEg4KBnJlYXNvbhgDIAEoCRIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVwbGF5GAUgASgIIjkKEkxpc3RQYXJrZWRSZXNwb25zZRIjCgRrZXlzGAEgAygLMhUuaW52b2ljZS52MS5QYXJrZWRLZXkiHAoNUmVwbGF5UmVxdWVzdBILCgNrZXkYASABKAkiIAoOUmVwbGF5UmVzcG9uc2USDgoGZXZlbnRzGAEgASgNIkgKFUxpc3RSZXBsYXlhYmxlUmVxdWVzdBIgCgVsZWFzZRgBIAEoCzIRLmludm9pY2UudjEuTGVhc2USDQoFbGltaXQYAiABKA0iOwoWTGlzdFJlcGxheWFibGVSZXNwb25zZRIhCgZldmVudHMYASADKAsyES5pbnZvaWNlLnYxLkV2ZW50IlQKDVVucGFya1JlcXVlc3QSIAoFbGVhc2UYASABKAsyES5pbnZvaWNlLnYxLkxlYXNlEiEKBmV2ZW50cxgCIAMoCzIRLmludm9pY2UudjEuRXZlbnQiEAoOVW5wYXJrUmVzcG9uc2UiDAoKTGFnUmVxdWVzdCJSCgtMYWdSZXNwb25zZRIOCgZldmVudHMYASABKAQSDwoHc2Vjb25kcxgCIAEoARIiChpvbGRlc3RfdHJhbnNhY3Rpb25fc2Vjb25kcxgDIAEoASISChBMaXN0TGFuZXNSZXF1ZXN0InoKCkxhbmVTdGF0dXMSDAoEbGFuZRgBIAEoBRISCgVvd25lchgCIAEoCUgAiAEBEg0KBWVwb2NoGAMgASgJEhAKCHBvc2l0aW9uGAQgASgJEg4KBmV2ZW50cxgFIAEoBBIPCgdzZWNvbmRzGAYgASgBQggKBl9vd25lciI6ChFMaXN0TGFuZXNSZXNwb25zZRIlCgVsYW5lcxgBIAMoCzIWLmludm9pY2UudjEuTGFuZVN0YXR1czLPBgoNT3V0Ym94U2VydmljZRJCCgdBY3F1aXJlEhouaW52b2ljZS52MS5BY3F1aXJlUmVxdWVzdBobLmludm9pY2UudjEuQWNxdWlyZVJlc3BvbnNlEjwKBVJlbmV3EhguaW52b2ljZS52MS5SZW5ld1JlcXVlc3QaGS5pbnZvaWNlLnYxLlJlbmV3UmVzcG9uc2USQgoHUmVsZWFzZRIaLmludm9pY2UudjEuUmVsZWFzZVJlcXVlc3QaGy5pbnZvaWNlLnYxLlJlbGVhc2VSZXNwb25zZRI+CgRSZWFkEhcuaW52b2ljZS52MS5SZWFkUmVxdWVzdBoYLmludm9pY2UudjEuUmVhZFJlc3BvbnNlIgOQAgESPwoGQ29tbWl0EhkuaW52b2ljZS52MS5Db21taXRSZXF1ZXN0GhouaW52b2ljZS52MS5Db21taXRSZXNwb25zZRI5CgRQYXJrEhcuaW52b2ljZS52MS5QYXJrUmVxdWVzdBoYLmludm9pY2UudjEuUGFya1Jlc3BvbnNlElAKCkxpc3RQYXJrZWQSHS5pbnZvaWNlLnYxLkxpc3RQYXJrZWRSZXF1ZXN0Gh4uaW52b2ljZS52MS5MaXN0UGFya2VkUmVzcG9uc2UiA5ACARI/CgZSZXBsYXkSGS5pbnZvaWNlLnYxLlJlcGxheVJlcXVlc3QaGi5pbnZvaWNlLnYxLlJlcGxheVJlc3BvbnNlElwKDkxpc3RSZXBsYXlhYmxlEiEuaW52b2ljZS52MS5MaXN0UmVwbGF5YWJsZVJlcXVlc3QaIi5pbnZvaWNlLnYxLkxpc3RSZXBsYXlhYmxlUmVzcG9uc2UiA5ACARI/CgZVbnBhcmsSGS5pbnZvaWNlLnYxLlVucGFya1JlcXVlc3QaGi5pbnZvaWNlLnYxLlVucGFya1Jlc3BvbnNlEjsKA0xhZxIWLmludm9pY2UudjEuTGFnUmVxdWVzdBoXLmludm9pY2UudjEuTGFnUmVzcG9uc2UiA5ACARJNCglMaXN0TGFuZXMSHC5pbnZvaWNlLnYxLkxpc3RMYW5lc1JlcXVlc3QaHS5pbnZvaWNlLnYxLkxpc3RMYW5lc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Ch9pbnZvaWNlL3YxL291dGJveF9zZXJ2aWNlLnByb3RvEgppbnZvaWNlLnYxIkUKBUxlYXNlEgwKBGxhbmUYASABKAUSDQoFb3duZXIYAiABKAkSDQoFZXBvY2gYAyABKAkSEAoIcG9zaXRpb24YBCABKAkisQEKBUV2ZW50EgoKAmlkGAEgASgJEg0KBXRvcGljGAIgASgJEgsKA2tleRgDIAEoCRIMCgR0eXBlGAQgASgJEg8KB3ZlcnNpb24YBSABKA0SDwoHcGF5bG9hZBgGIAEoDBImCgJhdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoLdHJhY2VwYXJlbnQYCCABKAlIAIgBAUIOCgxfdHJhY2VwYXJlbnQiVQoOQWNxdWlyZVJlcXVlc3QSDAoEbGFuZRgBIAEoBRINCgVvd25lchgCIAEoCRImCgN0dGwYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iMwoPQWNxdWlyZVJlc3BvbnNlEiAKBWxlYXNlGAEgASgLMhEuaW52b2ljZS52MS5MZWFzZSJYCgxSZW5ld1JlcXVlc3QSIAoFbGVhc2UYASABKAsyES5pbnZvaWNlLnYxLkxlYXNlEiYKA3R0bBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIPCg1SZW5ld1Jlc3BvbnNlIjIKDlJlbGVhc2VSZXF1ZXN0EiAKBWxlYXNlGAEgASgLMhEuaW52b2ljZS52MS5MZWFzZSIRCg9SZWxlYXNlUmVzcG9uc2UiUAoLUmVhZFJlcXVlc3QSIAoFbGVhc2UYASABKAsyES5pbnZvaWNlLnYxLkxlYXNlEhAKCHBvc2l0aW9uGAIgASgJEg0KBWxpbWl0GAMgASgNIk0KDFJlYWRSZXNwb25zZRIhCgZldmVudHMYASADKAsyES5pbnZvaWNlLnYxLkV2ZW50EgwKBG5leHQYAiABKAkSDAoEbW9yZRgDIAEoCCJDCg1Db21taXRSZXF1ZXN0EiAKBWxlYXNlGAEgASgLMhEuaW52b2ljZS52MS5MZWFzZRIQCghwb3NpdGlvbhgCIAEoCSIQCg5Db21taXRSZXNwb25zZSJiCgtQYXJrUmVxdWVzdBIgCgVsZWFzZRgBIAEoCzIRLmludm9pY2UudjEuTGVhc2USIQoGZXZlbnRzGAIgAygLMhEuaW52b2ljZS52MS5FdmVudBIOCgZyZWFzb24YAyABKAkiDgoMUGFya1Jlc3BvbnNlIhMKEUxpc3RQYXJrZWRSZXF1ZXN0InMKCVBhcmtlZEtleRILCgNrZXkYASABKAkSDgoGZXZlbnRzGAIgASgNEg4KBnJlYXNvbhgDIAEoCRIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVwbGF5GAUgASgIIjkKEkxpc3RQYXJrZWRSZXNwb25zZRIjCgRrZXlzGAEgAygLMhUuaW52b2ljZS52MS5QYXJrZWRLZXkiHAoNUmVwbGF5UmVxdWVzdBILCgNrZXkYASABKAkiIAoOUmVwbGF5UmVzcG9uc2USDgoGZXZlbnRzGAEgASgNIkgKFUxpc3RSZXBsYXlhYmxlUmVxdWVzdBIgCgVsZWFzZRgBIAEoCzIRLmludm9pY2UudjEuTGVhc2USDQoFbGltaXQYAiABKA0iOwoWTGlzdFJlcGxheWFibGVSZXNwb25zZRIhCgZldmVudHMYASADKAsyES5pbnZvaWNlLnYxLkV2ZW50IlQKDVVucGFya1JlcXVlc3QSIAoFbGVhc2UYASABKAsyES5pbnZvaWNlLnYxLkxlYXNlEiEKBmV2ZW50cxgCIAMoCzIRLmludm9pY2UudjEuRXZlbnQiEAoOVW5wYXJrUmVzcG9uc2UiDwoNU3RhdHVzUmVxdWVzdCJ6CgpMYW5lU3RhdHVzEgwKBGxhbmUYASABKAUSEgoFb3duZXIYAiABKAlIAIgBARINCgVlcG9jaBgDIAEoCRIQCghwb3NpdGlvbhgEIAEoCRIOCgZldmVudHMYBSABKA0SDwoHc2Vjb25kcxgGIAEoAUIICgZfb3duZXIiWwoOU3RhdHVzUmVzcG9uc2USJQoFbGFuZXMYASADKAsyFi5pbnZvaWNlLnYxLkxhbmVTdGF0dXMSIgoab2xkZXN0X3RyYW5zYWN0aW9uX3NlY29uZHMYAiABKAEyiQYKDU91dGJveFNlcnZpY2USQgoHQWNxdWlyZRIaLmludm9pY2UudjEuQWNxdWlyZVJlcXVlc3QaGy5pbnZvaWNlLnYxLkFjcXVpcmVSZXNwb25zZRI8CgVSZW5ldxIYLmludm9pY2UudjEuUmVuZXdSZXF1ZXN0GhkuaW52b2ljZS52MS5SZW5ld1Jlc3BvbnNlEkIKB1JlbGVhc2USGi5pbnZvaWNlLnYxLlJlbGVhc2VSZXF1ZXN0GhsuaW52b2ljZS52MS5SZWxlYXNlUmVzcG9uc2USPgoEUmVhZBIXLmludm9pY2UudjEuUmVhZFJlcXVlc3QaGC5pbnZvaWNlLnYxLlJlYWRSZXNwb25zZSIDkAIBEj8KBkNvbW1pdBIZLmludm9pY2UudjEuQ29tbWl0UmVxdWVzdBoaLmludm9pY2UudjEuQ29tbWl0UmVzcG9uc2USOQoEUGFyaxIXLmludm9pY2UudjEuUGFya1JlcXVlc3QaGC5pbnZvaWNlLnYxLlBhcmtSZXNwb25zZRJQCgpMaXN0UGFya2VkEh0uaW52b2ljZS52MS5MaXN0UGFya2VkUmVxdWVzdBoeLmludm9pY2UudjEuTGlzdFBhcmtlZFJlc3BvbnNlIgOQAgESPwoGUmVwbGF5EhkuaW52b2ljZS52MS5SZXBsYXlSZXF1ZXN0GhouaW52b2ljZS52MS5SZXBsYXlSZXNwb25zZRJcCg5MaXN0UmVwbGF5YWJsZRIhLmludm9pY2UudjEuTGlzdFJlcGxheWFibGVSZXF1ZXN0GiIuaW52b2ljZS52MS5MaXN0UmVwbGF5YWJsZVJlc3BvbnNlIgOQAgESPwoGVW5wYXJrEhkuaW52b2ljZS52MS5VbnBhcmtSZXF1ZXN0GhouaW52b2ljZS52MS5VbnBhcmtSZXNwb25zZRJECgZTdGF0dXMSGS5pbnZvaWNlLnYxLlN0YXR1c1JlcXVlc3QaGi5pbnZvaWNlLnYxLlN0YXR1c1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * The right to relay one lane, until it expires or is taken over.
@@ -646,70 +646,20 @@ export const UnparkResponseSchema: GenMessage<UnparkResponse> = /*@__PURE__*/
 /**
  * Nothing to say.
  *
- * @generated from message invoice.v1.LagRequest
+ * @generated from message invoice.v1.StatusRequest
  */
-export type LagRequest = Message<"invoice.v1.LagRequest"> & {
+export type StatusRequest = Message<"invoice.v1.StatusRequest"> & {
 };
 
 /**
- * Describes the message invoice.v1.LagRequest.
- * Use `create(LagRequestSchema)` to create a new message.
+ * Describes the message invoice.v1.StatusRequest.
+ * Use `create(StatusRequestSchema)` to create a new message.
  */
-export const LagRequestSchema: GenMessage<LagRequest> = /*@__PURE__*/
+export const StatusRequestSchema: GenMessage<StatusRequest> = /*@__PURE__*/
   messageDesc(file_invoice_v1_outbox_service, 23);
 
 /**
- * How far the relays are behind.
- *
- * @generated from message invoice.v1.LagResponse
- */
-export type LagResponse = Message<"invoice.v1.LagResponse"> & {
-  /**
-   * Committed events that the lanes' positions have not passed.
-   *
-   * @generated from field: uint64 events = 1;
-   */
-  events: bigint;
-
-  /**
-   * Age of the oldest of them in seconds, 0 when there is none.
-   *
-   * @generated from field: double seconds = 2;
-   */
-  seconds: number;
-
-  /**
-   * Age of the oldest open transaction in seconds, 0 when there is none.
-   *
-   * @generated from field: double oldest_transaction_seconds = 3;
-   */
-  oldestTransactionSeconds: number;
-};
-
-/**
- * Describes the message invoice.v1.LagResponse.
- * Use `create(LagResponseSchema)` to create a new message.
- */
-export const LagResponseSchema: GenMessage<LagResponse> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_outbox_service, 24);
-
-/**
- * Nothing to say.
- *
- * @generated from message invoice.v1.ListLanesRequest
- */
-export type ListLanesRequest = Message<"invoice.v1.ListLanesRequest"> & {
-};
-
-/**
- * Describes the message invoice.v1.ListLanesRequest.
- * Use `create(ListLanesRequestSchema)` to create a new message.
- */
-export const ListLanesRequestSchema: GenMessage<ListLanesRequest> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_outbox_service, 25);
-
-/**
- * A lane and who holds it.
+ * A lane, who holds it, and what waits in it.
  *
  * @generated from message invoice.v1.LaneStatus
  */
@@ -743,14 +693,14 @@ export type LaneStatus = Message<"invoice.v1.LaneStatus"> & {
   position: string;
 
   /**
-   * Events that wait.
+   * Committed events that the position has not passed; counted up to 100,000.
    *
-   * @generated from field: uint64 events = 5;
+   * @generated from field: uint32 events = 5;
    */
-  events: bigint;
+  events: number;
 
   /**
-   * Age of the oldest of them in seconds.
+   * Age of the oldest of them in seconds, 0 when there is none.
    *
    * @generated from field: double seconds = 6;
    */
@@ -762,28 +712,35 @@ export type LaneStatus = Message<"invoice.v1.LaneStatus"> & {
  * Use `create(LaneStatusSchema)` to create a new message.
  */
 export const LaneStatusSchema: GenMessage<LaneStatus> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_outbox_service, 26);
+  messageDesc(file_invoice_v1_outbox_service, 24);
 
 /**
- * The lanes.
+ * The state of the outbox.
  *
- * @generated from message invoice.v1.ListLanesResponse
+ * @generated from message invoice.v1.StatusResponse
  */
-export type ListLanesResponse = Message<"invoice.v1.ListLanesResponse"> & {
+export type StatusResponse = Message<"invoice.v1.StatusResponse"> & {
   /**
    * By number.
    *
    * @generated from field: repeated invoice.v1.LaneStatus lanes = 1;
    */
   lanes: LaneStatus[];
+
+  /**
+   * Age of the oldest open transaction of the database system in seconds, 0 when there is none.
+   *
+   * @generated from field: double oldest_transaction_seconds = 2;
+   */
+  oldestTransactionSeconds: number;
 };
 
 /**
- * Describes the message invoice.v1.ListLanesResponse.
- * Use `create(ListLanesResponseSchema)` to create a new message.
+ * Describes the message invoice.v1.StatusResponse.
+ * Use `create(StatusResponseSchema)` to create a new message.
  */
-export const ListLanesResponseSchema: GenMessage<ListLanesResponse> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_outbox_service, 27);
+export const StatusResponseSchema: GenMessage<StatusResponse> = /*@__PURE__*/
+  messageDesc(file_invoice_v1_outbox_service, 25);
 
 /**
  * Internal: the outbox port, one call for each of its operations. What it promises is in the port's documentation: every
@@ -893,24 +850,14 @@ export const OutboxService: GenService<{
     output: typeof UnparkResponseSchema;
   },
   /**
-   * How far the relays are behind.
+   * The lanes, who holds them, and what waits in them.
    *
-   * @generated from rpc invoice.v1.OutboxService.Lag
+   * @generated from rpc invoice.v1.OutboxService.Status
    */
-  lag: {
+  status: {
     methodKind: "unary";
-    input: typeof LagRequestSchema;
-    output: typeof LagResponseSchema;
-  },
-  /**
-   * The lanes and who holds them.
-   *
-   * @generated from rpc invoice.v1.OutboxService.ListLanes
-   */
-  listLanes: {
-    methodKind: "unary";
-    input: typeof ListLanesRequestSchema;
-    output: typeof ListLanesResponseSchema;
+    input: typeof StatusRequestSchema;
+    output: typeof StatusResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_invoice_v1_outbox_service, 0);
