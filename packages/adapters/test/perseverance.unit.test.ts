@@ -176,6 +176,23 @@ describe("an outage", () => {
     })
   }
 
+  // the clock stands still, so what waits for its next try never makes it
+  it.effect("that refuses every write is met with a few tries at a time, not with one for each message", () => {
+    const faults = noFaults()
+    return Effect.gen(function* () {
+      const invoices = yield* store(100)
+      const alone = new Set<string>()
+      faults.decide = (decisions) => {
+        if (decisions.length === 1) alone.add(decisions[0]?.id ?? "")
+        return fails(false)
+      }
+      yield* publish(invoices.map((invoice) => about(invoice)))
+      yield* running
+      yield* Effect.repeat(Effect.yieldNow, { times: 5_000 })
+      assert.strictEqual(alone.size, 3)
+    }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1 })))
+  })
+
   it.live("that begins while a message is tried alone counts against nobody", () => {
     const faults = noFaults()
     return Effect.gen(function* () {

@@ -32,6 +32,8 @@ export interface Options {
 /** Tries of a batch as a whole before it is taken apart, when it may be the fault of one message. */
 const triesTogether = 3
 const firstWaitMillis = 50
+/** Messages that fail alone, one after the other, before any other is written. */
+const failuresInVain = 3
 
 const retries = Metric.counter("consumer_retries_total", {
   description: "Tries that failed, of a batch or of a message alone",
@@ -163,11 +165,16 @@ export const make = (options: Options) => {
             break
           }
           failed.push({ received, tries: tries + 1, trouble })
+          if (failed.length === failuresInVain && written === before) {
+            // no proof that the store writes at all: a few tries a round are enough to see it come back
+            untried = rest.slice(index + 1)
+            break
+          }
         }
         const isLost = ({ tries, trouble }: Alone): boolean =>
           written > before && (trouble?.kind === "hopeless" || tries >= maxTries)
         const lost = failed.filter(isLost)
-        rest = [...failed.filter((one) => !isLost(one)), ...untried]
+        rest = [...untried, ...failed.filter((one) => !isLost(one))]
         if (lost.length > 0 && !(yield* buryAll(lost))) {
           return false
         }

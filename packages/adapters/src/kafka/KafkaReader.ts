@@ -14,7 +14,7 @@ import { withAdmin } from "./Topics.ts"
 /** Messages that are read ahead. */
 const ahead = 2_000
 
-/** Somebody waits for the answer: a broker that is away is given some ten seconds. */
+/** Somebody waits for the answer: a broker that is away is given some twenty seconds. */
 const patiently = {
   schedule: Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("2 seconds")]).pipe(
     Schedule.upTo({ times: 9 })
