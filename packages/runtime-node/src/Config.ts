@@ -247,6 +247,11 @@ const entries = {
     description: "longest wait between two tries while Postgres or Kafka is away, in milliseconds",
     read: milliseconds
   }),
+  outboxRetentionHours: withDefault(168, {
+    name: "OUTBOX_RETENTION_HOURS",
+    description: "how long published events are kept at least, and changes can be watched, in hours",
+    read: integer(1, 87_600)
+  }),
   shutdownMillis: withDefault(9_000, {
     name: "SHUTDOWN_TIMEOUT_MS",
     description: "longest that a stop waits for requests and batches in hand, in milliseconds",

@@ -8,7 +8,7 @@ import { SqlClient, type SqlError } from "effect/sql"
 const ahead = 2
 
 /** Any number, but the same in every process. */
-const lockKey = 4_021_001
+export const lockKey = 4_021_001
 
 /** How long a statement may wait for a lock that writers would queue behind. */
 const lockMillis = 100

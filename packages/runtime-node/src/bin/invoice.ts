@@ -1,15 +1,16 @@
 #!/usr/bin/env node
-/** The command line: `invoice up | api | storage | relay | validator | migrate | dlq`. */
+/** The command line: `invoice up | api | storage | relay | validator | migrate | outbox | dlq`. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { InvoiceEvent } from "@invoice/core"
 import { Cause, Console, Effect, Config as EffectConfig, Exit, Option, Schema, SchemaIssue } from "effect"
-import { CliError, Command, Flag } from "effect/cli"
+import { Argument, CliError, Command, Flag } from "effect/cli"
 import * as Config from "../Config.ts"
 import * as Observability from "../Observability.ts"
 import * as AllInOne from "../programs/AllInOne.ts"
 import * as Api from "../programs/Api.ts"
 import * as Backends from "../programs/Backends.ts"
 import * as DeadLetters from "../programs/DeadLetters.ts"
+import * as OutboxCommands from "../programs/OutboxCommands.ts"
 import type { Program, Ready } from "../programs/Program.ts"
 import * as Refusal from "../programs/Refusal.ts"
 import * as Relay from "../programs/Relay.ts"
@@ -61,6 +62,8 @@ const topic = Flag.String("topic").pipe(
   Flag.withDescription("The topic that the messages came from")
 )
 
+const json = Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("One JSON object a line"))
+
 const command = Command.make("invoice").pipe(
   Command.withDescription(
     `An invoice pipeline: REST, Connect and gRPC in, Postgres, a transactional outbox, Kafka, verdicts.\n\nSettings are environment variables:\n${settingsHelp()}`
@@ -84,14 +87,38 @@ const command = Command.make("invoice").pipe(
     Command.make("migrate", {}, () => migrate).pipe(
       Command.withDescription("Brings the database's schema up to date and exits")
     ),
+    Command.make("outbox").pipe(
+      Command.withDescription("The outbox: committed events on their way to the broker"),
+      Command.withSubcommands([
+        Command.make("status", { json }, OutboxCommands.status).pipe(
+          Command.withDescription("Prints the lanes, who holds them, and what waits in them")
+        ),
+        Command.make("parked", { json }, OutboxCommands.parked).pipe(
+          Command.withDescription("Lists the keys whose events are held back since the broker refused one of them")
+        ),
+        Command.make("replay", { key: Argument.String("key") }, OutboxCommands.replay).pipe(
+          Command.withDescription("Asks the relay to send a parked key's events again, in order")
+        ),
+        Command.make(
+          "lanes",
+          { count: Argument.Int("count").pipe(Argument.optional, Argument.map(Option.getOrUndefined)) },
+          OutboxCommands.lanes
+        ).pipe(Command.withDescription("Prints the number of lanes, or changes it once everything is published")),
+        Command.make(
+          "restamp",
+          { upgraded: Flag.Boolean("upgraded").pipe(Flag.withDefault(false)) },
+          OutboxCommands.restamp
+        ).pipe(
+          Command.withDescription(
+            "After a restore from a dump: says by the old positions what waits. --upgraded: after pg_upgrade, which keeps transaction ids"
+          )
+        )
+      ])
+    ),
     Command.make("dlq").pipe(
       Command.withDescription("Dead letters: messages that could not be handled, on <topic>.dlq"),
       Command.withSubcommands([
-        Command.make(
-          "list",
-          { topic, json: Flag.Boolean("json").pipe(Flag.withDefault(false)) },
-          DeadLetters.list
-        ).pipe(
+        Command.make("list", { topic, json }, DeadLetters.list).pipe(
           Command.withDescription("Lists those that were not sent again: partition/offset, time, kind, key, reason")
         ),
         Command.make(

@@ -51,7 +51,11 @@ export const postgres = (
   settings: Settings
 ): Layer.Layer<InvoiceStore | Outbox, SqlError.SqlError | Refusal> =>
   Layer.mergeAll(
-    PostgresStore.layer({ url, maxConnections: settings.databaseConnections }),
+    PostgresStore.layer({
+      url,
+      maxConnections: settings.databaseConnections,
+      outboxRetentionMillis: settings.outboxRetentionHours * 3_600_000
+    }),
     PostgresOutbox.layer({ url })
   ).pipe(Layer.provide(Layer.effectDiscard(migrate(url))))
 

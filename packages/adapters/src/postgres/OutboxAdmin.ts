@@ -1,0 +1,142 @@
+/** What an operator does to the outbox: another number of lanes, and a new start after a restore. */
+import { Lane } from "@invoice/core"
+import { Effect, type Layer, Schema } from "effect"
+import { SqlClient, type SqlError } from "effect/sql"
+import * as Client from "./Client.ts"
+
+/** Nothing was changed, and why. */
+export class OutboxNotChanged extends Schema.TaggedError<OutboxNotChanged>()("OutboxNotChanged", {
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return this.reason
+  }
+}
+
+export interface ResizeOptions {
+  /** How many lanes there shall be, from 1. */
+  readonly lanes: number
+  /** Partitions of the topics: the lanes must divide them, else two lanes would share a partition. */
+  readonly partitions: number
+  /** How long writers are kept waiting at most, in milliseconds; default 10,000. */
+  readonly waitMillis?: number
+}
+
+const pollMillis = 20
+
+/** Events that some lane's committed position has not passed; the second half is for those within a window. */
+const selectWaiting = `
+select exists (
+  select from outbox_cursor c join outbox_event e on e.lane = c.lane
+  where e.xid >= pg_snapshot_xmin(c.lo) and not pg_visible_in_snapshot(e.xid, c.lo)
+    and (c.pos is null or e.seq > c.pos or not pg_visible_in_snapshot(e.xid, c.hi))
+) as waiting`
+
+/**
+ * Changes the number of lanes. A key may go to another lane by it, and must not be in both at once: so writers wait
+ * (readers don't) until the relays have published everything, and then it is changed in the same transaction. When that
+ * takes too long nothing is changed.
+ */
+export const resize = ({ lanes, partitions, waitMillis = 10_000 }: ResizeOptions) =>
+  Effect.gen(function* () {
+    if (!Number.isInteger(lanes) || lanes < 1 || partitions % lanes !== 0) {
+      return yield* new OutboxNotChanged({
+        reason: `${lanes} lanes don't divide ${partitions} partitions, so two lanes would share one`
+      })
+    }
+    const sql = yield* SqlClient.SqlClient
+    yield* sql.withTransaction(
+      Effect.gen(function* () {
+        yield* sql.unsafe(`set local lock_timeout = ${Math.max(1, Math.ceil(waitMillis))}`)
+        // writers of events wait from here on; every one before has committed or rolled back
+        yield* sql`lock table outbox_event in share row exclusive mode`
+        yield* drained(waitMillis)
+        yield* sql`update outbox_state set lanes = ${lanes}`
+        // everything is published, so every lane begins now; a new epoch ends the leases of before
+        yield* sql`update outbox_cursor set lo = pg_current_snapshot(), hi = null, pos = null, epoch = epoch + 1,
+          owner = null, lease_until = null`
+        yield* sql`insert into outbox_cursor (lane, lo)
+          select lane, pg_current_snapshot() from generate_series(0, ${lanes - 1}::int) as lane on conflict do nothing`
+        yield* sql`delete from outbox_cursor where lane >= ${lanes}`
+        const keys = (yield* sql<{ key: string }>`select key from outbox_parked_key`).map(({ key }) => key)
+        yield* sql.unsafe(
+          `update outbox_parked p set lane = t.lane from unnest($1::text[], $2::int4[]) as t (key, lane) where t.key = p.key`,
+          [Client.texts(keys), Client.integers(keys.map((key) => Lane.of(key, lanes)))]
+        )
+      })
+    )
+  })
+
+const drained = (waitMillis: number) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    for (let waited = 0; ; waited += pollMillis) {
+      const [row] = yield* sql.unsafe<{ waiting: boolean }>(selectWaiting)
+      if (row?.waiting !== true) {
+        return
+      }
+      if (waited >= waitMillis) {
+        return yield* new OutboxNotChanged({
+          reason: `events still wait to be published after ${waitMillis} ms: is a relay running, and the broker there?`
+        })
+      }
+      yield* Effect.sleep(`${pollMillis} millis`)
+    }
+  })
+
+export interface Restamped {
+  /** Events that will be published (again). */
+  readonly waiting: number
+  /** Events that were published before. */
+  readonly published: number
+}
+
+/**
+ * Events that the lanes' positions have not passed, in a database that was restored elsewhere: by the old positions, as
+ * far as an event's transaction was another system's. An event that was written here carries the id of the transaction
+ * that wrote its row, and no relay has run here, so it waits.
+ */
+const selectWaitingHere = `
+select e.seq from outbox_event e join outbox_cursor c on c.lane = e.lane
+where e.xmin::text::bigint = (e.xid::text::numeric % 4294967296)::bigint
+  or (not pg_visible_in_snapshot(e.xid, c.lo)
+    and (c.pos is null or e.seq > c.pos or not pg_visible_in_snapshot(e.xid, c.hi)))`
+
+/**
+ * Makes the outbox of a restored database good for the system that it is in now. A dump knows the old system's
+ * transaction ids, which mean nothing here: so what waits is stamped with this transaction, what was published with the
+ * first of all, and every position is put between the two. Order within a key is the order of numbers, as ever.
+ */
+export const restamp: Effect.Effect<Restamped, SqlError.SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  return yield* sql.withTransaction(
+    Effect.gen(function* () {
+      yield* sql`lock table outbox_event in access exclusive mode`
+      yield* sql`lock table outbox_cursor in access exclusive mode`
+      yield* sql.unsafe(`create temporary table waiting on commit drop as ${selectWaitingHere}`)
+      const [waiting] = yield* sql<{ count: number }>`with stamped as (
+          update outbox_event e set xid = pg_current_xact_id() from waiting w where w.seq = e.seq returning 1
+        ) select count(*)::int as count from stamped`
+      const [published] = yield* sql<{ count: number }>`with stamped as (
+          update outbox_event e set xid = '3' where not exists (select from waiting w where w.seq = e.seq) returning 1
+        ) select count(*)::int as count from stamped`
+      yield* sql`update outbox_cursor set hi = null, pos = null, epoch = epoch + 1, owner = null, lease_until = null,
+        lo = (pg_current_xact_id()::text || ':' || pg_current_xact_id()::text || ':')::pg_snapshot`
+      // a cursor from before says nothing here: whoever watches begins anew
+      yield* sql`update outbox_state set system_identifier = (select system_identifier from pg_control_system()),
+        emptied_xid = pg_current_xact_id(), emptied_seq = (select last_value + 1 from outbox_seq)`
+      return { waiting: waiting?.count ?? 0, published: published?.count ?? 0 }
+    })
+  )
+})
+
+/** Says that the transaction ids of before go on here, as after `pg_upgrade`: nothing is stamped. */
+export const adopt: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = Effect.flatMap(
+  SqlClient.SqlClient,
+  (sql) =>
+    Effect.asVoid(sql`update outbox_state set system_identifier = (select system_identifier from pg_control_system())`)
+)
+
+/** A connection for these operations. */
+export const layer = (options: Client.Options): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError> =>
+  Client.layer({ ...options, maxConnections: 1 }, "invoice-outbox-admin")
