@@ -172,7 +172,7 @@ const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Store, never, SqlClient.SqlClient | Scope.Scope> {
   const sql = yield* SqlClient.SqlClient
-  const nudge = yield* OutboxNudge
+  const nudge = yield* OutboxNudge.OutboxNudge
 
   const select = <Row extends object>(
     statement: string,

@@ -9,7 +9,7 @@ import {
   RelayOutbox,
   ValidateInvoices
 } from "@invoice/core"
-import { Effect, Schedule, type Scope } from "effect"
+import { Context, Effect, Layer, Schedule, type Scope } from "effect"
 import type { Settings } from "../Config.ts"
 import * as LegacyApi from "../http/LegacyApi.ts"
 import * as Listener from "../http/Listener.ts"
@@ -100,13 +100,16 @@ export const operations = (
   )
 
 /**
- * Relays until the scope closes.
+ * Relays until the scope closes; answers what keeps it from relaying.
  *
- * @param owner who this relay is, when it is known to be the only one of that name: it takes its own lane back at once
+ * @param owner who this relay is, when it is known to be the only one of that name: it takes its own lanes back at once
  */
-export const relay = (settings: Settings, owner?: string) =>
-  Effect.flatMap(RelayOutbox, ({ run }) => run).pipe(
-    Effect.provide(
+export const relay = (
+  settings: Settings,
+  owner?: string
+): Effect.Effect<Operations.Checks, never, Outbox | MessagePublisher | Scope.Scope> =>
+  Effect.gen(function* () {
+    const context = yield* Layer.build(
       RelayOutbox.layer({
         ...(owner === undefined ? {} : { owner }),
         pageSize: settings.relayPage,
@@ -114,9 +117,11 @@ export const relay = (settings: Settings, owner?: string) =>
         idleMillis: settings.idleMillis,
         retryMillis: settings.retryMillis
       })
-    ),
-    Effect.forkScoped
-  )
+    )
+    const { ready, run } = Context.get(context, RelayOutbox)
+    yield* Effect.forkScoped(run)
+    return { relay: ready }
+  })
 
 /** Validates until the scope closes; a consumer that gave up is started again. */
 export const validator = (settings: Settings) =>

@@ -13,7 +13,7 @@ export const make = (settings: Settings): Program =>
     const context = yield* Layer.build(Layer.mergeAll(store, Backends.kafka(brokers, settings)))
     return yield* Effect.gen(function* () {
       const checks = { ...(yield* Parts.storeCheck), ...(yield* Parts.brokerCheck) }
-      yield* Parts.relay(settings)
-      return { urls: { metrics: yield* Parts.operations(settings, checks) } }
+      const relay = yield* Parts.relay(settings)
+      return { urls: { metrics: yield* Parts.operations(settings, { ...checks, ...relay }) } }
     }).pipe(Effect.provideContext(context))
   })

@@ -1,0 +1,190 @@
+/** A relay under a clock that the test turns: leases that run out, standbys, refusals to start, and the bell. */
+import { assert, describe, it } from "@effect/vitest"
+import {
+  InvoiceStore,
+  MessagePublisher,
+  Outbox,
+  OutboxNudge,
+  OutboxRestored,
+  PublishTransient,
+  RelayOutbox
+} from "@invoice/core"
+import type { Message } from "@invoice/core/InvoiceEvent"
+import * as Generators from "@invoice/testing/Generators"
+import { Effect, Layer, Option } from "effect"
+import { TestClock } from "effect/testing"
+import * as Memory from "../src/memory/Memory.ts"
+
+const ttlMillis = 10_000
+
+/** A publisher that keeps what it is given, or fails while the broker is away. */
+const makeBroker = () => {
+  const broker = {
+    away: false,
+    tries: 0,
+    sent: [] as Array<Message>,
+    layer: Layer.succeed(
+      MessagePublisher,
+      MessagePublisher.of({
+        publish: (messages) =>
+          Effect.suspend(() => {
+            broker.tries++
+            if (broker.away) return Effect.fail(new PublishTransient({ cause: "away" }))
+            broker.sent.push(...messages)
+            return Effect.void
+          }),
+        ready: Effect.void
+      })
+    )
+  }
+  return broker
+}
+
+const changed = (change: (outbox: Outbox["Service"]) => Partial<Outbox["Service"]>) =>
+  Layer.effect(
+    Outbox,
+    Effect.map(Outbox, (outbox) => Outbox.of({ ...outbox, ...change(outbox) }))
+  ).pipe(Layer.provideMerge(Memory.layer))
+
+const create = Effect.flatMap(InvoiceStore, (store) => store.create(Generators.invoice()))
+
+const start = Effect.flatMap(RelayOutbox, ({ run }) => Effect.forkScoped(run))
+
+describe("a relay", () => {
+  it.effect("that was stopped for longer than its lease sends nothing under it when it goes on", () => {
+    const broker = makeBroker()
+    let taken = false
+    const ports = changed((outbox) => ({
+      // a stopped process renews nothing, and meanwhile another one has taken its lane
+      renew: () => Effect.never,
+      acquire: (options) => (taken ? Effect.succeed(Option.none()) : outbox.acquire(options))
+    }))
+    return Effect.gen(function* () {
+      broker.away = true
+      yield* create
+      yield* start
+      yield* TestClock.adjust("2 seconds")
+      assert.isAbove(broker.tries, 1)
+      taken = true
+      yield* TestClock.adjust(ttlMillis)
+      const { tries } = broker
+      broker.away = false
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(broker.tries, tries)
+      assert.deepStrictEqual(broker.sent, [])
+      taken = false
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(broker.sent.length, 1)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.provideMerge(RelayOutbox.layer({ leaseMillis: ttlMillis }), [ports, broker.layer]))
+    )
+  })
+
+  it.effect("that can renew its lease goes on however long the broker is away", () => {
+    const broker = makeBroker()
+    return Effect.gen(function* () {
+      broker.away = true
+      yield* create
+      yield* start
+      yield* TestClock.adjust("10 minutes")
+      const [lane] = (yield* (yield* Outbox).status).lanes
+      assert.strictEqual(lane?.epoch, "1")
+      broker.away = false
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(broker.sent.length, 1)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.provideMerge(RelayOutbox.layer({ leaseMillis: ttlMillis }), [Memory.layer, broker.layer]))
+    )
+  })
+
+  it.effect("that stands by takes over within half a second of a goodbye, and a second of a silence", () => {
+    const broker = makeBroker()
+    return Effect.gen(function* () {
+      const outbox = yield* Outbox
+      const leader = Option.getOrThrow(yield* outbox.acquire({ lane: 0, owner: "leader", ttlMillis: 5_000 }))
+      yield* create
+      yield* start
+      yield* TestClock.adjust("4 seconds")
+      assert.strictEqual(broker.sent.length, 0)
+      yield* outbox.release(leader)
+      yield* TestClock.adjust("500 millis")
+      assert.strictEqual(broker.sent.length, 1)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.provideMerge(RelayOutbox.layer({ leaseMillis: ttlMillis }), [Memory.layer, broker.layer]))
+    )
+  })
+
+  it.effect("takes a lane over whose holder says nothing any more", () => {
+    const broker = makeBroker()
+    return Effect.gen(function* () {
+      const outbox = yield* Outbox
+      yield* outbox.acquire({ lane: 0, owner: "leader", ttlMillis: 5_000 })
+      yield* create
+      yield* start
+      yield* TestClock.adjust("4900 millis")
+      assert.strictEqual(broker.sent.length, 0)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(broker.sent.length, 1)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.provideMerge(RelayOutbox.layer({ leaseMillis: ttlMillis }), [Memory.layer, broker.layer]))
+    )
+  })
+
+  it.effect("relays nothing of a restored outbox, says so, and begins when it is mended", () => {
+    const broker = makeBroker()
+    let restored = true
+    const ports = changed((outbox) => ({
+      acquire: (options) =>
+        Effect.suspend(() =>
+          restored ? Effect.fail(new OutboxRestored({ expected: "1", found: "2" })) : outbox.acquire(options)
+        )
+    }))
+    return Effect.gen(function* () {
+      const relay = yield* RelayOutbox
+      yield* create
+      yield* start
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(broker.tries, 0)
+      assert.strictEqual((yield* Effect.flip(relay.ready))._tag, "OutboxRestored")
+      restored = false
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(broker.sent.length, 1)
+      yield* relay.ready
+    }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(RelayOutbox.layer(), [ports, broker.layer])))
+  })
+
+  it.effect("that idles looks at once when the bell rings", () => {
+    const broker = makeBroker()
+    const bell = OutboxNudge.make()
+    return Effect.gen(function* () {
+      yield* start
+      yield* TestClock.adjust("10 seconds")
+      yield* create
+      yield* TestClock.adjust("2 millis")
+      assert.strictEqual(broker.sent.length, 0)
+      yield* bell.ring
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(broker.sent.length, 1)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.provideMerge(RelayOutbox.layer({ idleMillis: 1_000 }), [Memory.layer, broker.layer])),
+      Effect.provideService(OutboxNudge.OutboxNudge, bell)
+    )
+  })
+})
+
+describe("the bell", () => {
+  it.effect("is heard also by who begins to listen after it rang", () =>
+    Effect.gen(function* () {
+      const bell = OutboxNudge.make()
+      const before = yield* bell.rings
+      yield* bell.ring
+      yield* bell.after(before)
+      assert.strictEqual(yield* bell.rings, before + 1)
+    })
+  )
+})
