@@ -11,6 +11,7 @@ import * as Generators from "@invoice/testing/Generators"
 import { Effect, Fiber, Layer, Redacted, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
 import { inject } from "vitest"
+import { freshDatabase } from "../../test/infra/database.ts"
 
 const example = fileURLToPath(new URL("../src/running-total.ts", import.meta.url))
 const seed = Number(process.env["SEED"] ?? 20_261_123)
@@ -27,16 +28,6 @@ const random = (seed: number): (() => number) => {
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
   }
 }
-
-const freshDatabase = Effect.gen(function* () {
-  const name = `totals_${randomUUID().replaceAll("-", "")}`
-  const url = new URL(inject("postgresUrl"))
-  yield* Effect.flatMap(PgClient.PgClient, (sql) => sql.unsafe(`create database ${name}`)).pipe(
-    Effect.provide(PgClient.layer({ url: Redacted.make(url.href), maxConnections: 1 }))
-  )
-  url.pathname = `/${name}`
-  return url.href
-})
 
 const start = (env: Readonly<Record<string, string>>): ChildProcess =>
   spawn(process.execPath, ["--conditions=source", example], {
@@ -59,8 +50,7 @@ describe("the running total", () => {
     Effect.gen(function* () {
       const next = random(seed)
       const brokers = inject("kafkaBrokers")
-      const href = yield* freshDatabase
-      const url = Redacted.make(href)
+      const url = yield* Effect.promise(() => freshDatabase(inject("postgresUrl")))
       const topic = `running-total-${randomUUID()}`
       yield* Effect.scoped(Layer.build(Migrations.layer({ url })))
       yield* Effect.gen(function* () {
@@ -108,7 +98,7 @@ describe("the running total", () => {
         const reaches = (wanted: number) =>
           Effect.repeat(seen, { until: (now) => now >= wanted, schedule: Schedule.spaced("5 millis") })
         const running = Effect.acquireRelease(
-          Effect.sync(() => start({ DATABASE_URL: href, KAFKA_BROKERS: brokers, TOPIC: topic })),
+          Effect.sync(() => start({ DATABASE_URL: Redacted.value(url), KAFKA_BROKERS: brokers, TOPIC: topic })),
           killed
         )
 

@@ -10,6 +10,7 @@ import { InvoiceStore, Outbox } from "@invoice/core"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Layer, Redacted, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
+import { freshDatabase } from "../../../test/infra/database.ts"
 import { type Running, start } from "./Process.ts"
 
 const count = 10_000
@@ -47,16 +48,6 @@ const lettersOf = (key: string) =>
       .filter((line) => line.key === key)
   )
 
-const freshDatabase = Effect.gen(function* () {
-  const name = `letters_${randomUUID().replaceAll("-", "")}`
-  const url = new URL(inject("postgresUrl"))
-  yield* Effect.flatMap(PgClient.PgClient, (sql) => sql.unsafe(`create database ${name}`)).pipe(
-    Effect.provide(PgClient.layer({ url: Redacted.make(url.href), maxConnections: 1 }))
-  )
-  url.pathname = `/${name}`
-  return url.href
-})
-
 const insertEvent = `
 insert into outbox_event (lane, topic, key, ver, type, payload, headers)
 values (0, 'new_invoice', $1, 1, 'invoice.created', $2::bytea, '{}')`
@@ -64,8 +55,7 @@ values (0, 'new_invoice', $1, 1, 'invoice.created', $2::bytea, '{}')`
 describe("relay and validator", () => {
   it.live("deliver everything else of a stream with a poison message and an oversize record, and list both", () =>
     Effect.gen(function* () {
-      const href = yield* freshDatabase
-      const url = Redacted.make(href)
+      const url = yield* Effect.promise(() => freshDatabase(inject("postgresUrl")))
       yield* Effect.scoped(Layer.build(Migrations.layer({ url })))
       yield* Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
@@ -83,7 +73,7 @@ describe("relay and validator", () => {
         yield* sql.unsafe(insertEvent, [oversize, new Uint8Array(3_000_000)])
         yield* create(count / 2)
 
-        const env = { DATABASE_URL: href, KAFKA_BROKERS: inject("kafkaBrokers") }
+        const env = { DATABASE_URL: Redacted.value(url), KAFKA_BROKERS: inject("kafkaBrokers") }
         started.push(...(yield* Effect.promise(() => Promise.all([start("relay", env), start("validator", env)]))))
         yield* Effect.repeat(
           sql.unsafe<{ readonly left: string }>("select count(*)::text as left from invoice where status = 'Pending'"),
