@@ -1,0 +1,55 @@
+/** Topics of this suite: the broker stamps the records, so that times mean something whatever a client's clock says. */
+import { client } from "./LogReader.ts"
+
+type Config = Readonly<Record<string, string | undefined>>
+
+const entriesOf = (config: Config): Array<{ name: string; value: string }> =>
+  Object.entries(config).flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]))
+
+/** `ResourceType` of the Kafka protocol; the enum of kafkajs is not among the names that its module exports. */
+const topicResource = 2
+
+const administer = async <A>(
+  brokers: string,
+  use: (admin: ReturnType<ReturnType<typeof client>["admin"]>) => Promise<A>
+): Promise<A> => {
+  const admin = client(brokers).admin()
+  await admin.connect()
+  try {
+    return await use(admin)
+  } finally {
+    await admin.disconnect()
+  }
+}
+
+export const createTopic = (brokers: string, topic: string, config: Config): Promise<boolean> =>
+  administer(brokers, (admin) =>
+    admin.createTopics({
+      waitForLeaders: true,
+      topics: [
+        {
+          topic,
+          numPartitions: 6,
+          replicationFactor: 1,
+          configEntries: entriesOf({ "message.timestamp.type": "LogAppendTime", ...config })
+        }
+      ]
+    })
+  )
+
+export const configureTopic = (brokers: string, topic: string, config: Config): Promise<unknown> =>
+  administer(brokers, (admin) =>
+    admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: topicResource, name: topic, configEntries: entriesOf(config) }]
+    })
+  )
+
+export const addPartitions = (brokers: string, topic: string, count: number): Promise<boolean> =>
+  administer(brokers, (admin) => admin.createPartitions({ topicPartitions: [{ topic, count }] }))
+
+/** How many records a topic holds. */
+export const size = (brokers: string, topic: string): Promise<number> =>
+  administer(brokers, async (admin) =>
+    (await admin.fetchTopicOffsets(topic)).reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0)
+  )
