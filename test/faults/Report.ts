@@ -31,7 +31,7 @@ const cells = ({ judgement, stuck, twice }: Outcome, seconds: number): ReadonlyA
   `${judgement.lateDuplicates}`,
   `${twice ?? "–"}`,
   `${stuck ?? "–"}`,
-  judgement.silence.toFixed(1),
+  Number.isNaN(judgement.silence) ? "–" : judgement.silence.toFixed(1),
   seconds.toFixed(1)
 ]
 

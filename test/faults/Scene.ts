@@ -124,6 +124,15 @@ export class Scene {
     await until("another relay has the lane", async () => (await this.epoch()) > since)
   }
 
+  /** Gives the lane to this relay, by stopping those that would take it from it. */
+  async handTo(relay: Programs.Running): Promise<void> {
+    const others = this.programs.filter((other) => other !== relay && other.isRunning())
+    const epoch = await this.epoch()
+    await Promise.all(others.map((other) => other.signal("SIGTERM")))
+    await this.takenOver(epoch)
+    await Promise.all(others.map(() => this.relay()))
+  }
+
   /** Waits until every committed event is in the log, or nothing more comes; reads to the end once all relays stopped. */
   async published(
     committed: ReadonlyArray<Ledger.Committed>,

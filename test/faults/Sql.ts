@@ -30,19 +30,28 @@ export const connect = (url: string, connections: number, applicationName = "fau
   const runtime = ManagedRuntime.make(
     PgClient.layer({ url: Redacted.make(url), maxConnections: connections, applicationName })
   )
+  // closing would wait for whoever still has a connection
+  const open = new Set<Scope.Closeable>()
   return {
     query: (text, parameters = []) =>
       runtime.runPromise(Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe<Row>(text, parameters))),
     session: async () => {
       const scope = await runtime.runPromise(Scope.make())
+      open.add(scope)
       const connection = await runtime.runPromise(
         Effect.flatMap(SqlClient.SqlClient, (sql) => Scope.provide(sql.reserve, scope))
       )
       return {
         query: (text, parameters = []) => runtime.runPromise(connection.executeUnprepared(text, parameters, undefined)),
-        release: () => runtime.runPromise(Scope.close(scope, Exit.void))
+        release: () => {
+          open.delete(scope)
+          return runtime.runPromise(Scope.close(scope, Exit.void))
+        }
       }
     },
-    close: () => runtime.dispose()
+    close: async () => {
+      await Promise.all([...open].map((scope) => runtime.runPromise(Scope.close(scope, Exit.void))))
+      await runtime.dispose()
+    }
   }
 }

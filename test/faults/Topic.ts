@@ -6,8 +6,10 @@ type Config = Readonly<Record<string, string | undefined>>
 const entriesOf = (config: Config): Array<{ name: string; value: string }> =>
   Object.entries(config).flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]))
 
-/** `ResourceType` of the Kafka protocol; the enum of kafkajs is not among the names that its module exports. */
-const topicResource = 2
+/** `ResourceType` of the Kafka protocol; kafkajs' module does not export its enum by name. */
+const resources = { topic: 2, broker: 4 } as const
+
+const stamps: Config = { "message.timestamp.type": "LogAppendTime" }
 
 const administer = async <A>(
   brokers: string,
@@ -31,17 +33,27 @@ export const createTopic = (brokers: string, topic: string, config: Config): Pro
           topic,
           numPartitions: 6,
           replicationFactor: 1,
-          configEntries: entriesOf({ "message.timestamp.type": "LogAppendTime", ...config })
+          configEntries: entriesOf({ ...stamps, ...config })
         }
       ]
     })
   )
 
+/** Sets what is told, and everything else back to its default (but for the stamps). */
 export const configureTopic = (brokers: string, topic: string, config: Config): Promise<unknown> =>
   administer(brokers, (admin) =>
     admin.alterConfigs({
       validateOnly: false,
-      resources: [{ type: topicResource, name: topic, configEntries: entriesOf(config) }]
+      resources: [{ type: resources.topic, name: topic, configEntries: entriesOf({ ...stamps, ...config }) }]
+    })
+  )
+
+/** Of the one broker that there is. */
+export const configureBroker = (brokers: string, config: Config): Promise<unknown> =>
+  administer(brokers, (admin) =>
+    admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: resources.broker, name: "1", configEntries: entriesOf(config) }]
     })
   )
 

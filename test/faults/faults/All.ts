@@ -1,8 +1,11 @@
+import * as BrokerHarmed from "./BrokerHarmed.ts"
+import * as DatabaseHarmed from "./DatabaseHarmed.ts"
 import type { Fault } from "./Fault.ts"
+import * as Leases from "./Leases.ts"
 import * as NastyWriters from "./NastyWriters.ts"
 import * as RelayKilled from "./RelayKilled.ts"
 
 /** Every fault, in the order of the pipeline's design. */
-export const faults: ReadonlyArray<Fault> = [RelayKilled, NastyWriters]
+export const faults: ReadonlyArray<Fault> = [RelayKilled, Leases, DatabaseHarmed, BrokerHarmed, NastyWriters]
   .flatMap(({ faults }) => faults)
   .toSorted((a, b) => a.number - b.number)

@@ -70,6 +70,8 @@ export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Plac
     // a broker that was killed may come back after this long, instead of 9 s
     "broker.session.timeout.ms": 4000,
     "broker.heartbeat.interval.ms": 500,
+    // so that a test may let producers be forgotten (producer.id.expiration.ms), which is looked at every 10 minutes else
+    "producer.id.expiration.check.interval.ms": 1000,
     "log.cleaner.dedupe.buffer.size": 8_388_608
   })
     .map(([name, value]) => `${name}=${value}\n`)
