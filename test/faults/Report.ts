@@ -31,7 +31,7 @@ const cells = ({ judgement, stuck, twice }: Outcome, seconds: number): ReadonlyA
   `${judgement.lateDuplicates}`,
   `${twice ?? "–"}`,
   `${stuck ?? "–"}`,
-  Number.isNaN(judgement.silence) ? "–" : judgement.silence.toFixed(1),
+  judgement.silence.toFixed(1),
   seconds.toFixed(1)
 ]
 

@@ -6,7 +6,7 @@ import * as Oracle from "./Oracle.ts"
 import * as Programs from "./Programs.ts"
 import type { Random } from "./Random.ts"
 import { connect, type Sql } from "./Sql.ts"
-import { createTopic } from "./Topic.ts"
+import { createTopic, type Config as TopicConfig } from "./Topic.ts"
 import { until } from "./Waiting.ts"
 import { keys, template, type World } from "./World.ts"
 import * as Writers from "./Writers.ts"
@@ -52,11 +52,7 @@ export class Scene {
     this.sql = connect(world.postgres.url(this.database), 4)
   }
 
-  static async open(
-    world: World,
-    name: string,
-    config: Readonly<Record<string, string | undefined>> = {}
-  ): Promise<Scene> {
+  static async open(world: World, name: string, config: TopicConfig | "left to the product" = {}): Promise<Scene> {
     const scene = new Scene(world, name)
     const admin = world.postgres.admin()
     try {
@@ -64,7 +60,7 @@ export class Scene {
     } finally {
       await admin.close()
     }
-    await createTopic(world.kafka.brokers, scene.topic, config)
+    if (config !== "left to the product") await createTopic(world.kafka.brokers, scene.topic, config)
     return scene
   }
 

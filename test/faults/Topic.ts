@@ -1,10 +1,10 @@
 /** Topics of this suite: the broker stamps the records, so that times mean something whatever a client's clock says. */
 import { client } from "./LogReader.ts"
 
-type Config = Readonly<Record<string, string | undefined>>
+export type Config = Readonly<Record<string, string>>
 
 const entriesOf = (config: Config): Array<{ name: string; value: string }> =>
-  Object.entries(config).flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]))
+  Object.entries(config).map(([name, value]) => ({ name, value }))
 
 /** `ResourceType` of the Kafka protocol; kafkajs' module does not export its enum by name. */
 const resources = { topic: 2, broker: 4 } as const

@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "node:util"
 import { faults } from "./faults/All.ts"
+import type { Fault } from "./faults/Fault.ts"
 import { isCaught, trials } from "./mutants/Trial.ts"
 import { Random } from "./Random.ts"
 import * as Report from "./Report.ts"
@@ -25,7 +26,7 @@ const { values } = parseArgs({
 
 interface Task {
   readonly name: string
-  readonly topic: Readonly<Record<string, string | undefined>>
+  readonly topic: NonNullable<Fault["topic"]>
   readonly run: (scene: Scene) => Promise<Outcome>
   readonly isPassed: (outcome: Outcome) => boolean
 }

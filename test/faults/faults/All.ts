@@ -4,8 +4,16 @@ import type { Fault } from "./Fault.ts"
 import * as Leases from "./Leases.ts"
 import * as NastyWriters from "./NastyWriters.ts"
 import * as RelayKilled from "./RelayKilled.ts"
+import * as Validators from "./Validators.ts"
 
 /** Every fault, in the order of the pipeline's design. */
-export const faults: ReadonlyArray<Fault> = [RelayKilled, Leases, DatabaseHarmed, BrokerHarmed, NastyWriters]
+export const faults: ReadonlyArray<Fault> = [
+  RelayKilled,
+  Leases,
+  DatabaseHarmed,
+  BrokerHarmed,
+  NastyWriters,
+  Validators
+]
   .flatMap(({ faults }) => faults)
   .toSorted((a, b) => a.number - b.number)

@@ -1,4 +1,5 @@
 import type { Outcome, Scene } from "../Scene.ts"
+import type { Config } from "../Topic.ts"
 
 /** One way to harm the pipeline. */
 export interface Fault {
@@ -7,7 +8,7 @@ export interface Fault {
   readonly name: string
   /** Only with `--soak`. */
   readonly soak?: boolean
-  /** Of the scene's topic. */
-  readonly topic?: Readonly<Record<string, string | undefined>>
+  /** How the scene's topic is configured; nothing special unless told. */
+  readonly topic?: Config | "left to the product"
   readonly run: (scene: Scene) => Promise<Outcome>
 }
