@@ -55,7 +55,9 @@ if (values.list) {
 }
 
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed)
-const again = `npm run test:faults -- --seed ${seed}${only === "" ? "" : ` --only '${values.only}'`}${values.soak ? " --soak" : ""}`
+const again = `npm run test:faults -- --seed ${seed}${only === "" ? "" : ` --only '${values.only}'`}${
+  values.soak ? ` --soak --minutes ${values.minutes} --backlog ${values.backlog}` : ""
+}`
 console.log(`seed ${seed}; again: ${again}\n`)
 
 const world = await World.start(
