@@ -143,6 +143,20 @@ describe("the Kafka publisher", () => {
     }).pipe(Effect.provide(live))
   )
 
+  it.live("has the broker stamp the records of a topic that it creates, whatever this machine's clock says", () =>
+    Effect.gen(function* () {
+      const topic = fresh("stamped")
+      yield* ensureTopics({ brokers }, [topic])
+      const { resources } = yield* administer((admin) =>
+        admin.describeConfigs({
+          includeSynonyms: false,
+          resources: [{ type: 2, name: topic, configNames: ["message.timestamp.type"] }]
+        })
+      )
+      assert.strictEqual(resources[0]?.configEntries[0]?.configValue, "LogAppendTime")
+    })
+  )
+
   it.live("leaves a topic that exists as it is", () =>
     Effect.gen(function* () {
       const topic = fresh("old")

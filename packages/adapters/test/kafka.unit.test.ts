@@ -91,6 +91,7 @@ describe("a failure of kafkajs", () => {
       "UNKNOWN_PRODUCER_ID",
       "UNKNOWN_TOPIC_OR_PARTITION",
       "KAFKA_STORAGE_ERROR",
+      "INVALID_TIMESTAMP",
       "UNKNOWN"
     ]) {
       assert.isFalse(KafkaFailure.from(protocolError(type)).refuses, type)

@@ -5,6 +5,8 @@ export interface Node {
   readonly id: number
   readonly port: number
   readonly controllerPort: number
+  /** A second listener, whose clients are told to come back through a proxy on the port `advertised`. */
+  readonly proxied?: { readonly port: number; readonly advertised: number }
 }
 
 /** Where the nodes write and listen; a container listens on every interface, a process on loopback. */
@@ -13,7 +15,7 @@ export interface Place {
   readonly dataOf: (node: Node) => string
 }
 
-const freePort = (): Promise<number> =>
+export const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
     const server = createServer()
     server.once("error", reject)
@@ -43,14 +45,16 @@ export const clusterId = "aW52b2ljZS10ZXN0czAwMQ"
 /** The broker's `server.properties`. */
 export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Place): string => {
   const replicas = Math.min(3, nodes.length)
+  const listener = (name: string, port: number | undefined): string =>
+    port === undefined ? "" : `,${name}://${place.host}:${port}`
   return Object.entries({
     "process.roles": "broker,controller",
     "node.id": node.id,
     "controller.quorum.voters": nodes.map(({ id, controllerPort }) => `${id}@127.0.0.1:${controllerPort}`).join(","),
-    listeners: `PLAINTEXT://${place.host}:${node.port},CONTROLLER://${place.host}:${node.controllerPort}`,
-    "advertised.listeners": `PLAINTEXT://127.0.0.1:${node.port}`,
+    listeners: `PLAINTEXT://${place.host}:${node.port},CONTROLLER://${place.host}:${node.controllerPort}${listener("PROXIED", node.proxied?.port)}`,
+    "advertised.listeners": `PLAINTEXT://127.0.0.1:${node.port}${listener("PROXIED", node.proxied?.advertised)}`,
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
     "log.dirs": place.dataOf(node),
     // a topic that nobody ensured is a bug that a test must see
     "auto.create.topics.enable": false,
@@ -66,6 +70,8 @@ export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Plac
     // a broker that was killed may come back after this long, instead of 9 s
     "broker.session.timeout.ms": 4000,
     "broker.heartbeat.interval.ms": 500,
+    // so that a test may let producers be forgotten (producer.id.expiration.ms), which is looked at every 10 minutes else
+    "producer.id.expiration.check.interval.ms": 1000,
     "log.cleaner.dedupe.buffer.size": 8_388_608
   })
     .map(([name, value]) => `${name}=${value}\n`)

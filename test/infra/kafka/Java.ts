@@ -4,7 +4,7 @@ import { closeSync, openSync, rmSync } from "node:fs"
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { bootstrapOf, clusterId, type Node, nodesOn, propertiesOf } from "./Cluster.ts"
+import { bootstrapOf, clusterId, freePort, type Node, nodesOn, propertiesOf } from "./Cluster.ts"
 import { run } from "./Command.ts"
 import type { StartedKafka, StartedNode } from "./index.ts"
 
@@ -66,12 +66,21 @@ const stopped = async (child: ChildProcess): Promise<void> => {
   clearTimeout(impatience)
 }
 
-/** Starts a cluster of Java processes; rejects when Java 17 or Maven is not there. */
-export const startInJava = async (count: number): Promise<StartedKafka> => {
+/**
+ * Starts a cluster of Java processes; rejects when Java 17 or Maven is not there.
+ *
+ * @param advertised ports of proxies, one for each broker, which then has a second listener (`StartedNode.proxied`)
+ */
+export const startInJava = async (count: number, advertised: ReadonlyArray<number> = []): Promise<StartedKafka> => {
   const [classes] = await Promise.all([jars(), run("java", ["-version"])])
   const home = await mkdtemp(join(tmpdir(), "invoice-kafka-"))
   const log = join(home, "broker.log")
-  const nodes = await nodesOn(count)
+  const nodes = await Promise.all(
+    (await nodesOn(count)).map(async (node, index): Promise<Node> => {
+      const proxy = advertised[index]
+      return proxy === undefined ? node : { ...node, proxied: { port: await freePort(), advertised: proxy } }
+    })
+  )
   const children = new Map<Node, ChildProcess>()
 
   // when the test process ends without stop
@@ -109,6 +118,7 @@ export const startInJava = async (count: number): Promise<StartedKafka> => {
 
   const control = (node: Node): StartedNode => ({
     address: `127.0.0.1:${node.port}`,
+    proxied: node.proxied?.port,
     kill: async (signal) => {
       const child = children.get(node)
       child?.kill(signal)

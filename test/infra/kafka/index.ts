@@ -11,6 +11,8 @@ import { startInJava } from "./Java.ts"
 export interface StartedNode {
   /** host:port */
   readonly address: string
+  /** The port behind the proxy of {@link Options.proxies}. */
+  readonly proxied: number | undefined
   /** Sends a signal; after SIGKILL and SIGTERM resolves when the process has ended. */
   readonly kill: (signal: NodeJS.Signals) => Promise<void>
   /** Starts it again on its port and data; resolves at once, clients have to wait for it. */
@@ -31,6 +33,11 @@ export interface StartedKafka {
 export interface Options {
   /** 1 unless told; brokers that KAFKA_BROKERS names are taken as they are. */
   readonly brokers?: 1 | 3
+  /**
+   * Ports of proxies on this machine, one for each broker: who reaches a broker through one is told to stay with it. Only
+   * processes of ours (Java) can be told so.
+   */
+  readonly proxies?: ReadonlyArray<number>
 }
 
 const patience = 60_000
@@ -59,7 +66,8 @@ const answering = async (brokers: string, count: number): Promise<void> => {
 
 const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-const launched = async (count: number): Promise<StartedKafka> => {
+const launched = async (count: number, proxies: ReadonlyArray<number> | undefined): Promise<StartedKafka> => {
+  if (proxies !== undefined) return startInJava(count, proxies)
   const failures: Array<string> = ["KAFKA_BROKERS: not set"]
   for (const [name, start] of [
     ["Docker", startInDocker],
@@ -77,12 +85,12 @@ const launched = async (count: number): Promise<StartedKafka> => {
 /** Starts a cluster and resolves when it answers; rejects with what was looked for when none can be had. */
 export const startKafka = async (options: Options = {}): Promise<StartedKafka> => {
   const given = process.env["KAFKA_BROKERS"]
-  if (given !== undefined && given !== "") {
+  if (given !== undefined && given !== "" && options.proxies === undefined) {
     await answering(given, 1)
     return { brokers: given, nodes: [], log: async () => "", stop: async () => {} }
   }
   const count = options.brokers ?? 1
-  const kafka = await launched(count)
+  const kafka = await launched(count, options.proxies)
   try {
     await answering(kafka.brokers, count)
     return kafka

@@ -20,12 +20,14 @@ const typeOf = (error: unknown, depth = 0): string => {
   return typeof error.name === "string" ? error.name : "UNKNOWN"
 }
 
-/** The records themselves, or writing them to this topic, are what the broker objects to. */
+/**
+ * The records themselves, or writing them to this topic, are what the broker objects to. Not INVALID_TIMESTAMP: that is
+ * this machine's clock, which is set right some day, and no record is to be set aside for it.
+ */
 const refusals: ReadonlySet<string> = new Set([
   "MESSAGE_TOO_LARGE",
   "RECORD_LIST_TOO_LARGE",
   "INVALID_RECORD",
-  "INVALID_TIMESTAMP",
   "INVALID_TOPIC_EXCEPTION",
   "TOPIC_AUTHORIZATION_FAILED",
   "CLUSTER_AUTHORIZATION_FAILED",

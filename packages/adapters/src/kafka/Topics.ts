@@ -26,6 +26,12 @@ export const withAdmin = <A>(
     (admin) => Effect.ignore(call(() => admin.disconnect()))
   )
 
+/**
+ * The broker stamps the records. By default the producer's clock does, and one that is an hour ahead has all it sends
+ * refused (`message.timestamp.after.max.ms`).
+ */
+const configEntries = [{ name: "message.timestamp.type", value: "LogAppendTime" }] as const
+
 /** Creates the topics that are missing and waits for their leaders; an existing topic is left alone. */
 export const ensure = (
   kafka: Kafka,
@@ -41,7 +47,12 @@ export const ensure = (
       const replicationFactor = options.replication ?? (brokers.length >= 3 ? 3 : 1)
       yield* call(() =>
         admin.createTopics({
-          topics: missing.map((topic) => ({ topic, numPartitions: options.partitions ?? 6, replicationFactor }))
+          topics: missing.map((topic) => ({
+            topic,
+            numPartitions: options.partitions ?? 6,
+            replicationFactor,
+            configEntries: [...configEntries]
+          }))
         })
       )
     })

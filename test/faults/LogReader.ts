@@ -1,0 +1,100 @@
+/** Reads topics from their beginning with kafkajs itself: what the relay's own adapter thinks of them plays no part. */
+import { randomUUID } from "node:crypto"
+import { type Consumer, Kafka, type KafkaMessage, logLevel } from "kafkajs"
+import { cureRequestQueue } from "../../packages/adapters/src/kafka/RequestQueue.ts"
+import type { Published } from "./Oracle.ts"
+import { until } from "./Waiting.ts"
+
+/** A quiet client; what goes wrong shows in what is missing at the end. */
+export const client = (brokers: string): Kafka => {
+  cureRequestQueue()
+  return new Kafka({ brokers: brokers.split(","), clientId: "faults", logLevel: logLevel.NOTHING })
+}
+
+/** Records with this header are no events: this suite wrote them to do harm. */
+export const foreign = "faults-foreign"
+
+const publishedOf = (topic: string, partition: number, message: KafkaMessage): Published | undefined => {
+  if (message.headers?.[foreign] !== undefined) return undefined
+  const value = JSON.parse(message.value?.toString() ?? "{}")
+  return {
+    topic,
+    partition,
+    offset: BigInt(message.offset),
+    id: String(message.headers?.["ce_id"] ?? `no event ${topic} ${partition} ${message.offset}`),
+    key: String(message.key ?? ""),
+    ver: Number(value.ver ?? value.version),
+    at: Number(message.timestamp)
+  }
+}
+
+export class LogReader {
+  private readonly kafka: Kafka
+  private readonly topics: ReadonlyArray<string>
+  private readonly consumer: Consumer
+  /** By place, so that a rebalance that brings records again adds nothing. */
+  private readonly records = new Map<string, Published>()
+  private readonly seen = new Set<string>()
+  /** The next offset, by place. */
+  private readonly reached = new Map<string, bigint>()
+
+  private constructor(kafka: Kafka, topics: ReadonlyArray<string>) {
+    this.kafka = kafka
+    this.topics = topics
+    this.consumer = kafka.consumer({ groupId: `faults-${randomUUID()}`, maxWaitTimeInMs: 50, metadataMaxAge: 2_000 })
+  }
+
+  static async open(brokers: string, topics: ReadonlyArray<string>): Promise<LogReader> {
+    const reader = new LogReader(client(brokers), topics)
+    await reader.consumer.connect()
+    await reader.consumer.subscribe({ topics: [...topics], fromBeginning: true })
+    await reader.consumer.run({
+      autoCommit: false,
+      partitionsConsumedConcurrently: 3,
+      eachBatch: async ({ batch }) => {
+        for (const message of batch.messages) reader.take(batch.topic, batch.partition, message)
+        reader.reached.set(`${batch.topic} ${batch.partition}`, BigInt(batch.lastOffset()) + 1n)
+      }
+    })
+    return reader
+  }
+
+  private take(topic: string, partition: number, message: KafkaMessage): void {
+    const record = publishedOf(topic, partition, message)
+    if (record === undefined) return
+    this.records.set(`${topic} ${partition} ${message.offset}`, record)
+    this.seen.add(record.id)
+  }
+
+  /** How many records it has read so far. */
+  get count(): number {
+    return this.records.size
+  }
+
+  has(id: string): boolean {
+    return this.seen.has(id)
+  }
+
+  /** Reads on to the present end of every partition; answers all there is. */
+  async toTheEnd(): Promise<ReadonlyArray<Published>> {
+    const admin = this.kafka.admin()
+    await admin.connect()
+    try {
+      for (const topic of this.topics) {
+        const ends = await admin.fetchTopicOffsets(topic)
+        await until(
+          `${topic} is read`,
+          () => ends.every(({ high, partition }) => (this.reached.get(`${topic} ${partition}`) ?? 0n) >= BigInt(high)),
+          { seconds: 90 }
+        )
+      }
+    } finally {
+      await admin.disconnect()
+    }
+    return [...this.records.values()]
+  }
+
+  async close(): Promise<void> {
+    await this.consumer.disconnect()
+  }
+}

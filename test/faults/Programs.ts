@@ -1,0 +1,96 @@
+/** The programs as a user runs them: child processes from source, all of which are gone when the suite ends. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
+
+const entry = fileURLToPath(new URL("../../packages/runtime-node/src/bin/invoice.ts", import.meta.url))
+
+export type Name = "api" | "relay" | "validator"
+
+export interface Running {
+  readonly child: ChildProcess
+  readonly output: () => string
+  /** `api` or `metrics`, from the line that says it is ready. */
+  readonly url: (name: string) => string
+  readonly isRunning: () => boolean
+  /** Sends a signal, and after one that ends a process resolves with its exit code or signal. */
+  readonly signal: (signal: NodeJS.Signals) => Promise<number | string>
+}
+
+const alive = new Set<ChildProcess>()
+process.once("exit", () => {
+  for (const child of alive) child.kill("SIGKILL")
+})
+
+const isRunning = (child: ChildProcess): boolean => child.exitCode === null && child.signalCode === null
+
+/** Starts a program and waits until it is ready; rejects with its output when it ends before. */
+export const start = (
+  name: Name,
+  env: Readonly<Record<string, string>>,
+  { preload }: { readonly preload?: string } = {}
+): Promise<Running> =>
+  launch([...(preload === undefined ? [] : ["--import", preload]), entry, name], {
+    HTTP_ADDRESS: "127.0.0.1:0",
+    PROMETHEUS_PORT: "0",
+    ...env
+  })
+
+/** A script of this suite, which says that it is ready as the programs do. */
+export const startScript = (script: string, args: ReadonlyArray<string>): Promise<Running> =>
+  launch([fileURLToPath(new URL(script, import.meta.url)), ...args], {})
+
+const launch = async (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>): Promise<Running> => {
+  const child = spawn(process.execPath, ["--conditions=source", ...args], {
+    env: { PATH: process.env["PATH"] ?? "", ...env },
+    // a group of its own: Ctrl-C reaches this suite, which then ends it
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"]
+  })
+  alive.add(child)
+  child.once("exit", () => alive.delete(child))
+  let printed = ""
+  let line = ""
+  await new Promise<void>((resolve, reject) => {
+    const hear = (chunk: Buffer): void => {
+      printed = (printed + chunk.toString("utf8")).slice(-20_000)
+      line ||= /^invoice ready:.*$/mu.exec(printed)?.[0] ?? ""
+      if (line !== "") resolve()
+    }
+    child.stdout.on("data", hear)
+    child.stderr.on("data", hear)
+    child.once("error", reject)
+    child.once("exit", (code, signal) => reject(new Error(`${args.join(" ")} ended (${code ?? signal}): ${printed}`)))
+  })
+  return {
+    child,
+    output: () => printed,
+    url: (which) => new RegExp(`\\b${which} (http://\\S+)`, "u").exec(line)?.[1] ?? "",
+    isRunning: () => isRunning(child),
+    signal: (signal) =>
+      new Promise((resolve) => {
+        if (!isRunning(child)) {
+          resolve(child.exitCode ?? child.signalCode ?? "")
+          return
+        }
+        if (signal === "SIGSTOP" || signal === "SIGCONT") {
+          child.kill(signal)
+          resolve(signal)
+          return
+        }
+        child.once("exit", (code, ending) => resolve(code ?? ending ?? ""))
+        child.kill(signal)
+      })
+  }
+}
+
+/** Ends them all, asking first; what is stopped (SIGSTOP) is woken up to hear it. */
+export const stopAll = async (some: ReadonlyArray<Running>): Promise<void> => {
+  await Promise.all(
+    some.map(async (program) => {
+      await program.signal("SIGCONT")
+      const late = setTimeout(() => program.child.kill("SIGKILL"), 15_000)
+      await program.signal("SIGTERM")
+      clearTimeout(late)
+    })
+  )
+}

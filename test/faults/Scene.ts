@@ -1,0 +1,189 @@
+/** A fault's own database and topic, the programs and writers at work there, and the judgement at the end. */
+import type { Writable } from "node:stream"
+import * as Ledger from "./Ledger.ts"
+import { LogReader } from "./LogReader.ts"
+import * as Oracle from "./Oracle.ts"
+import * as Programs from "./Programs.ts"
+import type { Random } from "./Random.ts"
+import { connect, type Sql } from "./Sql.ts"
+import { createTopic, type Config as TopicConfig } from "./Topic.ts"
+import { until } from "./Waiting.ts"
+import { keys, template, type World } from "./World.ts"
+import * as Writers from "./Writers.ts"
+
+/** What a fault ends with. */
+export interface Outcome {
+  readonly judgement: Oracle.Judgement
+  /** Invoices with more than one effective verdict. */
+  readonly twice?: number
+  /** Invoices that are still Pending. */
+  readonly stuck?: number
+  /** What was broken; empty when the promise was kept. */
+  readonly broken: ReadonlyArray<string>
+  /** What else there is to tell. */
+  readonly notes: ReadonlyArray<string>
+}
+
+export interface Relaying {
+  /** Reaches the broker through the proxy. */
+  readonly proxied?: boolean
+  readonly env?: Readonly<Record<string, string>>
+  readonly preload?: string
+}
+
+export class Scene {
+  readonly world: World
+  readonly name: string
+  readonly topic: string
+  readonly database: string
+  readonly random: Random
+  readonly sql: Sql
+  readonly notes: Array<string> = []
+  private readonly programs: Array<Programs.Running> = []
+  private readonly writings: Array<Writers.Writing> = []
+
+  private constructor(world: World, name: string) {
+    this.world = world
+    this.name = name
+    const id = `${name.replaceAll(/\W+/gu, "_")}_${Date.now().toString(36)}`.toLowerCase()
+    this.topic = `load_${id}`
+    this.database = `faults_${id}`
+    this.random = world.random.fork(name)
+    this.sql = connect(world.postgres.url(this.database), 4)
+  }
+
+  static async open(world: World, name: string, config: TopicConfig | "left to the product" = {}): Promise<Scene> {
+    const scene = new Scene(world, name)
+    const admin = world.postgres.admin()
+    try {
+      await admin.query(`create database ${scene.database} template ${template}`)
+    } finally {
+      await admin.close()
+    }
+    if (config !== "left to the product") await createTopic(world.kafka.brokers, scene.topic, config)
+    return scene
+  }
+
+  get url(): string {
+    return this.world.postgres.url(this.database)
+  }
+
+  async program(name: Programs.Name, { env, preload, proxied }: Relaying = {}): Promise<Programs.Running> {
+    const running = await Programs.start(
+      name,
+      {
+        DATABASE_URL: this.url,
+        DATABASE_CONNECTIONS: "3",
+        KAFKA_BROKERS: proxied === true ? `127.0.0.1:${this.world.proxy.port}` : this.world.kafka.brokers,
+        RELAY_LEASE_MS: "1000",
+        RETRY_INTERVAL_MS: "200",
+        LOG_FORMAT: "json",
+        ...env
+      },
+      preload === undefined ? {} : { preload }
+    )
+    this.programs.push(running)
+    return running
+  }
+
+  relay(options: Relaying = {}): Promise<Programs.Running> {
+    return this.program("relay", options)
+  }
+
+  async mutant(name: string, { proxied }: Relaying = {}): Promise<Programs.Running> {
+    const brokers = proxied === true ? `127.0.0.1:${this.world.proxy.port}` : this.world.kafka.brokers
+    const running = await Programs.startScript("mutants/main.ts", [name, this.url, brokers])
+    this.programs.push(running)
+    return running
+  }
+
+  write(options: Partial<Writers.Options> = {}): Writers.Writing {
+    const writing = Writers.write({
+      url: this.url,
+      topic: this.topic,
+      random: this.random.fork("writers"),
+      keys,
+      ...options
+    })
+    this.writings.push(writing)
+    return writing
+  }
+
+  /** The lane's epoch: rises with every take-over. */
+  async epoch(): Promise<number> {
+    const [row] = await this.sql.query("select max(epoch) as epoch from outbox_cursor")
+    return Number(row?.["epoch"] ?? 0)
+  }
+
+  /** Waits until another relay has the lane. */
+  async takenOver(since: number): Promise<void> {
+    await until("another relay has the lane", async () => (await this.epoch()) > since)
+  }
+
+  /** Gives the lane to this relay, by stopping those that would take it from it. */
+  async handTo(relay: Programs.Running): Promise<void> {
+    const others = this.programs.filter((other) => other !== relay && other.isRunning())
+    const epoch = await this.epoch()
+    await Promise.all(others.map((other) => other.signal("SIGTERM")))
+    await this.takenOver(epoch)
+    await Promise.all(others.map(() => this.relay()))
+  }
+
+  /** Waits until every committed event is in the log, or nothing more comes; reads to the end once all relays stopped. */
+  async published(
+    committed: ReadonlyArray<Ledger.Committed>,
+    options: { readonly topics?: ReadonlyArray<string>; readonly patience?: number } = {}
+  ): Promise<ReadonlyArray<Oracle.Published>> {
+    const reader = await LogReader.open(this.world.kafka.brokers, options.topics ?? [this.topic])
+    try {
+      const missing = committed.filter(({ id }) => !reader.has(id))
+      const isComplete = (): boolean => {
+        for (let last = missing.at(-1); last !== undefined && reader.has(last.id); last = missing.at(-1)) missing.pop()
+        return missing.length === 0
+      }
+      let count = -1
+      while (!isComplete() && reader.count !== count) {
+        count = reader.count
+        await until("more comes", () => isComplete() || reader.count > count, {
+          seconds: options.patience ?? 30
+        }).catch(() => {})
+      }
+      await Programs.stopAll(this.programs)
+      return await reader.toTheEnd()
+    } finally {
+      await reader.close()
+    }
+  }
+
+  /** Stops the writers, waits for the relays, stops them, and compares ledger and log. */
+  async judge(options: { readonly patience?: number } = {}): Promise<Outcome> {
+    for (const writing of this.writings) await writing.stop()
+    const acknowledged = this.writings.reduce((sum, writing) => sum + writing.committed(), 0)
+    const committed = await Ledger.committed(this.sql)
+    const judgement = Oracle.judge(committed, await this.published(committed, options))
+    const wrong = Oracle.gaps(committed)
+    return {
+      judgement,
+      notes: this.notes,
+      broken: [
+        ...Oracle.broken(judgement),
+        ...(wrong.length === 0 ? [] : [`the ledger has gaps at ${wrong.slice(0, 3)}`]),
+        ...(acknowledged > committed.length ? ["commits that were answered are not in the ledger"] : [])
+      ]
+    }
+  }
+
+  /** What the programs said, for whoever has to find out why. */
+  report(to: Writable): void {
+    for (const program of this.programs) to.write(`--- a program of ${this.name}\n${program.output().slice(-3_000)}\n`)
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.writings.map((writing) => writing.stop()))
+    await Programs.stopAll(this.programs)
+    await this.sql.close()
+    const admin = this.world.postgres.admin()
+    await admin.query(`drop database if exists ${this.database} with (force)`).catch(() => {})
+    await admin.close()
+  }
+}

@@ -1,0 +1,67 @@
+/** Topics of this suite: the broker stamps the records, so that times mean something whatever a client's clock says. */
+import { client } from "./LogReader.ts"
+
+export type Config = Readonly<Record<string, string>>
+
+const entriesOf = (config: Config): Array<{ name: string; value: string }> =>
+  Object.entries(config).map(([name, value]) => ({ name, value }))
+
+/** `ResourceType` of the Kafka protocol; kafkajs' module does not export its enum by name. */
+const resources = { topic: 2, broker: 4 } as const
+
+const stamps: Config = { "message.timestamp.type": "LogAppendTime" }
+
+const administer = async <A>(
+  brokers: string,
+  use: (admin: ReturnType<ReturnType<typeof client>["admin"]>) => Promise<A>
+): Promise<A> => {
+  const admin = client(brokers).admin()
+  await admin.connect()
+  try {
+    return await use(admin)
+  } finally {
+    await admin.disconnect()
+  }
+}
+
+export const createTopic = (brokers: string, topic: string, config: Config): Promise<boolean> =>
+  administer(brokers, (admin) =>
+    admin.createTopics({
+      waitForLeaders: true,
+      topics: [
+        {
+          topic,
+          numPartitions: 6,
+          replicationFactor: 1,
+          configEntries: entriesOf({ ...stamps, ...config })
+        }
+      ]
+    })
+  )
+
+/** Sets what is told, and everything else back to its default (but for the stamps). */
+export const configureTopic = (brokers: string, topic: string, config: Config): Promise<unknown> =>
+  administer(brokers, (admin) =>
+    admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: resources.topic, name: topic, configEntries: entriesOf({ ...stamps, ...config }) }]
+    })
+  )
+
+/** Of the one broker that there is. */
+export const configureBroker = (brokers: string, config: Config): Promise<unknown> =>
+  administer(brokers, (admin) =>
+    admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: resources.broker, name: "1", configEntries: entriesOf(config) }]
+    })
+  )
+
+export const addPartitions = (brokers: string, topic: string, count: number): Promise<boolean> =>
+  administer(brokers, (admin) => admin.createPartitions({ topicPartitions: [{ topic, count }] }))
+
+/** How many records a topic holds. */
+export const size = (brokers: string, topic: string): Promise<number> =>
+  administer(brokers, async (admin) =>
+    (await admin.fetchTopicOffsets(topic)).reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0)
+  )

@@ -1,0 +1,188 @@
+import { PostgresOutbox } from "@invoice/adapters/postgres"
+import { Outbox } from "@invoice/core"
+import { Effect, Redacted } from "effect"
+import { keyOf } from "../Ledger.ts"
+import { client, foreign } from "../LogReader.ts"
+import type { Scene } from "../Scene.ts"
+import { apis } from "../TcpProxy.ts"
+import { addPartitions, configureBroker, configureTopic, size } from "../Topic.ts"
+import { until } from "../Waiting.ts"
+import type { Fault } from "./Fault.ts"
+
+const answers = (scene: Scene): Promise<void> =>
+  until("the broker answers", () =>
+    size(scene.world.kafka.brokers, scene.topic).then(
+      () => true,
+      () => false
+    )
+  )
+
+const killed: Fault = {
+  number: 6,
+  name: "broker killed and started again",
+  run: async (scene) => {
+    const { node } = scene.world
+    await scene.relay()
+    const writing = scene.write()
+    await writing.more(scene.random.between(50, 150))
+    await node.kill("SIGKILL")
+    await writing.more(100)
+    await node.restart()
+    await answers(scene)
+    await writing.more(100)
+    return scene.judge()
+  }
+}
+
+const halfOpen: Fault = {
+  number: 6,
+  name: "connections to the broker half open",
+  run: async (scene) => {
+    const { proxy } = scene.world
+    await scene.relay({ proxied: true })
+    const writing = scene.write()
+    await writing.more(scene.random.between(50, 150))
+    proxy.set({ request: () => "swallow", answer: () => "swallow" })
+    await proxy.catches()
+    await writing.more(100)
+    // new connections work; the old ones never answer what they were asked
+    proxy.pass()
+    await writing.more(100)
+    return scene.judge()
+  }
+}
+
+const lostAnswer: Fault = {
+  number: 6,
+  name: "answers lost after the append",
+  run: async (scene) => {
+    const { proxy } = scene.world
+    await scene.relay({ proxied: true })
+    const writing = scene.write()
+    for (let round = 0; round < 4; round++) {
+      await writing.more(scene.random.between(20, 100))
+      proxy.set({ answer: (api) => (api === apis.produce ? "cut" : "pass") })
+      await proxy.catches()
+      proxy.pass()
+    }
+    await writing.more(50)
+    return scene.judge()
+  }
+}
+
+/** Sends something to every partition as a producer that is not its own. */
+const forge = async (scene: Scene): Promise<void> => {
+  const { proxy } = scene.world
+  const relay = proxy.producers.at(-1)
+  if (relay === undefined) throw new Error("the relay has no producer id yet")
+  proxy.impersonate({ id: relay.id, epoch: relay.epoch + 1 })
+  const producer = client(`127.0.0.1:${proxy.port}`).producer({ idempotent: true, maxInFlightRequests: 1 })
+  await producer.connect()
+  await producer.send({
+    topic: scene.topic,
+    messages: Array.from({ length: 6 }, (_, partition) => ({ partition, value: "{}", headers: { [foreign]: "1" } }))
+  })
+  await producer.disconnect()
+}
+
+const fenced: Fault = {
+  number: 7,
+  name: "producer fenced by a later epoch of its id",
+  run: async (scene) => {
+    const { proxy } = scene.world
+    proxy.acknowledged = 0
+    await scene.relay({ proxied: true })
+    const writing = scene.write()
+    await until("the relay sends", () => proxy.acknowledged > 0)
+    for (let round = 0; round < 3; round++) {
+      await writing.more(scene.random.between(20, 100))
+      const count = proxy.producers.length
+      await forge(scene)
+      await until("the relay has a new producer id", () => proxy.producers.length > count)
+    }
+    await writing.more(50)
+    return scene.judge()
+  }
+}
+
+const day = 86_400_000
+
+const forgotten: Fault = {
+  number: 7,
+  name: "producer ids forgotten by the broker",
+  run: async (scene) => {
+    const { brokers } = scene.world.kafka
+    await scene.relay()
+    const writing = scene.write()
+    // the broker looks every second, and then forgets whoever has not sent for a millisecond
+    await configureBroker(brokers, { "producer.id.expiration.ms": "1" })
+    try {
+      await writing.more(1_500)
+    } finally {
+      await configureBroker(brokers, { "producer.id.expiration.ms": String(day) })
+    }
+    await writing.more(50)
+    return scene.judge()
+  }
+}
+
+const poisoned = keyOf(7)
+
+const tooLarge: Fault = {
+  number: 8,
+  name: "record too large: its key waits, and is replayed",
+  topic: { "max.message.bytes": "20000" },
+  run: async (scene) => {
+    await scene.relay()
+    const writing = scene.write()
+    await writing.more(100)
+    await scene.sql.query("select faults_event($1, $2, 60000)", [scene.topic, poisoned])
+    await until(
+      "the key is parked",
+      async () => (await scene.sql.query("select from outbox_parked_key where key = $1", [poisoned])).length > 0
+    )
+    const before = await size(scene.world.kafka.brokers, scene.topic)
+    await writing.more(200)
+    await until("the other keys go on", async () => (await size(scene.world.kafka.brokers, scene.topic)) > before + 100)
+    await configureTopic(scene.world.kafka.brokers, scene.topic, { "max.message.bytes": "200000" })
+    const held = await Effect.runPromise(
+      Effect.flatMap(Outbox, (outbox) => outbox.replay(poisoned)).pipe(
+        Effect.provide(PostgresOutbox.layer({ url: Redacted.make(scene.url) })),
+        Effect.scoped
+      )
+    )
+    await writing.more(100)
+    const outcome = await scene.judge()
+    const parked = await scene.sql.query("select key from outbox_parked_key")
+    scene.notes.push(`${held} events were held back and replayed`)
+    return {
+      ...outcome,
+      broken: [...outcome.broken, ...(parked.length === 0 ? [] : [`${parked.length} keys are still parked`])]
+    }
+  }
+}
+
+/** More partitions move keys, and no producer can help it: nothing may be lost, the order is what is left of it. */
+const repartitioned: Fault = {
+  number: 16,
+  name: "partitions added under load (disorder is reported only)",
+  run: async (scene) => {
+    const relay = await scene.relay()
+    const writing = scene.write()
+    await writing.more(200)
+    await addPartitions(scene.world.kafka.brokers, scene.topic, 12)
+    await writing.more(200)
+    // a running relay learns of them within minutes; a new one at once
+    await relay.signal("SIGTERM")
+    await scene.relay()
+    await writing.more(200)
+    const outcome = await scene.judge()
+    const { inversions, moved } = outcome.judgement
+    scene.notes.push(
+      `${moved} keys moved to another partition; by the time of their appends ${inversions} came out of order`
+    )
+    return { ...outcome, broken: outcome.broken.filter((what) => /lost|never committed|ledger/u.test(what)) }
+  }
+}
+
+export const faults: ReadonlyArray<Fault> = [killed, halfOpen, lostAnswer, fenced, forgotten, tooLarge, repartitioned]

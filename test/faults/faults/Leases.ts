@@ -1,0 +1,88 @@
+import { fileURLToPath } from "node:url"
+import { apis } from "../TcpProxy.ts"
+import type { Fault } from "./Fault.ts"
+
+/**
+ * The leader is stopped for longer than its lease, with a send on the way; another one leads meanwhile. Then the send
+ * arrives after all, and the old leader goes on where it was.
+ */
+const stopped: Fault = {
+  number: 2,
+  name: "leader stopped past its lease, then resumed",
+  run: async (scene) => {
+    const { proxy } = scene.world
+    const proxied = await scene.relay({ proxied: true })
+    const writing = scene.write()
+    await scene.relay()
+    for (let round = 0; round < 2; round++) {
+      await writing.more(scene.random.between(50, 150))
+      const epoch = await scene.epoch()
+      proxy.set({ request: (api) => (api === apis.produce ? "hold" : "pass") })
+      await proxy.catches()
+      await proxied.signal("SIGSTOP")
+      await scene.takenOver(epoch)
+      await writing.more(scene.random.between(50, 150))
+      proxy.pass()
+      await proxied.signal("SIGCONT")
+      await writing.more(50)
+      // the lane goes back to the one behind the proxy
+      if (round === 0) await scene.handTo(proxied)
+    }
+    return scene.judge()
+  }
+}
+
+/** The lane is given to somebody else while its relay believes that it has it. */
+const forced: Fault = {
+  number: 3,
+  name: "two leaders by force",
+  run: async (scene) => {
+    await Promise.all([scene.relay(), scene.relay()])
+    const writing = scene.write()
+    for (let round = 0; round < 8; round++) {
+      await writing.more(scene.random.between(20, 120))
+      const epoch = await scene.epoch()
+      if (scene.random.chance(0.5)) {
+        // free for whoever asks: the standby leads beside the one that has not noticed
+        await scene.sql.query("update outbox_cursor set owner = null, lease_until = null")
+      } else {
+        await scene.sql.query(
+          "update outbox_cursor set epoch = epoch + 1, owner = 'somebody', lease_until = clock_timestamp() + interval '300 ms'"
+        )
+      }
+      await scene.takenOver(epoch)
+    }
+    await writing.more(50)
+    return scene.judge()
+  }
+}
+
+const hour = 3_600_000
+const preload = fileURLToPath(new URL("../ShiftedClock.ts", import.meta.url))
+
+/** Leases go by the database's clock, and a relay's own says nothing to the broker either. */
+const clocks: Fault = {
+  number: 18,
+  name: "relays whose clocks are an hour and more off",
+  topic: "left to the product",
+  run: async (scene) => {
+    const at = (shift: number) => scene.relay({ preload, env: { FAULTS_CLOCK_SHIFT: String(shift) } })
+    let leader = await at(hour + 60_000)
+    const writing = scene.write()
+    let standby = await at(-hour - 60_000)
+    for (let round = 0; round < 2; round++) {
+      await writing.more(scene.random.between(50, 150))
+      const epoch = await scene.epoch()
+      await leader.signal("SIGKILL")
+      await scene.takenOver(epoch)
+      leader = standby
+      standby = await at(hour + 60_000)
+    }
+    await writing.more(50)
+    const outcome = await scene.judge()
+    const parked = await scene.sql.query("select key from outbox_parked_key")
+    return { ...outcome, broken: [...outcome.broken, ...(parked.length === 0 ? [] : [`${parked.length} keys parked`])] }
+  }
+}
+
+export const faults: ReadonlyArray<Fault> = [stopped, forced, clocks]

@@ -1,0 +1,15 @@
+import type { Fault } from "./Fault.ts"
+
+/** What other outboxes lose or reorder, and prepared transactions on top. */
+export const faults: ReadonlyArray<Fault> = [
+  {
+    number: 9,
+    name: "early ids, rollbacks, savepoints, prepared transactions",
+    run: async (scene) => {
+      await scene.relay()
+      const writing = scene.write({ preparing: 3, restMillis: 2 })
+      await writing.more(1_500)
+      return scene.judge()
+    }
+  }
+]

@@ -1,0 +1,103 @@
+import type { Running } from "../Programs.ts"
+import type { Scene } from "../Scene.ts"
+import { apis } from "../TcpProxy.ts"
+import { until } from "../Waiting.ts"
+import type { Fault } from "./Fault.ts"
+
+/** The leader dies at a moment that nobody chose; a standby is there, and a new one comes. */
+const atRandom: Fault = {
+  number: 1,
+  name: "relay killed at random moments",
+  run: async (scene) => {
+    const { random } = scene
+    const kills = scene.world.soak === undefined ? 4 : 40
+    let leader = await scene.relay()
+    const writing = scene.write()
+    let standby = await scene.relay()
+    for (let kill = 0; kill < kills; kill++) {
+      await writing.more(random.between(20, 250))
+      const epoch = await scene.epoch()
+      await leader.signal("SIGKILL")
+      await scene.takenOver(epoch)
+      leader = standby
+      standby = await scene.relay()
+    }
+    await writing.more(50)
+    scene.notes.push(`${kills} kills`)
+    return scene.judge()
+  }
+}
+
+/** Kills a relay that reaches the broker through the proxy while the proxy has what it sends, or the answer to it. */
+const whileHeld =
+  (what: "request" | "answer") =>
+  async (scene: Scene, start: () => Promise<Running>): Promise<void> => {
+    const { proxy } = scene.world
+    proxy.pass()
+    const relay = await start()
+    const writing = scene.write()
+    await until("the relay sends", () => proxy.acknowledged > 0)
+    for (let kill = 0, running = relay; kill < 3; kill++) {
+      await writing.more(scene.random.between(10, 60))
+      proxy.set({ [what]: (api: number) => (api === apis.produce ? "hold" : "pass") })
+      await proxy.catches()
+      await running.signal("SIGKILL")
+      // what the proxy holds never arrives
+      proxy.cut()
+      proxy.pass()
+      running = await start()
+    }
+    await writing.more(30)
+  }
+
+export const inTheMiddleOfASend = whileHeld("request")
+
+const reading: Fault = {
+  number: 1,
+  name: "relay killed after reading, its send on the way",
+  run: async (scene) => {
+    scene.world.proxy.acknowledged = 0
+    await inTheMiddleOfASend(scene, () => scene.relay({ proxied: true }))
+    return scene.judge()
+  }
+}
+
+const appended: Fault = {
+  number: 1,
+  name: "relay killed after the append, the answer on the way",
+  run: async (scene) => {
+    scene.world.proxy.acknowledged = 0
+    await whileHeld("answer")(scene, () => scene.relay({ proxied: true }))
+    return scene.judge()
+  }
+}
+
+const waitingForCursor = `select from pg_stat_activity
+  where datname = current_database() and application_name = 'invoice-relay' and wait_event_type = 'Lock'`
+
+/** The cursor's row is locked, so the relay's commit waits: it dies with acknowledged events and an old position. */
+const uncommitted: Fault = {
+  number: 1,
+  name: "relay killed after the answer, before the cursor",
+  run: async (scene) => {
+    let relay = await scene.relay()
+    const writing = scene.write()
+    for (let kill = 0; kill < 3; kill++) {
+      await writing.more(scene.random.between(20, 80))
+      const session = await scene.sql.session()
+      await session.query("begin")
+      await session.query("select from outbox_cursor for update")
+      await until("the relay waits for its cursor", async () => (await scene.sql.query(waitingForCursor)).length > 0)
+      await relay.signal("SIGKILL")
+      // its server process would write the position after all, once it has the lock
+      await scene.sql.query(waitingForCursor.replace("select", "select pg_terminate_backend(pid)"))
+      await session.query("rollback")
+      await session.release()
+      relay = await scene.relay()
+    }
+    await writing.more(30)
+    return scene.judge()
+  }
+}
+
+export const faults: ReadonlyArray<Fault> = [atRandom, reading, appended, uncommitted]

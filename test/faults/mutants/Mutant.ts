@@ -1,0 +1,31 @@
+/** A relay that does it wrong, as its own process: what it needs to be one. */
+import type { Producer } from "kafkajs"
+import type { Row, Sql } from "../Sql.ts"
+
+export interface Setting {
+  readonly sql: Sql
+  readonly producer: Producer
+}
+
+/** One round: reads, sends, remembers. Answers how many events it sent. */
+export type Round = () => Promise<number>
+
+export type Mutant = (setting: Setting) => Promise<Round>
+
+export const columns = "seq::text as number, id::text as id, topic, key, convert_from(payload, 'UTF8') as payload"
+
+/** In the order given, acknowledged by the broker. */
+export const send = async (producer: Producer, rows: ReadonlyArray<Row>): Promise<void> => {
+  const topics = Map.groupBy(rows, ({ topic }) => String(topic))
+  await producer.sendBatch({
+    acks: -1,
+    topicMessages: [...topics].map(([topic, some]) => ({
+      topic,
+      messages: some.map((row) => ({
+        key: String(row["key"]),
+        value: String(row["payload"]),
+        headers: { ce_id: String(row["id"]) }
+      }))
+    }))
+  })
+}
