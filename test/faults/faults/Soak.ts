@@ -114,19 +114,26 @@ const backlog: Fault = {
     }
     const startedAt = performance.now()
     const relay = await scene.relay()
-    let most = 0
+    const idle = await residentMegabytes(relay.child.pid)
+    // the most of each tenth of the backlog
+    const resident: Array<number> = []
     await until(
       "the backlog is published",
       async () => {
-        most = Math.max(most, await residentMegabytes(relay.child.pid))
-        return (await size(kafka.brokers, scene.topic)) >= events
+        const published = await size(kafka.brokers, scene.topic)
+        const tenth = Math.min(9, Math.floor((published / events) * 10))
+        resident[tenth] = Math.max(resident[tenth] ?? 0, await residentMegabytes(relay.child.pid))
+        return published >= events
       },
       { seconds: 7_200, every: 250 }
     )
+    const most = Math.max(...resident.filter(Number.isFinite))
     const rate = events / ((performance.now() - startedAt) / 1_000)
     await relay.signal("SIGTERM")
     const judgement = await countOf(scene, events)
-    scene.notes.push(`${Math.round(rate)} events/s, at most ${Math.round(most)} MB resident`)
+    scene.notes.push(
+      `${Math.round(rate)} events/s; MB resident at its start ${Math.round(idle)}, in each tenth ${resident.map(Math.round).join(", ")}`
+    )
     return {
       judgement,
       notes: scene.notes,
