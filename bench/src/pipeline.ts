@@ -6,11 +6,13 @@
  * BENCH_PROFILES names a folder for CPU profiles.
  */
 import { parseArgs } from "node:util"
+import * as Drain from "./pipeline/Drain.ts"
 import * as Machine from "./pipeline/Machine.ts"
 import * as Program from "./pipeline/Program.ts"
 import * as Verdicts from "./pipeline/Verdicts.ts"
 
 const figures: Readonly<Record<string, { readonly run: (machine: Machine.Machine) => Promise<string> }>> = {
+  a: Drain,
   c: Verdicts
 }
 
