@@ -262,6 +262,8 @@ export const layer = (options: Client.Options): Layer.Layer<Outbox, SqlError.Sql
     Layer.provide(
       Client.layer({ ...options, maxConnections: 2 }, "invoice-relay", {
         plan_cache_mode: "force_custom_plan",
+        // Postgres can't estimate what a snapshot sees, so it would fetch and sort all of a backlog for every page of it
+        enable_bitmapscan: "off",
         synchronous_commit: "off"
       })
     )
