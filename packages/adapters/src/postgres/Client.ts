@@ -14,7 +14,8 @@ export interface Options {
  * A pool of its own.
  *
  * A generic plan that Postgres cached while a table was empty scans it for ever after, at 300 verdicts a second instead
- * of 20,000: no statement here ever wants a scan, so scans are switched off.
+ * of 20,000: no statement here ever wants a scan, so scans are switched off. Nor can Postgres guess how much of a leaf a
+ * snapshot sees: from a bitmap it would fetch and sort all of a backlog for every page of it, 345 ms instead of 0.5.
  */
 export const layer = (
   options: Options,
@@ -28,7 +29,13 @@ export const layer = (
       applicationName,
       connectTimeout: "5 seconds",
       keepAlive: "10 seconds",
-      startupParameters: { enable_seqscan: "off", jit: "off", ...parameters }
+      startupParameters: {
+        enable_seqscan: "off",
+        enable_bitmapscan: "off",
+        max_parallel_workers_per_gather: "0",
+        jit: "off",
+        ...parameters
+      }
     })
   )
 

@@ -289,9 +289,6 @@ export const layer = (options: Client.Options): Layer.Layer<Outbox, SqlError.Sql
     Layer.provide(
       Client.layer({ ...options, maxConnections: 2 }, "invoice-relay", {
         plan_cache_mode: "force_custom_plan",
-        // leaves have no statistics (autovacuum is off), and a guess from none sorts the whole backlog for each page
-        enable_bitmapscan: "off",
-        max_parallel_workers_per_gather: "0",
         synchronous_commit: "off"
       })
     )
