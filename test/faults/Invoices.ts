@@ -1,6 +1,5 @@
 /** Invoices as clients send them, again and again until they are taken, and the judgement on what became of them. */
-import { InvoiceEvent } from "@invoice/core"
-import { deadLetterTopic } from "@invoice/core/ValidateInvoices"
+import { DeadLetter, InvoiceEvent } from "@invoice/core"
 import { document } from "@invoice/testing/Generators"
 import * as Ledger from "./Ledger.ts"
 import * as Oracle from "./Oracle.ts"
@@ -65,7 +64,7 @@ export const flow = (random: Random, api: () => string): Flow => {
   }
 }
 
-const deadLetters = deadLetterTopic(InvoiceEvent.topics.Pending)
+const deadLetters = DeadLetter.topicOf(InvoiceEvent.topics.Pending)
 const topics = [...Object.values(InvoiceEvent.topics), deadLetters]
 
 const pendingCount = async ({ sql }: Scene): Promise<number> =>
