@@ -31,6 +31,7 @@ export const start = (
 ): Promise<Running> =>
   launch([...(preload === undefined ? [] : ["--import", preload]), entry, name], {
     HTTP_ADDRESS: "127.0.0.1:0",
+    GRPC_PORT: "0",
     PROMETHEUS_PORT: "0",
     ...env
   })

@@ -60,19 +60,20 @@ const again = `npm run test:faults -- --seed ${seed}${only === "" ? "" : ` --onl
 }`
 console.log(`seed ${seed}; again: ${again}\n`)
 
-const world = await World.start(
+const starting = World.start(
   new Random(seed),
   values.soak ? { minutes: Number(values.minutes), backlog: Number(values.backlog) } : undefined
 )
 let stopping: Promise<void> | undefined
 const stop = (): Promise<void> => {
-  stopping ??= world.stop()
+  stopping ??= starting.then((world) => world.stop())
   return stopping
 }
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  // the programs end with this process, before Postgres and Kafka would let them wait
+  // also while it starts: what is half there is stopped once it is there; the programs end with this process
   process.on(signal, () => void stop().finally(() => process.exit(1)))
 }
+const world = await starting
 
 const runTask = async ({ isPassed, name, run, topic }: Task): Promise<boolean> => {
   const startedAt = performance.now()

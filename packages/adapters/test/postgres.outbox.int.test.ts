@@ -393,6 +393,39 @@ describe("a restored database", () => {
     )
   )
 
+  it.live("publishes also what a transaction commits that was open when it was restamped", () =>
+    withDatabase((url) =>
+      Effect.gen(function* () {
+        const sql = yield* PgClient.PgClient
+        yield* create(2)
+        yield* pretendRestored
+        const early = yield* Deferred.make<void>()
+        const go = yield* Deferred.make<void>()
+        const late = yield* Effect.forkChild(
+          sql.withTransaction(
+            Effect.gen(function* () {
+              yield* sql`select pg_current_xact_id()`
+              yield* Deferred.succeed(early, undefined)
+              yield* Deferred.await(go)
+              yield* sql`insert into outbox_event (lane, topic, key, ver, type, payload, headers)
+                values (0, 'new_invoice', 'late', 1, 'invoice.created', '{}', '{}')`
+            })
+          )
+        )
+        yield* Deferred.await(early)
+        yield* OutboxAdmin.restamp.pipe(Effect.provide(OutboxAdmin.layer({ url })))
+        yield* Deferred.succeed(go, undefined)
+        yield* Fiber.join(late)
+        const events = yield* Effect.flatMap(take(0), drain)
+        assert.strictEqual(events.length, 3)
+        assert.include(
+          events.map(({ key }) => key),
+          "late"
+        )
+      })
+    )
+  )
+
   it.live("is found also where the transaction ids have started again under the same name", () =>
     withDatabase(() =>
       Effect.gen(function* () {

@@ -3,16 +3,14 @@ import * as DatabaseHarmed from "./DatabaseHarmed.ts"
 import type { Fault } from "./Fault.ts"
 import * as Leases from "./Leases.ts"
 import * as NastyWriters from "./NastyWriters.ts"
+import * as OutboxMoved from "./OutboxMoved.ts"
 import * as RelayKilled from "./RelayKilled.ts"
 import * as Soak from "./Soak.ts"
 import * as Validators from "./Validators.ts"
 
-const groups = [RelayKilled, Leases, DatabaseHarmed, BrokerHarmed, NastyWriters, Validators, Soak]
+const groups = [RelayKilled, Leases, DatabaseHarmed, BrokerHarmed, NastyWriters, OutboxMoved, Validators, Soak]
 
-/**
- * Every fault, in the order of the pipeline's design. 13 (a leaf truncated under a late writer) and 14 (restore and
- * failover) come with the commands that they harm.
- */
+/** Every fault, in the order of the pipeline's design. */
 export const faults: ReadonlyArray<Fault> = groups
   .flatMap(({ faults }) => faults)
   .toSorted((a, b) => a.number - b.number)

@@ -120,8 +120,10 @@ export const restamp: Effect.Effect<Restamped, SqlError.SqlError, SqlClient.SqlC
       const [published] = yield* sql<{ count: number }>`with stamped as (
           update outbox_event e set xid = '3' where not exists (select from waiting w where w.seq = e.seq) returning 1
         ) select count(*)::int as count from stamped`
+      // a writer that has its transaction id and has not written yet will commit under an id below this one's
       yield* sql`update outbox_cursor set hi = null, pos = null, epoch = epoch + 1, owner = null, lease_until = null,
-        lo = (pg_current_xact_id()::text || ':' || pg_current_xact_id()::text || ':')::pg_snapshot`
+        lo = (select (oldest || ':' || oldest || ':')::pg_snapshot
+          from (select least(pg_snapshot_xmin(pg_current_snapshot()), pg_current_xact_id())::text as oldest) s)`
       // a cursor from before says nothing here: whoever watches begins anew
       yield* sql`update outbox_state set system_identifier = (select system_identifier from pg_control_system()),
         emptied_xid = pg_current_xact_id(), emptied_seq = (select last_value + 1 from outbox_seq)`
