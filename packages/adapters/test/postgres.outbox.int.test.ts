@@ -404,7 +404,7 @@ describe("a restored database", () => {
         const late = yield* Effect.forkChild(
           sql.withTransaction(
             Effect.gen(function* () {
-              yield* sql`select pg_current_xact_id()`
+              yield* sql`select pg_current_xact_id()::text`
               yield* Deferred.succeed(early, undefined)
               yield* Deferred.await(go)
               yield* sql`insert into outbox_event (lane, topic, key, ver, type, payload, headers)
