@@ -7,13 +7,24 @@
  */
 import { parseArgs } from "node:util"
 import * as Drain from "./pipeline/Drain.ts"
+import * as Flow from "./pipeline/Flow.ts"
+import * as Growth from "./pipeline/Growth.ts"
+import * as Idle from "./pipeline/Idle.ts"
+import * as Latency from "./pipeline/Latency.ts"
 import * as Machine from "./pipeline/Machine.ts"
 import * as Program from "./pipeline/Program.ts"
+import * as Readable from "./pipeline/Readable.ts"
 import * as Verdicts from "./pipeline/Verdicts.ts"
 
-const figures: Readonly<Record<string, { readonly run: (machine: Machine.Machine) => Promise<string> }>> = {
-  a: Drain,
-  c: Verdicts
+const figures: Readonly<Record<string, (machine: Machine.Machine) => Promise<string>>> = {
+  a: Drain.run,
+  b: Latency.run,
+  c: Verdicts.run,
+  d: Flow.run,
+  e: Readable.run,
+  f: Idle.run,
+  g: Growth.memory,
+  h: Growth.transactions
 }
 
 const { values } = parseArgs({ options: { only: { type: "string" } } })
@@ -28,7 +39,7 @@ const machine = await Machine.start()
 try {
   process.stdout.write(`${Machine.describe()}\n`)
   for (const name of names) {
-    process.stdout.write(`\n${await figures[name]?.run(machine)}\n`)
+    process.stdout.write(`\n${await figures[name]?.(machine)}\n`)
   }
   process.stdout.write(`\n${Math.round((performance.now() - startedAt) / 1_000)} s in all.\n`)
 } finally {

@@ -105,7 +105,8 @@ export const measure = async <Answer>(file: string, input: unknown): Promise<Ans
   if (code !== 0) {
     throw new Error(`${file} ended with ${code}`)
   }
-  return JSON.parse(Buffer.concat(chunks).toString())
+  // what stands before it was logged
+  return JSON.parse(Buffer.concat(chunks).toString().trimEnd().split("\n").at(-1) ?? "")
 }
 
 /** What a process of `measure` was given. */
@@ -113,7 +114,7 @@ export const input = <Input>(): Input => JSON.parse(process.argv[2] ?? "{}")
 
 /** What a process of `measure` answers. */
 export const answer = (answer: unknown): void => {
-  process.stdout.write(JSON.stringify(answer))
+  process.stdout.write(`\n${JSON.stringify(answer)}\n`)
 }
 
 /** proc(5): fields 14 and 15 of stat, in ticks of 1/100 s; statm counts pages of 4 kB. */

@@ -1,7 +1,10 @@
+import { createRequire } from "node:module"
 import { assert, describe, it } from "@effect/vitest"
+import type { Message } from "@invoice/core/InvoiceEvent"
 import type { PartitionMetadata } from "kafkajs"
 import { KafkaFailure } from "../src/kafka/KafkaFailure.ts"
 import { partitioner } from "../src/kafka/Partitioner.ts"
+import { sizeOf } from "../src/kafka/Records.ts"
 
 const partitions = (count: number): Array<PartitionMetadata> =>
   Array.from({ length: count }, (_, partitionId) => ({
@@ -54,6 +57,28 @@ describe("the partitioner", () => {
       choose({ topic: "new_invoice", partitionMetadata: partitions(6), message: { key: null, value: "" } })
     )
     assert.strictEqual(new Set(chosen).size, 6)
+  })
+})
+
+/** What kafkajs itself writes for a record that is far behind the first of its batch. */
+const encoded = ({ headers, key, value }: Message): number => {
+  const encode: (record: unknown) => { readonly buffer: Buffer } = createRequire(import.meta.url)(
+    "kafkajs/src/protocol/recordBatch/record/v0"
+  )
+  return encode({ offsetDelta: 9_999, timestampDelta: 60_000, key, value: Buffer.from(value), headers }).buffer
+    .byteLength
+}
+
+describe("the size of a message", () => {
+  it("is at least what its record takes, and at most a few bytes for each part more", () => {
+    for (const bytes of [0, 1, 63, 64, 8_191, 8_192, 1_000_000]) {
+      for (const headers of [{}, { a: "" }, { ce_id: "x".repeat(bytes), ключ: "🔑" }]) {
+        const message: Message = { topic: "t", key: "k".repeat(bytes), value: new Uint8Array(bytes), headers }
+        const exact = encoded(message)
+        assert.isAtLeast(sizeOf(message), exact)
+        assert.isAtMost(sizeOf(message), exact + 40 + 6 * Object.keys(headers).length)
+      }
+    }
   })
 })
 

@@ -29,9 +29,14 @@ export interface Options extends Connection, TopicOptions {
 /** The brokers' `socket.request.max.bytes`: on a larger request they hang up without a word. */
 const requestLimit = 104_857_600
 
+/** Of a batch beyond its records (KIP-98). */
+const batchOverhead = 61
+
 interface Indexed {
   readonly index: number
   readonly message: Message
+  /** Bytes in a request. */
+  readonly size: number
 }
 
 /** Consecutive runs that stay below a size; a message larger than that is alone. */
@@ -39,11 +44,11 @@ const runsOf = (records: ReadonlyArray<Indexed>, maxBytes: number): ReadonlyArra
   const runs: Array<Array<Indexed>> = []
   let bytes = 0
   for (const record of records) {
-    const size = sizeOf(record.message)
+    const { size } = record
     const run = runs.at(-1)
     if (run === undefined || bytes + size > maxBytes) {
       runs.push([record])
-      bytes = size
+      bytes = batchOverhead + size
     } else {
       run.push(record)
       bytes += size
@@ -133,7 +138,7 @@ export const layer = (options: Options): Layer.Layer<MessagePublisher> =>
         })
 
       const prepare = (records: ReadonlyArray<Indexed>): Effect.Effect<void, PublishTransient | PublishRefused> => {
-        const enormous = records.filter(({ message }) => sizeOf(message) > requestLimit)
+        const enormous = records.filter(({ size }) => batchOverhead + size > requestLimit)
         if (enormous.length > 0) return Effect.fail(refused(enormous, `larger than ${requestLimit} bytes`))
         const groups = Map.groupBy(records, ({ message }) => message.topic)
         return Effect.catch(ensureAll(new Set(groups.keys())), (failure) =>
@@ -164,7 +169,7 @@ export const layer = (options: Options): Layer.Layer<MessagePublisher> =>
 
       return MessagePublisher.of({
         publish: (messages) => {
-          const records = messages.map((message, index) => ({ index, message }))
+          const records = messages.map((message, index) => ({ index, message, size: sizeOf(message) }))
           return Effect.andThen(
             prepare(records),
             Effect.forEach(runsOf(records, options.maxSendBytes ?? 900_000), sendOrFind, { discard: true })

@@ -1,0 +1,113 @@
+/**
+ * g and h. What a large backlog and open transactions cost: memory of the relay program, reading a page, the rate of
+ * the drain, and dead rows afterwards.
+ */
+import * as Database from "./Database.ts"
+import { drain, patientLease } from "./Drain.ts"
+import { millis, setting, table, times, until, whole } from "./Figures.ts"
+import type { Machine } from "./Machine.ts"
+import * as OpenTransactions from "./OpenTransactions.ts"
+import * as Program from "./Program.ts"
+import * as Topics from "./Topics.ts"
+
+const backlog = setting("BENCH_BACKLOG", 1_000_000)
+const events = setting("BENCH_OPEN_EVENTS", 100_000)
+/** The embedded Postgres takes 100 connections. */
+const open = [0, 1, 10, 75, 0]
+
+interface Reading {
+  readonly rate: number
+  /** Milliseconds of the first page and of a later one. */
+  readonly first: number
+  readonly page: number
+}
+
+const started = async (machine: Machine, database: Database.Database, topic: string) => {
+  const topics = await Topics.connect(machine.brokers)
+  await topics.create(topic)
+  const relay = await Program.start("relay", {
+    DATABASE_URL: database.url,
+    KAFKA_BROKERS: machine.brokers,
+    ...patientLease
+  })
+  await Database.writeEvents(database, topic, 10_000)
+  await until(
+    () => topics.records(topic),
+    (records) => records >= 10_000
+  )
+  return { topics, relay }
+}
+
+/** The rows that Postgres would have to clean away. */
+const deadRows = async ({ query }: Database.Database): Promise<number> => {
+  const [row] = await query<{ dead: number }>(
+    "select sum(n_dead_tup)::float8 as dead from pg_stat_user_tables where relname like 'outbox_event%'"
+  )
+  return row?.dead ?? Number.NaN
+}
+
+const reading = (url: string): Promise<Reading> => Program.measure<Reading>("GrowthRead.ts", { url })
+
+export const memory = async (machine: Machine): Promise<string> => {
+  const database = await machine.database()
+  const topic = "bench_backlog"
+  const { relay, topics } = await started(machine, database, topic)
+  const idle = await relay.residentMegabytes()
+  const sizes: Array<number> = []
+  const timer = setInterval(() => {
+    relay.residentMegabytes().then(
+      (size) => sizes.push(size),
+      () => undefined
+    )
+  }, 100)
+  const perSecond = await drain(database, topics, relay, topic, backlog)
+  clearInterval(timer)
+  await relay.stop()
+  const dead = await deadRows(database)
+  await topics.disconnect()
+  const half = Math.ceil(sizes.length / 2)
+  const rows = [[whole(backlog), await reading(database.url)] as const]
+  for (const count of [100_000, 10_000]) {
+    const small = await machine.database()
+    await Database.writeEvents(small, "bench_never_sent", count)
+    rows.unshift([whole(count), await reading(small.url)])
+    await small.disconnect()
+  }
+  await database.disconnect()
+  const most = (some: ReadonlyArray<number>) => Math.max(...some).toFixed(0)
+  return `g. Memory of the relay with a backlog of ${whole(backlog)} (goal: flat, below 300 MB)\n\n${table([
+    ["before, MB", "most in the first half, MB", "most in the second half, MB", "events/s", "dead rows in the outbox"],
+    [idle.toFixed(0), most(sizes.slice(0, half)), most(sizes.slice(half)), whole(perSecond), String(dead)]
+  ])}\n\nh. Reading a backlog in pages of 1,000, without Kafka\n\n${table([
+    ["Backlog", "first page ms", "a later page ms (median)", "events/s"],
+    ...rows.map(([name, { first, page, rate }]) => [name, millis(first), page.toFixed(2), whole(rate)])
+  ])}`
+}
+
+export const transactions = async (machine: Machine): Promise<string> => {
+  const database = await machine.database()
+  const other = await machine.database()
+  const topic = "bench_open"
+  const { relay, topics } = await started(machine, database, topic)
+  const done: Array<readonly [number, number]> = []
+  for (const count of open) {
+    const here = await OpenTransactions.begin(database.url, Math.ceil(count / 2))
+    const elsewhere = await OpenTransactions.begin(other.url, Math.floor(count / 2))
+    done.push([count, await drain(database, topics, relay, topic, events)])
+    await elsewhere.end()
+    await here.end()
+  }
+  await relay.stop()
+  const dead = await deadRows(database)
+  await topics.disconnect()
+  await other.disconnect()
+  await database.disconnect()
+  const none = done.filter(([count]) => count === 0).map(([, perSecond]) => perSecond)
+  const baseline = none.reduce((sum, perSecond) => sum + perSecond, 0) / none.length
+  return `h. Drain of ${whole(events)} while transactions stay open, half of them in another database (goal: within 10 %)\n\n${table(
+    [
+      ["Open for the whole drain", "events/s", "× none open (mean)"],
+      ...done.map(([count, perSecond]) => [String(count), whole(perSecond), times(perSecond, baseline)])
+    ]
+  )}\n\nDead rows in the outbox' leaves afterwards: ${dead}.`
+}
