@@ -53,7 +53,7 @@ export const until = async <A>(
       return answer
     }
     if (performance.now() > deadline) {
-      throw new Error(`waited ${patience} s in vain; last answer: ${String(answer)}`)
+      throw new Error(`waited ${patience} s in vain; last answer: ${JSON.stringify(answer)}`)
     }
     await new Promise((resolve) => setTimeout(resolve, every))
   }
