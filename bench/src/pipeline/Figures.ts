@@ -8,7 +8,12 @@ export const millis = (value: number): string => value.toFixed(1)
 
 export const times = (value: number, baseline: number): string => (value / baseline).toFixed(2)
 
-export const median = (values: ReadonlyArray<number>): number => percentile(values, 50)
+/** Of an even number of values the mean of the two in the middle. */
+export const median = (values: ReadonlyArray<number>): number => {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length / 2
+  return ((sorted[Math.ceil(middle) - 1] ?? Number.NaN) + (sorted[Math.floor(middle)] ?? Number.NaN)) / 2
+}
 
 /** The nearest rank; NaN of nothing. */
 export const percentile = (values: ReadonlyArray<number>, percent: number): number => {
@@ -53,7 +58,7 @@ export const until = async <A>(
       return answer
     }
     if (performance.now() > deadline) {
-      throw new Error(`waited ${patience} s in vain; last answer: ${String(answer)}`)
+      throw new Error(`waited ${patience} s in vain; last answer: ${JSON.stringify(answer)}`)
     }
     await new Promise((resolve) => setTimeout(resolve, every))
   }

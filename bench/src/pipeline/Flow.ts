@@ -30,7 +30,10 @@ interface Sample {
 const outputs = ["new_invoice", "invoice_approved", "invoice_rejected"]
 
 /** Sequences say how far things are at no cost: an invoice takes one position, and one event for each of its versions. */
-const positions = `select i.last_value as invoices, e.last_value as events from invoice_position_seq i, outbox_seq e`
+const positions = `
+select case when i.is_called then i.last_value else 0 end as invoices,
+  case when e.is_called then e.last_value else 0 end as events
+from invoice_position_seq i, outbox_seq e`
 
 const sampler = async (database: Database.Database, topics: Topics.Topics) => {
   const read = async () => {
@@ -92,7 +95,7 @@ const loaded = async (
   const answer = await finished
   const atEnd = await sample()
   const endedAt = performance.now()
-  const last = await until(sample, ({ pending, unsent }) => pending === 0 && unsent <= 0, { every: 50, patience: 120 })
+  const last = await until(sample, ({ pending, unsent }) => pending <= 0 && unsent <= 0, { every: 50, patience: 120 })
   const gone = performance.now() - endedAt
   const used = (await cpu(all)).map(
     ([name, now]) =>

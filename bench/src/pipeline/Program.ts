@@ -63,6 +63,7 @@ export const start = async (name: string, environment: Environment): Promise<Pro
   const child = tracked(
     spawned(entry, [name], {
       HTTP_ADDRESS: "127.0.0.1:0",
+      GRPC_PORT: "0",
       METRICS_ADDRESS: "127.0.0.1:0",
       LOG_LEVEL: "warn",
       ...environment

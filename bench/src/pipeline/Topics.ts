@@ -20,8 +20,8 @@ export const connect = async (brokers: string): Promise<Topics> => {
   return {
     records,
     create: async (topic) => {
-      await admin.createTopics({ topics: [{ topic, numPartitions: 6 }], waitForLeaders: true })
-      // the leaders are elected a little before they answer
+      await admin.createTopics({ topics: [{ topic, numPartitions: 6 }], waitForLeaders: false })
+      // kafkajs gives up on leaders that are not elected yet
       await until(
         () => records(topic).catch(() => -1),
         (count) => count >= 0
