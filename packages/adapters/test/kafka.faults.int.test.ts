@@ -5,8 +5,8 @@ import type { Message } from "@invoice/core/InvoiceEvent"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { type Reading, read } from "@invoice/testing/Reading"
-import { Effect, Layer, Schedule, type Scope, Stream } from "effect"
-import { type ConsumerGroupState, Kafka, logLevel } from "kafkajs"
+import { Effect, Layer, Logger, Schedule, type Scope, Stream } from "effect"
+import { type ConsumerGroupState, Kafka, logLevel, PartitionAssigners } from "kafkajs"
 import { afterAll, inject } from "vitest"
 import { type StartedNode, startKafka } from "../../../test/infra/kafka/index.ts"
 import { KafkaConsumer, KafkaPublisher } from "../src/kafka/index.ts"
@@ -137,6 +137,51 @@ describe("a Kafka subscription", () => {
       assert.deepStrictEqual(sorted([...inHand, ...second.messages()]), countingTo(240))
     }).pipe(Effect.provide(layers(shared, { maxBatch: 10, drainTimeout: "2 seconds" })))
   )
+
+  it.live("waits for the group's leader as long as the group does, then goes on without it", () => {
+    const warnings: Array<unknown> = []
+    const listening = Logger.make(({ logLevel, message }) => {
+      if (logLevel === "Warn") warnings.push(message)
+    })
+    return Effect.gen(function* () {
+      const topic = fresh("leaderless")
+      const group = fresh("group")
+      yield* persistently(messages(topic, 0, 100))
+      // leads from its first join, then falls silent while the others wait for its assignment, as one that is killed
+      let assignments = 0
+      const { resolve: fallSilent, promise: silent } = Promise.withResolvers<void>()
+      const leader = client.consumer({
+        groupId: group,
+        sessionTimeout: 6_000,
+        heartbeatInterval: 200,
+        partitionAssigners: [
+          (config) => {
+            const { assign, ...assigner } = PartitionAssigners.roundRobin(config)
+            return {
+              ...assigner,
+              assign: (members) => {
+                assignments++
+                if (assignments === 1) return assign(members)
+                fallSilent()
+                return new Promise(() => {})
+              }
+            }
+          }
+        ]
+      })
+      const leads = new Promise((joined) => leader.on(leader.events.GROUP_JOIN, joined))
+      yield* Effect.promise(async () => {
+        await leader.connect()
+        await leader.subscribe({ topic })
+        await leader.run({ autoCommit: false, eachBatch: async () => {} })
+        await leads
+      })
+      const reading = yield* read({ topic, group })
+      yield* Effect.promise(() => silent)
+      yield* got(reading, 100)
+      assert.deepStrictEqual(warnings, [])
+    }).pipe(Effect.provide(layers(shared, { requestTimeout: "2 seconds" })), Effect.provide(Logger.layer([listening])))
+  })
 
   it.live("fails at once when its configuration is impossible", () =>
     Effect.gen(function* () {

@@ -131,6 +131,12 @@ const entries = {
     description: "longest that a fetch waits at the broker for messages, in milliseconds",
     read: integer(1, 30_000)
   }),
+  kafkaSessionMillis: withDefault(10_000, {
+    name: "KAFKA_SESSION_TIMEOUT_MS",
+    description:
+      "how long a silent validator keeps its partitions before others take over, in milliseconds; the brokers must allow it",
+    read: integer(6_000, 1_800_000)
+  }),
   httpAddress: withDefault<Address>(
     { host: "127.0.0.1", port: 8080 },
     {

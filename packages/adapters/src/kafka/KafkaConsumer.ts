@@ -6,11 +6,12 @@
 import { ConsumerUnavailable } from "@invoice/core/InvoiceError"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import { type Duration, Effect, Layer, Schedule, Stream } from "effect"
-import { type Connection, make } from "./Client.ts"
+import { type Connection, make, millis } from "./Client.ts"
 import type { Delivery } from "./Membership.ts"
 import { session } from "./Session.ts"
 import type { TopicOptions } from "./Topics.ts"
 
+/** An answer is awaited for at least 5 s longer than the session timeout, whatever `requestTimeout` is. */
 export interface Options extends Connection, TopicOptions {
   /** Partitions handed out at once for each subscription, beside those set aside; 3 unless told. */
   readonly concurrency?: number
@@ -25,7 +26,7 @@ export interface Options extends Connection, TopicOptions {
   readonly maxWait?: Duration.Input
   /** How often acknowledged offsets are committed; 500 ms unless told. */
   readonly commitInterval?: Duration.Input
-  /** After this long without a heartbeat the group goes on without this consumer; 30 s unless told. */
+  /** After this long without a heartbeat the group goes on without this consumer; 10 s unless told. */
   readonly sessionTimeout?: Duration.Input
   /** Below a third of the session timeout; also how soon a rebalance is noticed. 1 s unless told. */
   readonly heartbeatInterval?: Duration.Input
@@ -33,11 +34,27 @@ export interface Options extends Connection, TopicOptions {
   readonly drainTimeout?: Duration.Input
 }
 
+/** What the rest is derived from. */
+export interface Resolved extends Options {
+  readonly sessionTimeout: Duration.Input
+}
+
+/**
+ * The answer to SyncGroup waits for the group's leader, and when that is dead until its session times out. A member that
+ * gives up before leaves the group and joins it again, and then all wait for a whole session once more.
+ */
+const resolve = ({ requestTimeout = "10 seconds", sessionTimeout = "10 seconds", ...options }: Options): Resolved => ({
+  ...options,
+  sessionTimeout,
+  requestTimeout: Math.max(millis(requestTimeout), millis(sessionTimeout) + 5_000)
+})
+
 const backOff = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])
 
 /** Creates a topic that is missing, and joins again after any loss of the broker. */
-export const layer = (options: Options): Layer.Layer<MessageConsumer> =>
-  Layer.effect(
+export const layer = (given: Options): Layer.Layer<MessageConsumer> => {
+  const options = resolve(given)
+  return Layer.effect(
     MessageConsumer,
     Effect.map(make(options), (kafka) =>
       MessageConsumer.of({
@@ -60,3 +77,4 @@ export const layer = (options: Options): Layer.Layer<MessageConsumer> =>
       })
     )
   )
+}

@@ -3,7 +3,7 @@ import { Deferred, type Duration, Effect, Exit, Fiber, type Queue, Schedule } fr
 import type { Consumer, Kafka } from "kafkajs"
 import { roundRobinAfter } from "./Assigner.ts"
 import { call, millis } from "./Client.ts"
-import type { Options } from "./KafkaConsumer.ts"
+import type { Resolved } from "./KafkaConsumer.ts"
 import { KafkaFailure } from "./KafkaFailure.ts"
 import { type Delivery, Membership } from "./Membership.ts"
 import { Offsets } from "./Offsets.ts"
@@ -16,7 +16,7 @@ import { ensure } from "./Topics.ts"
 export const session = (
   kafka: Kafka,
   { topic, group }: Subscription,
-  options: Options,
+  options: Resolved,
   queue: Queue.Enqueue<Delivery>
 ): Effect.Effect<never, KafkaFailure> =>
   Effect.gen(function* () {
@@ -47,7 +47,7 @@ export const session = (
         kafka.consumer({
           groupId: group,
           partitionAssigners: [roundRobinAfter(() => run(membership.settle))],
-          sessionTimeout: millis(options.sessionTimeout ?? "30 seconds"),
+          sessionTimeout: millis(options.sessionTimeout),
           heartbeatInterval: millis(heartbeatInterval),
           maxWaitTimeInMs: millis(options.maxWait ?? "100 millis"),
           allowAutoTopicCreation: false,

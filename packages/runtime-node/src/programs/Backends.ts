@@ -92,7 +92,12 @@ export const kafka = (
   }
   return Layer.mergeAll(
     KafkaPublisher.layer({ ...options, topics: pipelineTopics }),
-    KafkaConsumer.layer({ ...options, concurrency: settings.workers, maxWait: `${settings.kafkaPollMillis} millis` })
+    KafkaConsumer.layer({
+      ...options,
+      concurrency: settings.workers,
+      maxWait: `${settings.kafkaPollMillis} millis`,
+      sessionTimeout: `${settings.kafkaSessionMillis} millis`
+    })
   )
 }
 
