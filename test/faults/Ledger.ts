@@ -25,8 +25,8 @@ const statements = [
       convert_to(json_build_object('id', key_, 'ver', ver_, 'pad', repeat('x', bytes))::text, 'UTF8'), '{}');
     insert into faults_ledger (id, topic, key, ver) values (id_, topic_, key_, ver_);
   end $$`,
-  // seconds: `early` between taking a transaction id and the first lock, none when negative; `late` before the commit
-  `create function faults_write(topic_ text, keys text[], early float8, late float8, undone boolean, undo boolean)
+  // saved: within a savepoint that is kept. Seconds: `early` between taking a transaction id and the first lock, none when negative; `late` before the commit
+  `create function faults_write(topic_ text, keys text[], early float8, late float8, saved boolean, undone boolean, undo boolean)
     returns void language plpgsql as $$
   declare key_ text;
   begin
@@ -34,9 +34,18 @@ const statements = [
       perform pg_current_xact_id();
       perform pg_sleep(early);
     end if;
-    foreach key_ in array keys loop
-      perform faults_event(topic_, key_, 0);
-    end loop;
+    if saved then
+      begin
+        foreach key_ in array keys loop
+          perform faults_event(topic_, key_, 0);
+        end loop;
+      exception when raise_exception then raise;
+      end;
+    else
+      foreach key_ in array keys loop
+        perform faults_event(topic_, key_, 0);
+      end loop;
+    end if;
     if undone then
       begin
         perform faults_event(topic_, keys[1], 0);

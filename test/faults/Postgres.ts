@@ -1,11 +1,13 @@
 /** A Postgres that this suite may harm: its own postmaster, on the cluster that the product's embedded Postgres makes. */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { rmSync } from "node:fs"
-import { chmod, mkdtemp, readFile, rm, stat } from "node:fs/promises"
+import { appendFile, chmod, chown, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { promisify } from "node:util"
 import * as EmbeddedPostgres from "@invoice/runtime-node/EmbeddedPostgres"
 import { Effect, Redacted } from "effect"
+import { freePort } from "../infra/kafka/Cluster.ts"
 import { connect, type Sql } from "./Sql.ts"
 import { until } from "./Waiting.ts"
 
@@ -15,19 +17,31 @@ const wordsOf = (line: string): ReadonlyArray<string> =>
 
 const settings = { max_prepared_transactions: 50, max_connections: 200, log_min_messages: "panic" }
 
+/** Who the server runs as; only root can start it as somebody else. */
+interface Owner {
+  readonly uid?: number
+  readonly gid?: number
+}
+
+const ownerOf = async (cluster: string): Promise<Owner> => {
+  if (process.getuid?.() !== 0) return {}
+  const { gid, uid } = await stat(cluster)
+  return { gid, uid }
+}
+
+const give = async (path: string, { gid, uid }: Owner): Promise<void> => {
+  if (uid !== undefined && gid !== undefined) await chown(path, uid, gid)
+}
+
 export class Postgres {
   private child: ChildProcess | undefined
-  private readonly directory: string
+  /** The server's processes can read it. */
+  readonly directory: string
   private readonly address: string
   private readonly command: ReadonlyArray<string>
-  private readonly owner: { readonly uid: number; readonly gid: number }
+  private readonly owner: Owner
 
-  private constructor(
-    directory: string,
-    address: string,
-    command: ReadonlyArray<string>,
-    owner: { readonly uid: number; readonly gid: number }
-  ) {
+  private constructor(directory: string, address: string, command: ReadonlyArray<string>, owner: Owner) {
     this.directory = directory
     this.address = address
     this.command = command
@@ -50,16 +64,84 @@ export class Postgres {
       return { url: Redacted.value(url), command }
     })
     const { command, url } = await Effect.runPromise(Effect.scoped(made))
-    const { gid, uid } = await stat(cluster)
-    const postgres = new Postgres(directory, url, wordsOf(command), { uid, gid })
+    const owner = await ownerOf(cluster)
+    await give(directory, owner)
+    const postgres = new Postgres(directory, url, wordsOf(command), owner)
     await postgres.launch()
     return postgres
   }
 
-  url(database: string): string {
+  /**
+   * A hot standby of a running server, which streams from it: made of a base backup, as `pg_basebackup` makes one. From
+   * here on the primary's commits wait for it, but for those that ask not to.
+   */
+  static async standby(primary: Postgres): Promise<Postgres> {
+    const directory = await mkdtemp(join(tmpdir(), "invoice-faults-"))
+    const cluster = join(directory, "postgres")
+    const { owner } = primary
+    await give(directory, owner)
+    await chmod(directory, 0o755)
+    const address = new URL(primary.address)
+    address.port = String(await freePort())
+    const command = primary.command.map((word) =>
+      word === String(primary.port) ? address.port : word.replace(primary.directory, directory)
+    )
+    const standby = new Postgres(directory, address.href, command, owner)
+    const admin = primary.admin()
+    const session = await admin.session()
+    try {
+      await session.query("select pg_backup_start('standby', true)")
+      await promisify(execFile)("cp", ["-R", "-p", join(primary.directory, "postgres"), cluster], owner)
+      const [backup] = await session.query("select labelfile from pg_backup_stop(false)")
+      await rm(join(cluster, "postmaster.pid"))
+      for (const [name, text] of [
+        ["backup_label", String(backup?.["labelfile"])],
+        ["standby.signal", ""]
+      ] as const) {
+        await writeFile(join(cluster, name), text)
+        await give(join(cluster, name), owner)
+      }
+      const { password, username } = address
+      await appendFile(
+        join(cluster, "postgresql.auto.conf"),
+        `primary_conninfo = 'host=127.0.0.1 port=${primary.port} user=${username} password=${password} application_name=standby'\n`
+      )
+      await standby.launch()
+      await session.query("alter system set synchronous_standby_names = 'standby'")
+      await session.query("select pg_reload_conf()")
+      await until("the standby streams", async () => {
+        const streaming = await admin.query("select from pg_stat_replication where sync_state = 'sync'")
+        return streaming.length === 1
+      })
+    } finally {
+      await session.release()
+      await admin.close()
+    }
+    return standby
+  }
+
+  get port(): number {
+    return Number(new URL(this.address).port)
+  }
+
+  /** @param port where something forwards from, else the server's own */
+  url(database: string, port: number = this.port): string {
     const url = new URL(this.address)
     url.pathname = `/${database}`
+    url.port = String(port)
     return url.href
+  }
+
+  /** A standby becomes the primary. */
+  async promote(): Promise<void> {
+    const admin = this.admin()
+    try {
+      // nobody stands by for it
+      await admin.query("alter system reset synchronous_standby_names")
+      await admin.query("select pg_promote()")
+    } finally {
+      await admin.close()
+    }
   }
 
   /** A pool on the maintenance database. */
@@ -78,12 +160,11 @@ export class Postgres {
 
   async launch(): Promise<void> {
     const [program = "", ...args] = this.command
-    const root = process.getuid?.() === 0
     const child = spawn(
       program,
       [...args, ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])],
       {
-        ...(root ? this.owner : {}),
+        ...this.owner,
         cwd: this.directory,
         // a group of its own: Ctrl-C reaches this suite, which stops Postgres last
         detached: true,

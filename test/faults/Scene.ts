@@ -3,6 +3,7 @@ import type { Writable } from "node:stream"
 import * as Ledger from "./Ledger.ts"
 import { LogReader } from "./LogReader.ts"
 import * as Oracle from "./Oracle.ts"
+import type { Postgres } from "./Postgres.ts"
 import * as Programs from "./Programs.ts"
 import type { Random } from "./Random.ts"
 import { connect, type Sql } from "./Sql.ts"
@@ -37,8 +38,10 @@ export class Scene {
   readonly topic: string
   readonly database: string
   readonly random: Random
-  readonly sql: Sql
   readonly notes: Array<string> = []
+  /** Where the scene plays now. */
+  private at: { readonly postgres: Postgres; readonly port: number; readonly sql: Sql }
+  private closing: Promise<void> | undefined
   private readonly programs: Array<Programs.Running> = []
   private readonly writings: Array<Writers.Writing> = []
 
@@ -49,23 +52,42 @@ export class Scene {
     this.topic = `load_${id}`
     this.database = `faults_${id}`
     this.random = world.random.fork(name)
-    this.sql = connect(world.postgres.url(this.database), 4)
+    this.at = this.on(world.postgres)
+  }
+
+  private on(postgres: Postgres, port = postgres.port): typeof this.at {
+    return { postgres, port, sql: connect(postgres.url(this.database, port), 4) }
+  }
+
+  /** Goes on elsewhere: programs and writers that are started from now on are sent there. */
+  async moveTo(postgres: Postgres, port?: number): Promise<void> {
+    await this.at.sql.close()
+    this.at = this.on(postgres, port)
   }
 
   static async open(world: World, name: string, config: TopicConfig | "left to the product" = {}): Promise<Scene> {
     const scene = new Scene(world, name)
-    const admin = world.postgres.admin()
-    try {
-      await admin.query(`create database ${scene.database} template ${template}`)
-    } finally {
-      await admin.close()
-    }
+    await scene.makeDatabase(world.postgres)
     if (config !== "left to the product") await createTopic(world.kafka.brokers, scene.topic, config)
     return scene
   }
 
+  /** With the product's schema and an empty ledger. */
+  async makeDatabase(postgres: Postgres): Promise<void> {
+    const admin = postgres.admin()
+    try {
+      await admin.query(`create database ${this.database} template ${template}`)
+    } finally {
+      await admin.close()
+    }
+  }
+
   get url(): string {
-    return this.world.postgres.url(this.database)
+    return this.at.postgres.url(this.database, this.at.port)
+  }
+
+  get sql(): Sql {
+    return this.at.sql
   }
 
   async program(name: Programs.Name, { env, preload, proxied }: Relaying = {}): Promise<Programs.Running> {
@@ -178,7 +200,13 @@ export class Scene {
     for (const program of this.programs) to.write(`--- a program of ${this.name}\n${program.output().slice(-3_000)}\n`)
   }
 
-  async close(): Promise<void> {
+  /** Ends what the scene started; again does nothing more. */
+  close(): Promise<void> {
+    this.closing ??= this.end()
+    return this.closing
+  }
+
+  private async end(): Promise<void> {
     await Promise.allSettled(this.writings.map((writing) => writing.stop()))
     await Programs.stopAll(this.programs)
     await this.sql.close()

@@ -30,7 +30,8 @@ export interface World {
 export const template = "faults_template"
 export const keys = 40
 
-const makeTemplate = async (postgres: Postgres): Promise<void> => {
+/** Makes it. */
+export const makeTemplate = async (postgres: Postgres): Promise<void> => {
   const admin = postgres.admin()
   await admin.query(`create database ${template}`)
   await admin.close()

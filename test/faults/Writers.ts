@@ -47,12 +47,13 @@ const writeOnce = async (sql: Sql, random: Random, topic: string, keys: number):
     literal(keysOf(random, keys)),
     random.chance(0.5) ? random.next() * 0.03 : -1,
     random.chance(0.3) ? random.next() * 0.01 : 0,
+    random.chance(0.2),
     random.chance(0.1),
     undo
   ]
   try {
     await sql.query(
-      "select faults_write($1, $2::text::text[], $3::float8, $4::float8, $5::boolean, $6::boolean)",
+      "select faults_write($1, $2::text::text[], $3::float8, $4::float8, $5::boolean, $6::boolean, $7::boolean)",
       parameters
     )
     return true
@@ -84,7 +85,7 @@ const prepareOnce = async (sql: Sql, random: Random, topic: string, keys: number
   let prepared = false
   try {
     await session.query("begin")
-    await session.query("select faults_write($1, $2::text::text[], 0, 0, false, false)", [topic, literal([key])])
+    await session.query("select faults_write($1, $2::text::text[], 0, 0, false, false, false)", [topic, literal([key])])
     prepared = true
     await session.query(`prepare transaction '${name}'`)
   } catch (error) {

@@ -97,14 +97,15 @@ const runTask = async ({ isPassed, name, run, topic }: Task): Promise<boolean> =
 }
 
 let passed = 0
-let failed = 0
+const failed: Array<string> = []
 console.log(Report.header())
 for (const task of tasks) {
   if (stopping !== undefined) break
   if (await runTask(task)) passed += 1
-  else failed += 1
+  else failed.push(task.name)
 }
 await stop()
 console.log(`\n${Report.legend}\nagain: ${again}`)
-console.log(`${passed} passed, ${failed} failed`)
-process.exit(failed === 0 && passed > 0 ? 0 : 1)
+for (const name of failed) console.log(`✗ ${name}`)
+console.log(`${passed} passed, ${failed.length} failed`)
+process.exit(failed.length === 0 && passed > 0 ? 0 : 1)

@@ -426,6 +426,28 @@ describe("a restored database", () => {
     )
   )
 
+  it.live("publishes also what was written within a savepoint before it was restamped", () =>
+    withDatabase(() =>
+      Effect.gen(function* () {
+        const sql = yield* PgClient.PgClient
+        yield* Effect.flatMap(create(3), () => Effect.flatMap(take(0), drain))
+        yield* pretendRestored
+        yield* sql.withTransaction(
+          Effect.andThen(
+            sql`select pg_current_xact_id()::text`,
+            sql.withTransaction(sql`insert into outbox_event (lane, topic, key, ver, type, payload, headers)
+              values (0, 'new_invoice', 'saved', 1, 'invoice.created', '{}', '{}')`)
+          )
+        )
+        assert.deepStrictEqual(yield* OutboxAdmin.restamp, { waiting: 1, published: 3 })
+        assert.deepStrictEqual(
+          (yield* Effect.flatMap(take(0), drain)).map(({ key }) => key),
+          ["saved"]
+        )
+      })
+    )
+  )
+
   it.live("is found also where the transaction ids have started again under the same name", () =>
     withDatabase(() =>
       Effect.gen(function* () {

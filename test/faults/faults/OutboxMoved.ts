@@ -1,8 +1,13 @@
 import { OutboxAdmin } from "@invoice/adapters/postgres"
 import { Effect, ManagedRuntime, Redacted } from "effect"
 import * as Leaves from "../../../packages/adapters/src/postgres/Leaves.ts"
+import * as Dump from "../Dump.ts"
+import { Forward } from "../Forward.ts"
+import { Postgres } from "../Postgres.ts"
 import type { Scene } from "../Scene.ts"
-import { pause } from "../Waiting.ts"
+import { connect } from "../Sql.ts"
+import { pause, until } from "../Waiting.ts"
+import { makeTemplate } from "../World.ts"
 import type { Fault } from "./Fault.ts"
 
 const administer = (scene: Scene) => ManagedRuntime.make(OutboxAdmin.layer({ url: Redacted.make(scene.url) }))
@@ -61,56 +66,106 @@ const emptied: Fault = {
   }
 }
 
-/** As far as transaction ids of one system lie ahead of another's. */
-const shift = 1_000_000n
-
-const shifted = (snapshot: unknown): string | null =>
-  typeof snapshot === "string" ? snapshot.replaceAll(/\d+/gu, (id) => String(BigInt(id) + shift)) : null
-
-/** The rows that a dump brings to another system: transaction ids and positions are still those of the old one. */
-const restoreElsewhere = async (scene: Scene): Promise<void> => {
-  await scene.sql.query(`update outbox_event set xid = (xid::text::bigint + ${shift})::text::xid8`)
-  for (const { hi, lane, lo } of await scene.sql.query(
-    "select lane, lo::text as lo, hi::text as hi from outbox_cursor"
-  )) {
-    await scene.sql.query(
-      "update outbox_cursor set lo = $1::text::pg_snapshot, hi = $2::text::pg_snapshot where lane = $3::int4",
-      [shifted(lo), shifted(hi), Number(lane)]
-    )
+/** Uses up transaction ids, so that the cluster is older than another. */
+const age = async (postgres: Postgres, ids: number): Promise<void> => {
+  const admin = postgres.admin()
+  try {
+    await admin.query(`do $$
+      begin
+        for i in 1..${ids} loop
+          perform pg_current_xact_id();
+          commit;
+        end loop;
+      end $$`)
+  } finally {
+    await admin.close()
   }
-  await scene.sql.query("update outbox_state set system_identifier = 42")
 }
 
-/** A dump is restored into another system with events that wait; more are committed before somebody restamps. */
-const restored: Fault = {
+const currentId = async ({ sql }: Scene): Promise<number> =>
+  Number((await sql.query("select pg_snapshot_xmax(pg_current_snapshot())::text as id"))[0]?.["id"])
+
+/**
+ * A dump is restored into another cluster with events that wait; more are committed before somebody restamps. The other
+ * cluster's transaction ids lie behind those of the first, or ahead of them.
+ */
+const restored = (where: "younger" | "older"): Fault => ({
   number: 14,
-  name: "restored from a dump, then restamped",
+  name: `restored from a dump into ${where === "younger" ? "a younger" : "an older"} cluster, then restamped`,
   run: async (scene) => {
-    const admin = administer(scene)
+    const position = "select lo::text || coalesce(pos::text, '') as position from outbox_cursor"
+    const [beginning] = await scene.sql.query(position)
+    const before = await scene.relay()
+    const old = scene.write()
+    await old.more(300)
+    await until("something is published", async () => {
+      const [now] = await scene.sql.query(position)
+      return now?.["position"] !== beginning?.["position"]
+    })
+    await before.signal("SIGTERM")
+    await old.more(200)
+    await old.stop()
+    const other = await Postgres.start()
     try {
-      const before = await scene.relay()
-      const old = scene.write()
-      await old.more(300)
-      await before.signal("SIGTERM")
-      await old.more(200)
-      await old.stop()
-      await restoreElsewhere(scene)
+      await makeTemplate(other)
+      await scene.makeDatabase(other)
+      if (where === "older") await age(other, (await currentId(scene)) + 1_000)
+      const elsewhere = connect(other.url(scene.database), 1)
+      await Dump.restore(scene.sql, elsewhere, other.directory)
+      await elsewhere.close()
+      await scene.moveTo(other)
       await scene.relay()
       const writing = scene.write()
       await writing.more(200)
-      const { published, waiting } = await admin.runPromise(OutboxAdmin.restamp)
+      const admin = administer(scene)
+      const { published, waiting } = await admin.runPromise(OutboxAdmin.restamp).finally(() => admin.dispose())
       await writing.more(200)
       const outcome = await scene.judge()
       return {
         ...outcome,
         notes: [...outcome.notes, `${waiting} events waited, ${published} were published before`],
         // a relay that takes everything for new would lose nothing, and would be wrong all the same
-        broken: [...outcome.broken, ...(outcome.judgement.duplicates > 0 ? ["events were published again"] : [])]
+        broken: [
+          ...outcome.broken,
+          ...(outcome.judgement.duplicates > 0 ? ["events were published again"] : []),
+          ...(waiting > 0 && published > 0 ? [] : ["nothing waited, or nothing was published, so nothing was proven"])
+        ]
       }
     } finally {
-      await admin.dispose()
+      await scene.close()
+      await other.stop()
+    }
+  }
+})
+
+/** The primary dies under load, its synchronous standby takes over behind the same address. */
+const failedOver: Fault = {
+  number: 14,
+  name: "primary killed, its synchronous standby promoted",
+  run: async (scene) => {
+    const primary = await Postgres.start()
+    let standby: Postgres | undefined
+    let address: Forward | undefined
+    try {
+      await makeTemplate(primary)
+      await scene.makeDatabase(primary)
+      standby = await Postgres.standby(primary)
+      address = await Forward.listen(primary.port)
+      await scene.moveTo(primary, address.port)
+      await Promise.all([scene.relay(), scene.relay()])
+      const writing = scene.write({ preparing: 2 })
+      await writing.more(500)
+      await primary.crash()
+      await standby.promote()
+      address.to(standby.port)
+      await writing.more(500)
+      return await scene.judge()
+    } finally {
+      await scene.close()
+      await address?.close()
+      await Promise.all([primary.stop(), standby?.stop()])
     }
   }
 }
 
-export const faults: ReadonlyArray<Fault> = [emptied, restored]
+export const faults: ReadonlyArray<Fault> = [emptied, restored("younger"), restored("older"), failedOver]

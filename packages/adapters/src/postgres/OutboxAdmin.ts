@@ -3,6 +3,7 @@ import { Lane } from "@invoice/core"
 import { Effect, type Layer, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import * as Client from "./Client.ts"
+import * as Migrations from "./Migrations.ts"
 
 /** Nothing was changed, and why. */
 export class OutboxNotChanged extends Schema.TaggedError<OutboxNotChanged>()("OutboxNotChanged", {
@@ -91,14 +92,29 @@ export interface Restamped {
   readonly published: number
 }
 
+/** A row's own `xmin` has 32 bits: the newest transaction id of 64 bits that ends in them and has been. */
+const writtenBy = (row: string): string =>
+  `(m.ended - 1 - (m.ended - 1 - ${row}.xmin::text::bigint) % 4294967296)`
+
 /**
- * Events that the lanes' positions have not passed, in a database that was restored elsewhere: by the old positions, as
- * far as an event's transaction was another system's. An event that was written here carries the id of the transaction
- * that wrote its row, and no relay has run here, so it waits.
+ * Events that wait in a database that was restored elsewhere. Those that came with the dump: what the lanes' positions
+ * have not passed, by the old system's transaction ids. Those that were written here: all, for no relay has run here.
+ *
+ * What was written here names a transaction of this system, after the restore (so not before the oldest of the rows that
+ * came with it), which wrote the row itself or by a savepoint, whose id is later.
  */
 const selectWaitingHere = `
-select e.seq from outbox_event e join outbox_cursor c on c.lane = e.lane
-where e.xmin::text::bigint = (e.xid::text::numeric % 4294967296)::bigint
+with m as (
+  select (pg_snapshot_xmax(pg_current_snapshot())::text)::bigint as ended
+), restored as (
+  select min(xid) as since from m, lateral (
+    select ${writtenBy("t")} as xid from ${Migrations.table} t
+    union all select ${writtenBy("t")} from outbox_state t
+    union all select ${writtenBy("t")} from outbox_cursor t
+  ) rows
+)
+select e.seq from m, restored r, outbox_event e join outbox_cursor c on c.lane = e.lane
+where e.xid::text::bigint between r.since and ${writtenBy("e")}
   or (not pg_visible_in_snapshot(e.xid, c.lo)
     and (c.pos is null or e.seq > c.pos or not pg_visible_in_snapshot(e.xid, c.hi)))`
 
