@@ -113,7 +113,7 @@ const backlog: Fault = {
       ])
     }
     const startedAt = performance.now()
-    const relay = await scene.relay({ env: { NODE_OPTIONS: "--max-old-space-size=192 --max-semi-space-size=8" } })
+    const relay = await scene.relay({ env: { NODE_OPTIONS: "--max-old-space-size=192 --max-semi-space-size=16" } })
     const idle = await residentMegabytes(relay.child.pid)
     // the most of each tenth of the backlog
     const resident: Array<number> = []
