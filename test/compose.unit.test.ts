@@ -46,7 +46,8 @@ const isProgram = ([, service]: readonly [string, Service]): boolean => service.
 const programs = (document: Compose): ReadonlyArray<readonly [string, Service]> =>
   Object.entries(document.services).filter((entry) => isProgram(entry) && entry[0] !== "migrate")
 
-const names = new Set(settings.flatMap((setting) => [setting.name, ...setting.aliases]))
+/** Ours, and the one that Node.js itself reads. */
+const names = new Set(["NODE_OPTIONS", ...settings.flatMap((setting) => [setting.name, ...setting.aliases])])
 
 const environmentFaults = (document: Compose): ReadonlyArray<string> =>
   Object.entries(document.services)

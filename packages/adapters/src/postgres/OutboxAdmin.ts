@@ -93,8 +93,7 @@ export interface Restamped {
 }
 
 /** A row's own `xmin` has 32 bits: the newest transaction id of 64 bits that ends in them and has been. */
-const writtenBy = (row: string): string =>
-  `(m.ended - 1 - (m.ended - 1 - ${row}.xmin::text::bigint) % 4294967296)`
+const writtenBy = (row: string): string => `(m.ended - 1 - (m.ended - 1 - ${row}.xmin::text::bigint) % 4294967296)`
 
 /**
  * Events that wait in a database that was restored elsewhere. Those that came with the dump: what the lanes' positions
