@@ -47,6 +47,7 @@ const law = {
   kept: "a message keeps its offset when it comes again, to this group or another",
   held: "a batch is held until it is acknowledged or rewound, and no longer",
   rewound: "a rewound partition goes on at the offset that was asked for",
+  outlasts: "a rewind outlasts its subscription",
   stuck: "a batch that is held for long holds up no other partition",
   look: "a look at a topic shows all that it holds, ends there, and takes nothing from any group"
 }
@@ -206,17 +207,17 @@ const mutants: ReadonlyArray<{
   {
     fault: "does not hear a rewind",
     mutant: hands((batch) => ({ ...batch, rewind: () => Effect.void })),
-    fails: [law.held, law.rewound]
+    fails: [law.held, law.rewound, law.outlasts]
   },
   {
     fault: "takes a rewind for an acknowledgement",
     mutant: hands((batch) => ({ ...batch, rewind: () => batch.acknowledge })),
-    fails: [law.rewound]
+    fails: [law.rewound, law.outlasts]
   },
   {
     fault: "rewinds to the beginning",
     mutant: hands((batch) => ({ ...batch, rewind: () => batch.rewind("0") })),
-    fails: [law.rewound]
+    fails: [law.rewound, law.outlasts]
   },
   {
     fault: "has one batch in hand at a time",

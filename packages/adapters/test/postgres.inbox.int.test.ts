@@ -142,9 +142,11 @@ describe("an inbox", () => {
       const topic = randomUUID()
       const { done, inbox, name, write } = yield* consumer()
       yield* inbox.handle(batchOf(topic, 0, [event(topic, "a", 1)]).batch, write)
-      const ahead = batchOf(topic, 7, [event(topic, "b", 1)])
-      yield* inbox.handle(ahead.batch, write)
-      assert.deepStrictEqual(ahead.heard, { acknowledged: 0, rewound: "1" })
+      for (const _ of [1, 2, 3]) {
+        const ahead = batchOf(topic, 7, [event(topic, "b", 1)])
+        yield* inbox.handle(ahead.batch, write)
+        assert.deepStrictEqual(ahead.heard, { acknowledged: 0, rewound: "1" })
+      }
       const gap = yield* Effect.flip(inbox.handle(batchOf(topic, 5, [event(topic, "b", 1)]).batch, write))
       if (gap._tag !== "InboxGap") return assert.fail(gap._tag)
       assert.deepStrictEqual(

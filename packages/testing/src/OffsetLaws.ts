@@ -119,6 +119,27 @@ export const offsetLaws = (law: MakeLaw): ReadonlyArray<Law> => {
     ),
 
     law(
+      "a rewind outlasts its subscription",
+      Effect.gen(function* () {
+        const topic = fresh("outlasting")
+        const group = fresh("group")
+        yield* publish(numbered(topic, "k", 0, 10))
+        const reading = yield* read({ topic, group })
+        yield* gotAll(reading, 10)
+        yield* reading.close
+        const offset = reading.batches().flatMap(({ offsets }) => offsets)[6] ?? ""
+        yield* publishing(numbered(topic, "k", 10, 1))
+        const rewinding = yield* read({ topic, group }, { acknowledge: false })
+        yield* rewinding.until(() => rewinding.batches().length === 1)
+        yield* rewinding.batches()[0]?.rewind(offset) ?? Effect.void
+        yield* rewinding.close
+        const next = yield* read({ topic, group })
+        yield* gotAll(next, 5)
+        assert.deepStrictEqual(numbers(next.messages()), [6, 7, 8, 9, 10])
+      })
+    ),
+
+    law(
       "a batch that is held for long holds up no other partition",
       Effect.gen(function* () {
         const topic = fresh("stuck")

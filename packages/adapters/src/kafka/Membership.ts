@@ -153,11 +153,13 @@ export class Membership {
         maxBatch,
         acknowledged: (last, next) => {
           payload.resolveOffset(last)
-          offsets.acknowledge(partition, next)
+          offsets.goOnAt(partition, next)
           this.positions.set(partition, { from: next, next })
         },
         rewind: (offset) => {
           this.positions.delete(partition)
+          // whoever has the partition next goes back as well
+          offsets.goOnAt(partition, offset)
           this.parts.fetching.seek(partition, offset)
         }
       },

@@ -1,7 +1,7 @@
 import type { Consumer } from "kafkajs"
 
 /**
- * What is acknowledged and not committed yet, of one topic. Commits go out apart from the handlers: kafkajs would make
+ * Where the group goes on, as far as it is not committed yet, of one topic. Commits go out apart from the handlers: kafkajs would make
  * each batch wait for its commit.
  */
 export class Offsets {
@@ -14,8 +14,8 @@ export class Offsets {
     this.topic = topic
   }
 
-  /** Everything before this offset is handled. */
-  acknowledge(partition: number, next: string): void {
+  /** Everything before this offset is handled, or the partition was sent back to it. */
+  goOnAt(partition: number, next: string): void {
     this.pending.set(partition, next)
   }
 

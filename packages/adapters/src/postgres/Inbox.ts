@@ -135,6 +135,12 @@ insert into inbox_version (consumer, topic, key, version)
 select $1, $2, t.key, t.version from unnest($3::text[], $4::int8[]) as t (key, version)
 on conflict (consumer, topic, key) do update set version = excluded.version`
 
+/**
+ * How often a partition is sent back before what lies between is taken for gone. A single time proves nothing: the
+ * partition may have been away and come back meanwhile, at what the group had committed before.
+ */
+const patience = 3
+
 interface Gap {
   readonly expected: string
 }
@@ -144,8 +150,8 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Inbox, never, SqlClient.SqlClient> {
   const sql = yield* SqlClient.SqlClient
   const { consumer, eventOf = invoiceEvent } = options
-  /** Where a partition was sent back to: found above it again, what lies between is gone. */
-  const sentBack = new Map<string, string>()
+  /** Where a partition was sent back to, and how often. */
+  const sentBack = new Map<string, { readonly to: string; readonly times: number }>()
 
   const partitionOf = ({ partition, topic }: MessageBatch) => [consumer, topic, partition] as const
 
@@ -237,11 +243,13 @@ export const make = Effect.fnUntraced(function* (
         const { expected } = outcome
         const { from: found, partition, topic } = batch
         const place = `${topic}/${partition}`
-        if (sentBack.get(place) === expected) {
+        const before = sentBack.get(place)
+        const times = before?.to === expected ? before.times : 0
+        if (times === patience) {
           sentBack.delete(place)
           return yield* new InboxGap({ consumer, topic, partition, expected, found })
         }
-        sentBack.set(place, expected)
+        sentBack.set(place, { to: expected, times: times + 1 })
         yield* Effect.logWarning("the inbox is behind its topic, which goes back").pipe(
           Effect.annotateLogs({ consumer, topic, partition, expected, found })
         )

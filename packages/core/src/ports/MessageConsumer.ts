@@ -33,8 +33,8 @@ export interface MessageBatch {
    */
   readonly acknowledge: Effect.Effect<void>
   /**
-   * Gives the batch back and goes on at this offset, which is not above `from`, or at the oldest message if it is gone.
-   * For who keeps offsets elsewhere and is behind what the group has acknowledged.
+   * Gives the batch back and goes on at this offset, which is not above `from`, or at the oldest message if it is gone;
+   * as does whoever has the partition next, unless a crash came between. For who keeps offsets elsewhere and is behind what the group has acknowledged.
    */
   readonly rewind: (offset: string) => Effect.Effect<void>
   /**
