@@ -13,6 +13,7 @@ import type { Recorded } from "@invoice/core/InvoiceEvent"
 import type { Change, Decision, ListQuery } from "@invoice/core/ports/InvoiceStore"
 import { Arbitrary, Effect, type Layer, Option } from "effect"
 import * as Generators from "./Generators.ts"
+import * as StoreModel from "./StoreModel.ts"
 
 type Ports = InvoiceStore | Outbox
 
@@ -242,19 +243,29 @@ export const laws = (layer: Layer.Layer<Ports, unknown>): ReadonlyArray<Law> => 
       })
     ),
     law(
-      "a batch of verdicts: an outcome for each, in the order given, the first of an invoice wins",
+      "a batch of verdicts: an outcome for each, as if they were applied one after the other",
       Effect.gen(function* () {
         const store = yield* InvoiceStore
         const [one, two, unknown] = [Generators.invoice(), Generators.invoice(), Generators.invoice()]
         yield* store.create(one)
         yield* store.create(two)
+        const approval = decision(one, approve)
         const decided = yield* store.decide([
           decision(unknown, approve),
           decision(two, approve, 7),
-          decision(one, approve),
-          decision(one, reject)
+          decision(one, reject, 7),
+          approval,
+          decision(one, reject),
+          approval
         ])
-        assert.deepStrictEqual(outcomes(decided), ["NotFound", "Stale", "Decided", "AlreadyFinal"])
+        assert.deepStrictEqual(outcomes(decided), [
+          "NotFound",
+          "Stale",
+          "Stale",
+          "Decided",
+          "AlreadyFinal",
+          "AlreadyFinal"
+        ])
         assert.strictEqual((yield* store.get(one.id)).status, "Approved")
         assert.strictEqual((yield* store.get(two.id)).status, "Pending")
       })
@@ -373,6 +384,7 @@ export const laws = (layer: Layer.Layer<Ports, unknown>): ReadonlyArray<Law> => 
         }
       })
     ),
+    law("any sequence of commands is answered as a model answers it", StoreModel.law),
     law(
       "invoices that can't be stored never fail the ones that are stored at the same time",
       Effect.gen(function* () {

@@ -90,18 +90,18 @@ with input as (
 ), decided as (
   update invoice i set status = input.status, version = i.version + 1, violations = input.violations::json
   from input where i.id = input.id and i.version = input.version and i.status = 'Pending'
-  returning i.id, i.version
+  returning i.id, input.version as judged, i.version
 ), history as (
   insert into invoice_history (invoice_id, version, from_status, to_status, by, violations)
   select decided.id, decided.version, 'Pending', input.status, input.by, input.violations::json
-  from decided join input on input.id = decided.id
+  from decided join input on input.id = decided.id and input.version = decided.judged
 ), events as (
   insert into outbox_event (lane, topic, key, ver, type, payload, headers)
   select input.hash % state.lanes, input.topic, decided.id::text, decided.version, input.type, convert_to(input.payload, 'UTF8'),
     case when input.traceparent is null then '{}'::jsonb else jsonb_build_object('traceparent', input.traceparent) end
-  from decided join input on input.id = decided.id, outbox_state state
+  from decided join input on input.id = decided.id and input.version = decided.judged, outbox_state state
 )
-select id from decided`
+select id, judged from decided`
 
 const selectStatuses = `select id, status from invoice where id = any($1::uuid[])`
 
@@ -245,39 +245,43 @@ const make = Effect.fnUntraced(function* (
   const decide = Effect.fnUntraced(function* (
     decisions: ReadonlyArray<Decision>
   ): Effect.fn.Return<ReadonlyArray<Decided>, StoreUnavailable> {
+    // of those that judged the same version of an invoice only the first can ever apply
+    const judged = (id: string, version: number | bigint): string => `${id} ${version}`
     const firsts = new Map<string, Decision>()
     for (const decision of decisions) {
-      if (!firsts.has(decision.id)) {
-        firsts.set(decision.id, decision)
+      const key = judged(decision.id, decision.version)
+      if (!firsts.has(key)) {
+        firsts.set(key, decision)
       }
     }
-    const writing = [...firsts.values()].sort(byId)
-    const decided = new Set(
-      (yield* select<{ id: string }>(decideInvoices, decideParameters(writing))).map(({ id }) => id)
+    const rows = yield* select<{ id: string; judged: bigint }>(
+      decideInvoices,
+      decideParameters([...firsts.values()].sort(byId))
     )
-    yield* decided.size === 0 ? Effect.void : nudge.ring
-    const rest = decisions.filter((decision) => firsts.get(decision.id) !== decision || !decided.has(decision.id))
+    const applied = new Set(rows.flatMap((row) => firsts.get(judged(row.id, row.judged)) ?? []))
+    yield* applied.size === 0 ? Effect.void : nudge.ring
+    const rest = decisions.filter((decision) => !applied.has(decision))
     const statuses = new Map(
       (rest.length === 0
         ? []
         : yield* select<{ id: string; status: InvoiceStatus.InvoiceStatus }>(selectStatuses, [
-            Client.uuids(rest.map(({ id }) => id))
+            Client.uuids([...new Set(rest.map(({ id }) => id))])
           ])
       ).map(({ id, status }) => [id, status])
     )
+    // pending until its turn in the order given, where one of the batch decides it
+    for (const { id } of applied) {
+      statuses.set(id, "Pending")
+    }
     return decisions.map((decision): Decided => {
-      const status = statuses.get(decision.id)
-      return {
-        id: decision.id,
-        outcome:
-          decided.has(decision.id) && firsts.get(decision.id) === decision
-            ? "Decided"
-            : status === undefined
-              ? "NotFound"
-              : status === "Pending"
-                ? "Stale"
-                : "AlreadyFinal"
+      const { id } = decision
+      // once, also when the same one is there twice
+      if (applied.delete(decision)) {
+        statuses.set(id, decision.verdict.status)
+        return { id, outcome: "Decided" }
       }
+      const status = statuses.get(id)
+      return { id, outcome: status === undefined ? "NotFound" : status === "Pending" ? "Stale" : "AlreadyFinal" }
     })
   })
 

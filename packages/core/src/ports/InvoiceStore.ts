@@ -121,8 +121,8 @@ export class InvoiceStore extends Context.Service<
     /** Oldest first; at least the creation. */
     readonly history: (id: InvoiceId) => Effect.Effect<ReadonlyArray<HistoryEntry>, InvoiceNotFound | StoreUnavailable>
     /**
-     * Applies a batch of verdicts and writes their events, in one transaction. One outcome for each decision, in the
-     * order given. Of several decisions on one invoice the first wins.
+     * Applies a batch of verdicts and writes their events, in one transaction. One outcome for each decision, as if they
+     * were applied one after the other: of several on one invoice the first that judged its version wins.
      */
     readonly decide: (decisions: ReadonlyArray<Decision>) => Effect.Effect<ReadonlyArray<Decided>, StoreUnavailable>
     /**
