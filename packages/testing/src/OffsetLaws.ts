@@ -20,6 +20,17 @@ import {
 import type { Law, MakeLaw } from "./MessagingContract.ts"
 import { read } from "./Reading.ts"
 
+/** A partition that the group has handled ten messages of and one waits on; answers the offsets of the ten. */
+const tenHandledOneWaiting = (topic: string, group: string) =>
+  Effect.gen(function* () {
+    yield* publish(numbered(topic, "k", 0, 10))
+    const reading = yield* read({ topic, group })
+    yield* gotAll(reading, 10)
+    yield* reading.close
+    yield* publishing(numbered(topic, "k", 10, 1))
+    return reading.batches().flatMap(({ offsets }) => offsets)
+  })
+
 export const offsetLaws = (law: MakeLaw): ReadonlyArray<Law> => {
   return [
     law(
@@ -94,12 +105,7 @@ export const offsetLaws = (law: MakeLaw): ReadonlyArray<Law> => {
       Effect.gen(function* () {
         const topic = fresh("rewound")
         const group = fresh("group")
-        yield* publish(numbered(topic, "k", 0, 10))
-        const reading = yield* read({ topic, group })
-        yield* gotAll(reading, 10)
-        yield* reading.close
-        const offset = reading.batches().flatMap(({ offsets }) => offsets)[4] ?? ""
-        yield* publishing(numbered(topic, "k", 10, 1))
+        const offset = (yield* tenHandledOneWaiting(topic, group))[4] ?? ""
         const consumer = yield* MessageConsumer
         const received: Array<MessageBatch> = []
         yield* consumer.subscribe({ topic, group }).pipe(
@@ -123,12 +129,7 @@ export const offsetLaws = (law: MakeLaw): ReadonlyArray<Law> => {
       Effect.gen(function* () {
         const topic = fresh("outlasting")
         const group = fresh("group")
-        yield* publish(numbered(topic, "k", 0, 10))
-        const reading = yield* read({ topic, group })
-        yield* gotAll(reading, 10)
-        yield* reading.close
-        const offset = reading.batches().flatMap(({ offsets }) => offsets)[6] ?? ""
-        yield* publishing(numbered(topic, "k", 10, 1))
+        const offset = (yield* tenHandledOneWaiting(topic, group))[6] ?? ""
         const rewinding = yield* read({ topic, group }, { acknowledge: false })
         yield* rewinding.until(() => rewinding.batches().length === 1)
         yield* rewinding.batches()[0]?.rewind(offset) ?? Effect.void
