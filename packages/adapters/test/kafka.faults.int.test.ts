@@ -191,6 +191,14 @@ describe("a Kafka subscription", () => {
     }).pipe(Effect.provide(layers(shared)))
   )
 
+  it.live("fails at once when the brokers don't allow its session timeout", () =>
+    Effect.gen(function* () {
+      const { subscribe } = yield* MessageConsumer
+      const failure = yield* Effect.flip(Stream.runDrain(subscribe({ topic: fresh("topic"), group: fresh("group") })))
+      assert.include(String(failure.cause), "INVALID_SESSION_TIMEOUT")
+    }).pipe(Effect.provide(layers(shared, { sessionTimeout: "5 seconds" })))
+  )
+
   it.live("understands messages without key, headers or value, and headers that come twice", () =>
     Effect.gen(function* () {
       const topic = fresh("reference")
