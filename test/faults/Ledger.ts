@@ -76,9 +76,15 @@ export const keyOf = (index: number): string => `key-${index}`
 
 export const prepare = async (sql: Sql, keys: number): Promise<void> => {
   for (const statement of statements) await sql.query(statement)
-  await sql.query("insert into faults_aggregate (key) select 'key-' || i from generate_series(0, $1::int4 - 1) i", [
-    keys
-  ])
+  await addKeys(sql, 0, keys)
+}
+
+/** More aggregates, from one number on, below another. */
+export const addKeys = async (sql: Sql, from: number, below: number): Promise<void> => {
+  await sql.query(
+    "insert into faults_aggregate (key) select 'key-' || i from generate_series($1::int4, $2::int4 - 1) i",
+    [from, below]
+  )
 }
 
 const committedOf = (rows: ReadonlyArray<Readonly<Record<string, unknown>>>): ReadonlyArray<Committed> =>

@@ -196,7 +196,7 @@ describe("a Kafka subscription", () => {
       const { subscribe } = yield* MessageConsumer
       const failure = yield* Effect.flip(Stream.runDrain(subscribe({ topic: fresh("topic"), group: fresh("group") })))
       assert.include(String(failure.cause), "INVALID_SESSION_TIMEOUT")
-    }).pipe(Effect.provide(layers(shared, { sessionTimeout: "5 seconds" })))
+    }).pipe(Effect.provide(layers(shared, { sessionTimeout: "31 minutes" })))
   )
 
   it.live("understands messages without key, headers or value, and headers that come twice", () =>

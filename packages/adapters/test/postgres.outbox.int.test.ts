@@ -148,7 +148,7 @@ describe("lanes", () => {
         yield* Effect.forEach(writers, Fiber.join)
         while (published.length < invoices.length * 2) yield* Effect.sleep("10 millis")
         yield* Effect.forEach(relays, Fiber.interrupt)
-        assert.isAbove(invoices.length, 100)
+        assert.isAbove(invoices.length, 20)
         assert.strictEqual(published.length, invoices.length * 2)
         const last = new Map<string, number>()
         for (const { key, version } of published) {

@@ -23,9 +23,10 @@ export const texts = (messages: ReadonlyArray<Message>): ReadonlyArray<string> =
 export const numbered = (topic: string, key: string | undefined, from: number, count: number): ReadonlyArray<Message> =>
   Array.from({ length: count }, (_, index) => message(topic, key, `${from + index}`))
 
-/** The key's messages, as numbers. */
-export const numbers = (messages: ReadonlyArray<Message>, key?: string): ReadonlyArray<number> =>
-  texts(key === undefined ? messages : messages.filter((one) => one.key === key)).map(Number)
+/** The key's messages, as numbers. Each where it first came: at least once is what is promised, also under load. */
+export const numbers = (messages: ReadonlyArray<Message>, key?: string): ReadonlyArray<number> => [
+  ...new Set(texts(key === undefined ? messages : messages.filter((one) => one.key === key)).map(Number))
+]
 
 export const countingTo = (count: number): ReadonlyArray<number> => Array.from({ length: count }, (_, index) => index)
 
@@ -54,4 +55,11 @@ export const places = (batches: ReadonlyArray<MessageBatch>): Map<string | undef
     )
   )
 
-export const gotAll = (reading: Reading, count: number) => reading.until(() => reading.messages().length >= count)
+/** Waits for so many different messages. */
+export const gotAll = (reading: Reading, count: number) =>
+  reading.until(() => {
+    const places = reading
+      .batches()
+      .flatMap(({ offsets, partition }) => offsets.map((offset) => `${partition}/${offset}`))
+    return new Set(places).size >= count
+  })

@@ -75,7 +75,7 @@ const shared = Effect.gen(function* () {
   const topic = fresh("shared")
   const group = fresh("group")
   const subscribers = [yield* read({ topic, group }), yield* read({ topic, group })]
-  const received = () => subscribers.flatMap((subscriber) => numbers(subscriber.messages()))
+  const received = () => subscribers.flatMap((subscriber) => texts(subscriber.messages()).map(Number))
   let sent = 0
   const round = (size: number) =>
     Effect.gen(function* () {

@@ -187,7 +187,12 @@ export const offsetLaws = (law: MakeLaw): ReadonlyArray<Law> => {
         yield* publish(countingTo(50).map((n) => message(topic, `${n % 12}`, `${n}`)))
         const first = yield* Stream.runCollect(reader.read(topic))
         const second = yield* Stream.runCollect(reader.read(topic))
-        assert.deepStrictEqual(numbers(first.map((one) => one.message)).toSorted(ascending), countingTo(50))
+        assert.deepStrictEqual(
+          texts(first.map((one) => one.message))
+            .map(Number)
+            .toSorted(ascending),
+          countingTo(50)
+        )
         const reading = yield* read({ topic, group })
         yield* gotAll(reading, 50)
         const seen = (located: ReadonlyArray<Located>) =>
