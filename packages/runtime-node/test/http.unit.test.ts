@@ -51,6 +51,22 @@ describe("the REST edge", () => {
     })
   )
 
+  it.live("answers HEAD where it answers GET, without a body, and nowhere else", () =>
+    Effect.gen(function* () {
+      const ask = (url: string, method: string) =>
+        Effect.promise(async () => {
+          const response = await fetch(url, { method })
+          return [response.status, response.headers.get("allow"), await response.text()] as const
+        })
+      const operations = yield* Effect.flatMap(Operations.routes({}), listen)
+      for (const path of ["healthz", "readyz", "metrics"]) {
+        assert.deepStrictEqual(yield* ask(`${operations}/${path}`, "HEAD"), [200, null, ""])
+        assert.deepStrictEqual((yield* ask(`${operations}/${path}`, "DELETE")).slice(0, 2), [405, "GET, HEAD"])
+      }
+      assert.deepStrictEqual(yield* ask(`${yield* api()}/api/invoice/get`, "HEAD"), [405, "POST", ""])
+    })
+  )
+
   it.live("says 500 for a defect with an id that is in the log too, and nothing else", () => {
     const logged: Array<string> = []
     const logger = Logger.make((options) => logged.push(Logger.formatJson.log(options)))

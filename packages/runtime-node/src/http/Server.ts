@@ -68,8 +68,18 @@ export interface Options {
   readonly maxInFlight: number
 }
 
+/** Whoever answers GET answers HEAD, and Node.js leaves out the body (RFC 9110, section 9.3.2). */
+const withHead = (routes: Routes): Routes =>
+  Object.fromEntries(
+    Object.entries(routes).map(([path, { GET, ...others }]) => [
+      path,
+      GET === undefined ? others : { GET, HEAD: GET, ...others }
+    ])
+  )
+
 /** The application of a table of routes: total, whatever comes in gets an answer that says why. */
-export const application = (routes: Routes, { maxInFlight }: Options) => {
+export const application = (table: Routes, { maxInFlight }: Options) => {
+  const routes = withHead(table)
   let inFlight = 0
 
   const answer = (
