@@ -88,6 +88,7 @@ export class Invoices extends Context.Service<
     Effect.gen(function* () {
       const store = yield* InvoiceStore
       const validator = yield* InvoiceValidator
+      const head = yield* Effect.cachedWithTTL(store.head, headMillis)
       const create: Invoices["Service"]["create"] = (document, options) => {
         const parsed = Invoice.parse(document, options)
         return Result.isFailure(parsed)
@@ -103,7 +104,7 @@ export class Invoices extends Context.Service<
           const parsed = Invoice.parse(document, options)
           return Result.isFailure(parsed) ? Effect.fail(parsed.failure) : validator.judge(parsed.success)
         },
-        watch: (start) => watch(store, start),
+        watch: (start) => watch(store, head, start),
         importAll: importWith(create)
       })
     })
@@ -133,10 +134,21 @@ export const importWith =
 const watchPage = 500
 /** How long a watch that has seen everything waits before it looks again. */
 const watchIdleMillis = 100
+/** How old the answer to "did anything change?" may be, which all watches share. */
+const headMillis = 50
 const signOfLifeMillis = 15_000
 
+interface Watching {
+  /** None: the oldest change that is kept. */
+  readonly cursor: string | undefined
+  /** The store's head before the last read, when that read all there was. */
+  readonly seen: string | undefined
+}
+
+/** @param head the store's, shared: however many watch, one asks */
 const watch = (
   store: InvoiceStore["Service"],
+  head: InvoiceStore["Service"]["head"],
   start: WatchStart
 ): Stream.Stream<Watched, InvalidCursor | CursorExpired | StoreUnavailable> =>
   Stream.unwrap(
@@ -144,22 +156,26 @@ const watch = (
       const from: string | undefined =
         start === "now" ? yield* store.head : start === "beginning" ? undefined : start.cursor
       let lastSign = -signOfLifeMillis
-      return Stream.paginate({ cursor: from, wait: false }, ({ cursor, wait }) =>
+      const first: Watching = { cursor: from, seen: undefined }
+      return Stream.paginate({ ...first, wait: false }, ({ cursor, seen, wait }) =>
         Effect.gen(function* () {
           yield* wait ? Effect.sleep(watchIdleMillis) : Effect.void
-          const { changes, more, next } = yield* store.changes({ cursor, limit: watchPage })
+          // from before the read, so that what is committed in between is looked for again
+          const before = yield* head
+          const page = before === seen ? undefined : yield* store.changes({ cursor, limit: watchPage })
           const now = yield* Clock.currentTimeMillis
-          const elements: Array<Watched> = changes.map((change) => ({
-            change: Option.some(change),
-            cursor: change.cursor
-          }))
-          if (elements.length === 0 && now - lastSign >= signOfLifeMillis) {
+          const elements = (page?.changes ?? []).map(
+            (change): Watched => ({ change: Option.some(change), cursor: change.cursor })
+          )
+          const next = page?.next ?? cursor
+          if (elements.length === 0 && next !== undefined && now - lastSign >= signOfLifeMillis) {
             elements.push({ change: Option.none(), cursor: next })
           }
           if (elements.length > 0) {
             lastSign = now
           }
-          return [elements, Option.some({ cursor: next as string | undefined, wait: !more })] as const
+          const more = page?.more ?? false
+          return [elements, Option.some({ cursor: next, seen: more ? undefined : before, wait: !more })] as const
         })
       )
     })
