@@ -1,7 +1,8 @@
 /**
  * ISO 4217 currencies, frozen. Current: list one as published on 2024-06-25 with the later amendments (XCG for ANG, ZWG
- * for ZWL, the end of CUC and BGN); without the codes for testing (XTS) and for no currency (XXX). Historic: those of
- * list three that were withdrawn since 1997, with the minor units they had.
+ * for ZWL, the end of CUC and BGN); without the codes for testing (XTS) and for no currency (XXX). Historic: those
+ * withdrawn since 1997 that Java 17's table knows too (but its funds codes USS, XFO and XFU), and XEU, with the minor units
+ * they had.
  *
  * Never `Intl`: it says HUF 0, IQD 0, and 2 for what it doesn't know.
  */
