@@ -1,8 +1,8 @@
 import type { Consumer } from "kafkajs"
 
 /**
- * Where the group goes on, as far as it is not committed yet, of one topic. Commits go out apart from the handlers: kafkajs would make
- * each batch wait for its commit.
+ * Where the group goes on in the partitions of a topic, as far as it is not committed yet. Commits go out apart from the
+ * handlers: kafkajs would make each batch wait for its commit.
  */
 export class Offsets {
   private readonly topic: string
