@@ -141,7 +141,7 @@ const signOfLifeMillis = 15_000
 interface Watching {
   /** None: the oldest change that is kept. */
   readonly cursor: string | undefined
-  /** The store's head before the last read, when that read all there was. */
+  /** The store's head before the last read, when that read all there was; none while more waits. */
   readonly seen: string | undefined
 }
 
@@ -157,9 +157,9 @@ const watch = (
         start === "now" ? yield* store.head : start === "beginning" ? undefined : start.cursor
       let lastSign = -signOfLifeMillis
       const first: Watching = { cursor: from, seen: undefined }
-      return Stream.paginate({ ...first, wait: false }, ({ cursor, seen, wait }) =>
+      return Stream.paginate(first, ({ cursor, seen }) =>
         Effect.gen(function* () {
-          yield* wait ? Effect.sleep(watchIdleMillis) : Effect.void
+          yield* seen === undefined ? Effect.void : Effect.sleep(watchIdleMillis)
           // from before the read, so that what is committed in between is looked for again
           const before = yield* head
           const page = before === seen ? undefined : yield* store.changes({ cursor, limit: watchPage })
@@ -174,8 +174,7 @@ const watch = (
           if (elements.length > 0) {
             lastSign = now
           }
-          const more = page?.more ?? false
-          return [elements, Option.some({ cursor: next, seen: more ? undefined : before, wait: !more })] as const
+          return [elements, Option.some({ cursor: next, seen: page?.more === true ? undefined : before })] as const
         })
       )
     })
