@@ -25,10 +25,17 @@ const statements = [
       convert_to(json_build_object('id', key_, 'ver', ver_, 'pad', repeat('x', bytes))::text, 'UTF8'), '{}');
     insert into faults_ledger (id, topic, key, ver) values (id_, topic_, key_, ver_);
   end $$`,
-  // saved: within a savepoint that is kept. Seconds: `early` between taking a transaction id and the first lock, none when negative; `late` before the commit
+  `create function faults_events(topic_ text, keys text[]) returns void language plpgsql as $$
+  declare key_ text;
+  begin
+    foreach key_ in array keys loop
+      perform faults_event(topic_, key_, 0);
+    end loop;
+  end $$`,
+  // `saved`: within a savepoint that is kept
+  // seconds: `early` between taking a transaction id and the first lock, none when negative; `late` before the commit
   `create function faults_write(topic_ text, keys text[], early float8, late float8, saved boolean, undone boolean, undo boolean)
     returns void language plpgsql as $$
-  declare key_ text;
   begin
     if early >= 0 then
       perform pg_current_xact_id();
@@ -36,15 +43,11 @@ const statements = [
     end if;
     if saved then
       begin
-        foreach key_ in array keys loop
-          perform faults_event(topic_, key_, 0);
-        end loop;
+        perform faults_events(topic_, keys);
       exception when raise_exception then raise;
       end;
     else
-      foreach key_ in array keys loop
-        perform faults_event(topic_, key_, 0);
-      end loop;
+      perform faults_events(topic_, keys);
     end if;
     if undone then
       begin

@@ -40,7 +40,7 @@ export class Scene {
   readonly random: Random
   readonly notes: Array<string> = []
   /** Where the scene plays now. */
-  private at: { readonly postgres: Postgres; readonly port: number; readonly sql: Sql }
+  private at: { readonly url: string; readonly sql: Sql }
   private closing: Promise<void> | undefined
   private readonly programs: Array<Programs.Running> = []
   private readonly writings: Array<Writers.Writing> = []
@@ -55,8 +55,9 @@ export class Scene {
     this.at = this.on(world.postgres)
   }
 
-  private on(postgres: Postgres, port = postgres.port): typeof this.at {
-    return { postgres, port, sql: connect(postgres.url(this.database, port), 4) }
+  private on(postgres: Postgres, port?: number): typeof this.at {
+    const url = postgres.url(this.database, port)
+    return { url, sql: connect(url, 4) }
   }
 
   /** Goes on elsewhere: programs and writers that are started from now on are sent there. */
@@ -83,7 +84,7 @@ export class Scene {
   }
 
   get url(): string {
-    return this.at.postgres.url(this.database, this.at.port)
+    return this.at.url
   }
 
   get sql(): Sql {

@@ -30,7 +30,7 @@ export interface World {
 export const template = "faults_template"
 export const keys = 40
 
-/** Makes it. */
+/** Makes the database that the others are made from. */
 export const makeTemplate = async (postgres: Postgres): Promise<void> => {
   const admin = postgres.admin()
   await admin.query(`create database ${template}`)

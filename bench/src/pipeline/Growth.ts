@@ -57,14 +57,14 @@ const deadRows = async ({ query }: Database.Database): Promise<number> => {
 
 const reading = (url: string): Promise<Reading> => Program.measure<Reading>("GrowthRead.ts", { url })
 
-interface Drained {
+interface Memory {
   readonly database: Database.Database
   readonly row: ReadonlyArray<string>
 }
 
 const most = (some: ReadonlyArray<number>): string => Math.max(...some).toFixed(0)
 
-const drained = async (machine: Machine, topic: string, options: string): Promise<Drained> => {
+const memoryWith = async (machine: Machine, topic: string, options: string): Promise<Memory> => {
   const database = await machine.database()
   const { relay, topics } = await started(machine, database, topic, { NODE_OPTIONS: options })
   const idle = await relay.residentMegabytes()
@@ -95,9 +95,9 @@ const drained = async (machine: Machine, topic: string, options: string): Promis
 }
 
 export const memory = async (machine: Machine): Promise<string> => {
-  const asIs = await drained(machine, "bench_backlog_default", "")
+  const asIs = await memoryWith(machine, "bench_backlog_default", "")
   await asIs.database.disconnect()
-  const { database, row } = await drained(machine, "bench_backlog", smallHeap)
+  const { database, row } = await memoryWith(machine, "bench_backlog", smallHeap)
   const rows = [[whole(backlog), await reading(database.url)] as const]
   for (const count of [100_000, 10_000]) {
     const small = await machine.database()
@@ -128,7 +128,7 @@ export const transactions = async (machine: Machine): Promise<string> => {
   const other = await machine.database()
   const topic = "bench_open"
   const { relay, topics } = await started(machine, database, topic)
-  const drainedBeside = async (count: number): Promise<number> => {
+  const drained = async (count: number): Promise<number> => {
     const here = await OpenTransactions.begin(database.url, Math.ceil(count / 2))
     const elsewhere = await OpenTransactions.begin(other.url, Math.floor(count / 2))
     const perSecond = await drain(database, topics, relay, topic, events)
@@ -137,10 +137,10 @@ export const transactions = async (machine: Machine): Promise<string> => {
     return perSecond
   }
   const rows: Array<ReadonlyArray<string>> = []
-  let before = await drainedBeside(0)
+  let before = await drained(0)
   for (const count of open) {
-    const perSecond = await drainedBeside(count)
-    const after = await drainedBeside(0)
+    const perSecond = await drained(count)
+    const after = await drained(0)
     const around = (before + after) / 2
     rows.push([String(count), whole(perSecond), `${whole(before)}, ${whole(after)}`, times(perSecond, around)])
     before = after

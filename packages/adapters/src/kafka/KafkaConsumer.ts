@@ -34,7 +34,7 @@ export interface Options extends Connection, TopicOptions {
   readonly drainTimeout?: Duration.Input
 }
 
-/** What the rest is derived from. */
+/** Options with the session timeout told, which others are derived from. */
 export interface Resolved extends Options {
   readonly sessionTimeout: Duration.Input
 }

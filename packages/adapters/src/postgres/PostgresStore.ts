@@ -265,7 +265,7 @@ const make = Effect.fnUntraced(function* (
       (rest.length === 0
         ? []
         : yield* select<{ id: string; status: InvoiceStatus.InvoiceStatus }>(selectStatuses, [
-            Client.uuids([...new Set(rest.map(({ id }) => id))])
+            Client.uuids(rest.map(({ id }) => id))
           ])
       ).map(({ id, status }) => [id, status])
     )
