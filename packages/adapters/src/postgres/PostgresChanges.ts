@@ -5,12 +5,16 @@ import { Effect } from "effect"
 import * as SnapshotWindow from "./SnapshotWindow.ts"
 
 interface Row extends SnapshotWindow.Row {
+  readonly key: string
+  readonly ver: bigint
+  readonly type: string
   readonly payload: Uint8Array
   readonly at: Date
 }
 
-const tail = SnapshotWindow.tail("e.payload, e.at")
-const rest = SnapshotWindow.rest("e.payload, e.at")
+const columns = "e.key, e.ver, e.type, e.payload, e.at"
+const tail = SnapshotWindow.tail(columns)
+const rest = SnapshotWindow.rest(columns)
 
 const cursorPattern = /^(\d{1,19}):(\d{1,19}):([\d,]*)(?:\|(\d{1,19}:\d{1,19}:[\d,]*)\|(\d{1,18}))?$/u
 
@@ -30,6 +34,10 @@ const isSnapshot = (text: string): boolean => {
 /** Whether events that the cursor has not passed may be gone. */
 const isExpired = ({ lo, window }: SnapshotWindow.Position, row: Row): boolean =>
   window === undefined ? xminOf(lo) <= BigInt(row.emptied_xid) : BigInt(window.pos) + 1n < row.emptied_seq
+
+/** None for an event that tells of no invoice. */
+const toChange = ({ at, key, payload, type, ver }: Row) =>
+  InvoiceEvent.toChange({ key, type, version: Number(ver), payload, at: Timestamp.fromMillis(at.getTime()) })
 
 type Select = <A extends object>(
   statement: string,
@@ -62,10 +70,10 @@ export const make = (select: Select) => {
         return Effect.fail(new InvalidCursor({ cursor }))
       }
       return Effect.succeed({
-        changes: rows.map((row) => ({
-          ...InvoiceEvent.toChange({ payload: row.payload, at: Timestamp.fromMillis(row.at.getTime()) }),
-          cursor: SnapshotWindow.format(lo, row.hi, String(row.seq))
-        })),
+        changes: rows.flatMap((row) => {
+          const change = toChange(row)
+          return change === undefined ? [] : { ...change, cursor: SnapshotWindow.format(lo, row.hi, String(row.seq)) }
+        }),
         next,
         more
       })
