@@ -4,12 +4,12 @@
  */
 import { Effect, Schedule } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
+import * as AdvisoryLocks from "./AdvisoryLocks.ts"
 import * as Client from "./Client.ts"
 
 const ahead = 2
 
-/** Any number, but the same in every process. */
-export const lockKey = 4_021_001
+export const lockKey = AdvisoryLocks.leaves
 
 /** How long a statement may wait for a lock that writers would queue behind. */
 const lockMillis = 100

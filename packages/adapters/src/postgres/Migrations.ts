@@ -1,6 +1,7 @@
 /** Migrations: append-only files, run at start by every program, one program at a time. */
 import { Effect, Layer } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
+import * as AdvisoryLocks from "./AdvisoryLocks.ts"
 import * as Client from "./Client.ts"
 import * as Leaves from "./Leaves.ts"
 import { migration as invoiceAndOutbox } from "./migrations/0001_invoice_and_outbox.ts"
@@ -20,9 +21,6 @@ export const latest = Math.max(...Object.keys(migrations).map((name) => Number.p
 
 export const table = "invoice_migrations"
 
-/** Any number, but the same in every process. */
-const lockKey = 4_021_000
-
 /** Brings the schema up to date; answers what was applied, as `[id, name]`. */
 export const run: Effect.Effect<
   ReadonlyArray<readonly [id: number, name: string]>,
@@ -32,7 +30,7 @@ export const run: Effect.Effect<
   const sql = yield* SqlClient.SqlClient
   const applied = yield* sql.withTransaction(
     Effect.andThen(
-      sql`select pg_advisory_xact_lock(${lockKey})`,
+      sql`select pg_advisory_xact_lock(${AdvisoryLocks.migrations})`,
       Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
     )
   )

@@ -5,14 +5,19 @@ import { Effect } from "effect"
 import * as SnapshotWindow from "./SnapshotWindow.ts"
 
 interface Row extends SnapshotWindow.Row {
+  readonly key: string
+  readonly ver: bigint
+  readonly type: string
   readonly payload: Uint8Array
   readonly at: Date
 }
 
+const columns = "e.key, e.ver, e.type, e.payload, e.at"
+
 /** By name, so that they can be run by something else than Postgres. */
 export const statements = {
-  tail: SnapshotWindow.tail("e.payload, e.at"),
-  rest: SnapshotWindow.rest("e.payload, e.at"),
+  tail: SnapshotWindow.tail(columns),
+  rest: SnapshotWindow.rest(columns),
   head: SnapshotWindow.selectHead
 } as const
 
@@ -33,6 +38,10 @@ const isExpired = ({ lo, window }: SnapshotWindow.Position, row: Row): boolean =
   window === undefined
     ? SnapshotWindow.xminOf(lo) <= BigInt(row.emptied_xid)
     : BigInt(window.pos) + 1n < row.emptied_seq
+
+/** None for an event that tells of no invoice. */
+const toChange = ({ at, key, payload, type, ver }: Row) =>
+  InvoiceEvent.toChange({ key, type, version: Number(ver), payload, at: Timestamp.fromMillis(at.getTime()) })
 
 type Select = <A extends object>(
   statement: string,
@@ -64,10 +73,10 @@ export const make = (select: Select) => {
       if (SnapshotWindow.doubt(position, first) !== undefined) return Effect.fail(new InvalidCursor({ cursor }))
       const { hi, more, next, rows } = SnapshotWindow.page(position, limit, all)
       return Effect.succeed({
-        changes: rows.map((row) => ({
-          ...InvoiceEvent.toChange({ payload: row.payload, at: Timestamp.fromMillis(row.at.getTime()) }),
-          cursor: SnapshotWindow.format(lo, hi, String(row.seq))
-        })),
+        changes: rows.flatMap((row) => {
+          const change = toChange(row)
+          return change === undefined ? [] : { ...change, cursor: SnapshotWindow.format(lo, hi, String(row.seq)) }
+        }),
         next,
         more
       })
