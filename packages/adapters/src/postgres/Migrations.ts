@@ -7,11 +7,13 @@ import * as Leaves from "./Leaves.ts"
 import { migration as invoiceAndOutbox } from "./migrations/0001_invoice_and_outbox.ts"
 import { migration as inbox } from "./migrations/0002_inbox.ts"
 import { migration as outboxOperations } from "./migrations/0003_outbox_operations.ts"
+import { migration as outboxLeases } from "./migrations/0004_outbox_leases.ts"
 
 const migrations = {
   "0001_invoice_and_outbox": invoiceAndOutbox,
   "0002_inbox": inbox,
-  "0003_outbox_operations": outboxOperations
+  "0003_outbox_operations": outboxOperations,
+  "0004_outbox_leases": outboxLeases
 }
 
 /** The migration that this code was written for. */
@@ -39,7 +41,7 @@ export const run: Effect.Effect<
 /** Runs the migrations on a connection of its own and closes it. */
 export const layer = (options: Client.Options): Layer.Layer<never, Migrator.MigrationError | SqlError.SqlError> =>
   Layer.effectDiscard(
-    Effect.scoped(Effect.provide(run, Client.layer({ ...options, maxConnections: 1 }, "invoice-migrate")))
+    Effect.scoped(Effect.provide(run, Client.layer({ ...options, maxConnections: 1 }, "invoice-migrate", 0)))
   )
 
 /** What bringing the schema up to date can fail with. */

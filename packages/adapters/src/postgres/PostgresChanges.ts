@@ -1,5 +1,5 @@
 /** The changes of all invoices, from the outbox's events of all lanes. A cursor is a relay's position. */
-import { CursorExpired, InvalidCursor, InvoiceEvent, type StoreUnavailable, Timestamp } from "@invoice/core"
+import { CursorExpired, InvalidCursor, InvoiceEvent, StoreUnavailable, Timestamp } from "@invoice/core"
 import type { ChangesPage } from "@invoice/core/ports/InvoiceStore"
 import { Effect } from "effect"
 import * as SnapshotWindow from "./SnapshotWindow.ts"
@@ -13,13 +13,15 @@ interface Row extends SnapshotWindow.Row {
 }
 
 const columns = "e.key, e.ver, e.type, e.payload, e.at"
-const tail = SnapshotWindow.tail(columns)
-const rest = SnapshotWindow.rest(columns)
+
+/** By name, so that they can be run by something else than Postgres. */
+export const statements = {
+  tail: SnapshotWindow.tail(columns),
+  rest: SnapshotWindow.rest(columns),
+  head: SnapshotWindow.selectHead
+} as const
 
 const cursorPattern = /^(\d{1,19}):(\d{1,19}):([\d,]*)(?:\|(\d{1,19}:\d{1,19}:[\d,]*)\|(\d{1,18}))?$/u
-
-const xminOf = (snapshot: string): bigint => BigInt(snapshot.split(":")[0] ?? 0)
-const xmaxOf = (snapshot: string): bigint => BigInt(snapshot.split(":")[1] ?? 0)
 
 /** What Postgres accepts as a snapshot: xmin ≤ xmax, and the ids between them rise. */
 const isSnapshot = (text: string): boolean => {
@@ -33,7 +35,9 @@ const isSnapshot = (text: string): boolean => {
 
 /** Whether events that the cursor has not passed may be gone. */
 const isExpired = ({ lo, window }: SnapshotWindow.Position, row: Row): boolean =>
-  window === undefined ? xminOf(lo) <= BigInt(row.emptied_xid) : BigInt(window.pos) + 1n < row.emptied_seq
+  window === undefined
+    ? SnapshotWindow.xminOf(lo) <= BigInt(row.emptied_xid)
+    : BigInt(window.pos) + 1n < row.emptied_seq
 
 /** None for an event that tells of no invoice. */
 const toChange = ({ at, key, payload, type, ver }: Row) =>
@@ -57,22 +61,21 @@ export const make = (select: Select) => {
     }
     const read =
       window === undefined
-        ? select<Row>(tail, [lo, limit])
-        : select<Row>(rest, [lo, limit, window.hi, BigInt(window.pos)])
-    return Effect.flatMap(read, (all): Effect.Effect<ChangesPage, InvalidCursor | CursorExpired> => {
+        ? select<Row>(statements.tail, [lo, limit])
+        : select<Row>(statements.rest, [lo, limit, window.hi, BigInt(window.pos)])
+    return Effect.flatMap(read, (all): Effect.Effect<ChangesPage, InvalidCursor | CursorExpired | StoreUnavailable> => {
       const [first] = all
+      if (first?.standby === true) return Effect.fail(standby)
       if (first !== undefined && options.cursor !== undefined && isExpired(position, first)) {
         return Effect.fail(new CursorExpired({ cursor }))
       }
-      const { more, next, rows } = SnapshotWindow.page(position, limit, all)
       // transaction ids only rise: a cursor of another database
-      if (first !== undefined && xmaxOf(first.hi) < xmaxOf(lo)) {
-        return Effect.fail(new InvalidCursor({ cursor }))
-      }
+      if (SnapshotWindow.doubt(position, first) !== undefined) return Effect.fail(new InvalidCursor({ cursor }))
+      const { hi, more, next, rows } = SnapshotWindow.page(position, limit, all)
       return Effect.succeed({
         changes: rows.flatMap((row) => {
           const change = toChange(row)
-          return change === undefined ? [] : { ...change, cursor: SnapshotWindow.format(lo, row.hi, String(row.seq)) }
+          return change === undefined ? [] : { ...change, cursor: SnapshotWindow.format(lo, hi, String(row.seq)) }
         }),
         next,
         more
@@ -80,10 +83,20 @@ export const make = (select: Select) => {
     })
   }
 
-  const head: Effect.Effect<string, StoreUnavailable> = Effect.map(
-    select<{ hi: string }>("select pg_current_snapshot()::text as hi", []),
-    ([row]) => row?.hi ?? SnapshotWindow.beginning
+  const head: Effect.Effect<string, StoreUnavailable> = Effect.flatMap(
+    select<SnapshotWindow.HeadRow>(statements.head, []),
+    ([row]) => {
+      if (row === undefined) return Effect.succeed(SnapshotWindow.beginning)
+      return row.standby ? Effect.fail(standby) : Effect.succeed(SnapshotWindow.head(row))
+    }
   )
 
   return { changes, head }
 }
+
+const standby = new StoreUnavailable({
+  retryable: true,
+  cause: new Error(
+    "changes can't be read from a hot standby: its snapshots don't tell which transactions are in progress"
+  )
+})
