@@ -48,7 +48,7 @@ const table: { readonly [Tag in Errors.CallError["_tag"]]: readonly [Extract<Err
     InvoiceConflict: [new InvoiceConflict({ id: "5" }), Code.AlreadyExists],
     InvalidCursor: [new InvalidCursor({ cursor: "x" }), Code.InvalidArgument],
     CursorExpired: [new CursorExpired({ cursor: "x" }), Code.OutOfRange],
-    StoreUnavailable: [new StoreUnavailable({ retryable: true, cause: secret }), Code.Unavailable],
+    StoreUnavailable: [new StoreUnavailable({ kind: "unavailable", cause: secret }), Code.Unavailable],
     OutboxUnavailable: [new OutboxUnavailable({ cause: secret }), Code.Unavailable],
     OutboxRestored: [new OutboxRestored({ expected: "1", found: "2" }), Code.FailedPrecondition],
     LeaseLost: [new LeaseLost({ lane: 3 }), Code.Aborted],
@@ -148,7 +148,7 @@ describe("the table of errors", () => {
     return Effect.gen(function* () {
       const defects = [
         Effect.die(secret),
-        Effect.fail(new StoreUnavailable({ retryable: false, cause: secret })),
+        Effect.fail(new StoreUnavailable({ kind: "permanent", cause: secret })),
         Effect.sync((): never => {
           throw secret
         })

@@ -144,7 +144,7 @@ describe("the contract suites", () => {
             Effect.suspend(() => {
               if (!spoiled) return Effect.tapError(store.create(invoice), () => Effect.sync(() => (spoiled = true)))
               spoiled = false
-              return Effect.fail(new StoreUnavailable({ retryable: true, cause: "a neighbour" }))
+              return Effect.fail(new StoreUnavailable({ kind: "unavailable", cause: "a neighbour" }))
             })
         }
       })
