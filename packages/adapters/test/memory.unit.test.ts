@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { InvoiceStore, Outbox, StoreUnavailable, type Verdict } from "@invoice/core"
+import * as Generators from "@invoice/testing/Generators"
 import * as InvoiceStoreContract from "@invoice/testing/InvoiceStoreContract"
 import * as OutboxContract from "@invoice/testing/OutboxContract"
 import { Effect, Layer } from "effect"
@@ -151,6 +152,18 @@ describe("the contract suites", () => {
       assert.include(
         yield* failing(InvoiceStoreContract.laws(layer)),
         "invoices that can't be stored never fail the ones that are stored at the same time"
+      )
+    })
+  )
+
+  it.live("catch a store whose proof that it takes writes stays there", () =>
+    Effect.gen(function* () {
+      const layer = brokenStore((store) => ({
+        writable: Effect.asVoid(Effect.orDie(Effect.suspend(() => store.create(Generators.invoice()))))
+      }))
+      assert.include(
+        yield* failing(InvoiceStoreContract.laws(layer)),
+        "a store that takes writes says so, and leaves no invoice, history or event behind"
       )
     })
   )

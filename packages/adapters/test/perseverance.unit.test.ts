@@ -1,8 +1,18 @@
 /** What the validator does with what keeps failing: who waits, who goes on, and what becomes a dead letter. */
 import { assert, describe, it } from "@effect/vitest"
-import { DeadLetter, InvoiceStore, MessageConsumer, TopicReader, ValidateInvoices } from "@invoice/core"
-import { Deferred, Effect, Fiber, Metric, Stream } from "effect"
+import {
+  ConsumerUnavailable,
+  DeadLetter,
+  InvoiceStore,
+  MessageConsumer,
+  Profile,
+  TopicReader,
+  ValidateInvoices
+} from "@invoice/core"
+import { Deferred, Effect, Fiber, Layer, Metric, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import * as Broker from "../src/memory/Broker.ts"
+import * as Memory from "../src/memory/Memory.ts"
 import {
   about,
   fails,
@@ -82,15 +92,14 @@ describe("a message whose handling fails alone", () => {
     })
   }
 
-  it.live("becomes one only when the store takes writes after each of its tries", () => {
+  it.live("becomes one only when the store takes writes before and after each of the tries that count", () => {
     const faults = noFaults()
     return Effect.gen(function* () {
       const [poison] = yield* store(1)
       let provedAt = 0
       faults.decide = () => fails("retryable")
-      // every other probe fails
       faults.writable = () => {
-        if (faults.probes % 2 === 1) return fails("unavailable")
+        if (faults.probes % 4 === 1) return fails("unavailable")
         provedAt = faults.calls
         return undefined
       }
@@ -99,10 +108,10 @@ describe("a message whose handling fails alone", () => {
       yield* until(Effect.map(letters, (all) => all.length === 1))
       const [letter] = yield* letters
       assert.strictEqual(letter?.attempts, 3)
-      // none of the proofs is older than the last try
+      // the proof is not older than the last try
       assert.strictEqual(provedAt, faults.calls)
-      // two of three tries of the batch, then those of the message
-      assert.isAtLeast(faults.calls, 2 + 2 * 3)
+      // four of the batch, and alone two that count, two around the probe that failed, and one that counts
+      assert.isAtLeast(faults.calls, 4 + 2 + 2 + 1)
     }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1, maxTries: 3 })))
   })
 
@@ -293,6 +302,51 @@ describe("an outage", () => {
 })
 
 describe("the validator", () => {
+  it.effect("is not ready when its consumer has given up, until the next one has worked for a while", () => {
+    const broken = { now: true }
+    const consumer = MessageConsumer.of({
+      subscribe: () =>
+        broken.now ? Stream.fail(new ConsumerUnavailable({ cause: new Error("no broker") })) : Stream.never
+    })
+    return Effect.gen(function* () {
+      const { ready, run } = yield* ValidateInvoices
+      yield* ready
+      const failure = yield* Effect.flip(run)
+      assert.deepStrictEqual(yield* Effect.flip(ready), failure)
+      broken.now = false
+      yield* Effect.forkScoped(run)
+      yield* TestClock.adjust("9 seconds")
+      assert.deepStrictEqual(yield* Effect.flip(ready), failure)
+      yield* TestClock.adjust("2 seconds")
+      yield* ready
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        ValidateInvoices.layer().pipe(
+          Layer.provide(Layer.succeed(MessageConsumer, consumer)),
+          Layer.provide(Layer.mergeAll(Memory.layer, Profile.layer(Profile.core), Broker.layer()))
+        )
+      )
+    )
+  })
+
+  it.effect("is not ready when its consumer died, which ends the run as any other failure of it", () =>
+    Effect.gen(function* () {
+      const { ready, run } = yield* ValidateInvoices
+      assert.strictEqual((yield* Effect.flip(run))._tag, "ConsumerUnavailable")
+      assert.strictEqual((yield* Effect.flip(ready))._tag, "ConsumerUnavailable")
+    }).pipe(
+      Effect.provide(
+        ValidateInvoices.layer().pipe(
+          Layer.provide(
+            Layer.succeed(MessageConsumer, MessageConsumer.of({ subscribe: () => Stream.die(new Error("a bug")) }))
+          ),
+          Layer.provide(Layer.mergeAll(Memory.layer, Profile.layer(Profile.core), Broker.layer()))
+        )
+      )
+    )
+  )
+
   it.live("works on other partitions while more of them wait than it works on at once", () => {
     const faults = noFaults()
     return Effect.gen(function* () {
