@@ -19,10 +19,10 @@ export const layer: Layer.Layer<Outbox, never, State> = Layer.effect(
     const parked = new Map<string, Parked>()
     const cursor = { epoch: 0, position: 0, owner: undefined as string | undefined, until: 0 }
 
-    /** Runs a write of a relay under its epoch only. */
+    /** Runs a write of a relay under its lease only. */
     const fenced = <A>(lease: Lease, write: (now: number) => A): Effect.Effect<A, LeaseLost> =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        lease.epoch === String(cursor.epoch)
+        lease.epoch === String(cursor.epoch) && lease.owner === cursor.owner
           ? Effect.sync(() => write(now))
           : Effect.fail(new LeaseLost({ lane: lease.lane }))
       )

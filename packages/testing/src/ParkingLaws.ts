@@ -1,0 +1,121 @@
+/** The laws of `OutboxContract` about events that are held back, and how they are sent again. */
+import { assert } from "@effect/vitest"
+import { Outbox } from "@invoice/core"
+import { Clock, Effect } from "effect"
+import { atTheEnd, type Body, create, decide, drain, ids, type Law, type MakeLaw, parkedOf } from "./OutboxLaw.ts"
+
+/** Holds the lane, with so many new invoices and the two events of each, in order. */
+const decided = <A, E, R>(
+  count: number,
+  use: (written: Effect.Success<ReturnType<typeof write>>) => Effect.Effect<A, E, R>
+) => atTheEnd((lease, position) => Effect.flatMap(write(count, lease, position), use))
+
+const write = Effect.fnUntraced(function* (count: number, lease: Parameters<typeof drain>[0], position: string) {
+  const invoices = yield* create(count)
+  yield* decide(invoices)
+  const { events } = yield* drain(lease, position, 1_000)
+  const [key = "", other = ""] = invoices.map(({ id }) => id)
+  return { lease, position, events, key, other, of: (key: string) => events.filter((event) => event.key === key) }
+})
+
+const lifeCycle: Body = decided(1, ({ events, key, lease }) =>
+  Effect.gen(function* () {
+    const outbox = yield* Outbox
+    yield* outbox.park({ lease, events: events.slice(0, 1), reason: "too large" })
+    yield* outbox.park({ lease, events: events.slice(1), reason: "an earlier one is parked" })
+    yield* outbox.park({ lease, events: events.slice(1), reason: "an earlier one is parked" })
+    assert.strictEqual((yield* parkedOf(key))?.events, 2)
+    assert.isFalse((yield* parkedOf(key))?.replay)
+    assert.deepStrictEqual(yield* outbox.replayable(lease, 10), [])
+    assert.strictEqual(yield* outbox.replay(key), 2)
+    assert.isTrue((yield* parkedOf(key))?.replay)
+    const again = yield* outbox.replayable(lease, 10)
+    assert.deepStrictEqual(again, events)
+    yield* outbox.unpark(lease, again.slice(0, 1))
+    assert.strictEqual((yield* parkedOf(key))?.events, 1)
+    yield* outbox.unpark(lease, again.slice(1))
+    assert.isUndefined(yield* parkedOf(key))
+    assert.strictEqual(yield* outbox.replay(key), 0)
+    yield* outbox.unpark(lease, again)
+    assert.isUndefined(yield* parkedOf(key))
+  })
+)
+
+/** More than clocks of two machines differ, and less than a time zone. */
+const nearMillis = 60_000
+
+const reason: Body = decided(1, ({ events, key, lease }) =>
+  Effect.gen(function* () {
+    const outbox = yield* Outbox
+    yield* outbox.park({ lease, events: events.slice(0, 1), reason: "too large: żółć" })
+    const first = yield* parkedOf(key)
+    assert.strictEqual(first?.reason, "too large: żółć")
+    const now = yield* Clock.currentTimeMillis
+    assert.isAtMost(Math.abs(Date.parse(first?.since ?? "") - now), nearMillis, first?.since)
+    yield* outbox.park({ lease, events: events.slice(1), reason: "an earlier event of the key is parked" })
+    yield* outbox.park({ lease, events, reason: "read again" })
+    assert.deepStrictEqual(yield* parkedOf(key), { ...first, events: 2 })
+    yield* outbox.unpark(lease, events)
+  })
+)
+
+const onlyThatKey: Body = decided(3, ({ events, key, lease, of, other }) =>
+  Effect.gen(function* () {
+    const outbox = yield* Outbox
+    yield* outbox.park({ lease, events, reason: "too large" })
+    const untouched = yield* parkedOf(other)
+    assert.strictEqual(yield* outbox.replay(key), 2)
+    assert.deepStrictEqual(yield* outbox.replayable(lease, 10), of(key))
+    assert.deepStrictEqual(yield* parkedOf(other), untouched)
+    yield* outbox.unpark(lease, of(key))
+    assert.deepStrictEqual(yield* parkedOf(other), untouched)
+    assert.deepStrictEqual(yield* outbox.replayable(lease, 10), [])
+    yield* outbox.unpark(lease, events)
+  })
+)
+
+const limited: Body = decided(3, ({ events, lease, of }) =>
+  Effect.gen(function* () {
+    const outbox = yield* Outbox
+    yield* outbox.park({ lease, events, reason: "too large" })
+    const keys = new Set(events.map(({ key }) => key))
+    for (const key of keys) yield* outbox.replay(key)
+    let left = events.length
+    while (left > 0) {
+      const some = yield* outbox.replayable(lease, 4)
+      assert.strictEqual(some.length, Math.min(left, 4))
+      for (const key of keys) {
+        const mine = some.filter((event) => event.key === key)
+        assert.deepStrictEqual(
+          ids(mine),
+          ids(
+            of(key)
+              .slice(-((yield* parkedOf(key))?.events ?? 0))
+              .slice(0, mine.length)
+          )
+        )
+      }
+      yield* outbox.unpark(lease, some)
+      left -= some.length
+    }
+    assert.deepStrictEqual(yield* outbox.replayable(lease, 4), [])
+  })
+)
+
+const notHidden: Body = decided(2, ({ events, lease, of, key, position }) =>
+  Effect.gen(function* () {
+    const outbox = yield* Outbox
+    yield* outbox.park({ lease, events: of(key), reason: "too large" })
+    assert.deepStrictEqual((yield* drain(lease, position, 10)).events, events)
+    yield* outbox.unpark(lease, of(key))
+    assert.deepStrictEqual((yield* drain(lease, position, 3)).events, events)
+  })
+)
+
+export const parkingLaws = (law: MakeLaw): ReadonlyArray<Law> => [
+  law("parked events are held back by key, listed, sent again in order when asked, and gone when sent", lifeCycle),
+  law("a parked key keeps the reason and the time of its first event, whatever is parked behind it", reason),
+  law("a replay is asked for one key, and touches no other", onlyThatKey),
+  law("no more events are replayable at once than asked for, those of a key in order", limited),
+  law("a read hides nothing: the events of a parked key are read again from where they were", notHidden)
+]
