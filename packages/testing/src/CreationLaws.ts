@@ -71,7 +71,8 @@ const newInvoice: Body = Effect.gen(function* () {
   assert.strictEqual(events.length, 1)
   assert.strictEqual(events[0]?.topic, "new_invoice")
   assert.strictEqual(events[0]?.version, 1)
-  assert.strictEqual(JSON.parse(decoder.decode(events[0]?.payload)).id, invoice.id)
+  assert.strictEqual(events[0]?.type, "invoice.created")
+  assert.strictEqual(decoder.decode(events[0]?.payload), JSON.stringify({ id: invoice.id }))
   const history = yield* store.history(invoice.id)
   assert.deepStrictEqual(
     history.map(({ by, from, to, version }) => ({ by, from: Option.getOrNull(from), to, version })),

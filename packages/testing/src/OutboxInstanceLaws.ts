@@ -25,7 +25,7 @@ const leaveWork = atTheEnd((lease, position) =>
     const { events } = yield* drain(lease, position, 10)
     const [, parked] = events
     yield* outbox.commit(lease, (yield* outbox.read({ lease, position, limit: 1 })).next)
-    yield* outbox.park({ lease, events: events.slice(1, 2), reason: "too large" })
+    yield* outbox.park({ lease, events: events.slice(1, 2), reason: "too large", endsReplay: false })
     yield* outbox.replay(parked?.key ?? "")
     return { lease, events, key: parked?.key, parked: yield* parkedOf(parked?.key) }
   })
@@ -96,7 +96,7 @@ const sharedWork = (elsewhere: Elsewhere): Body =>
             events.map(({ key }) => key),
             [`${invoice?.id}`]
           )
-          yield* here.park({ lease, events, reason: "too large" })
+          yield* here.park({ lease, events, reason: "too large", endsReplay: false })
           // seen and asked for there, heard here
           assert.strictEqual((yield* parkedOf(invoice?.id))?.reason, "too large")
           assert.strictEqual(yield* there.replay(`${invoice?.id}`), 1)

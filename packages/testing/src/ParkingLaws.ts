@@ -21,9 +21,9 @@ const write = Effect.fnUntraced(function* (count: number, lease: Parameters<type
 const lifeCycle: Body = decided(1, ({ events, key, lease }) =>
   Effect.gen(function* () {
     const outbox = yield* Outbox
-    yield* outbox.park({ lease, events: events.slice(0, 1), reason: "too large" })
-    yield* outbox.park({ lease, events: events.slice(1), reason: "an earlier one is parked" })
-    yield* outbox.park({ lease, events: events.slice(1), reason: "an earlier one is parked" })
+    yield* outbox.park({ lease, events: events.slice(0, 1), reason: "too large", endsReplay: false })
+    yield* outbox.park({ lease, events: events.slice(1), reason: "an earlier one is parked", endsReplay: false })
+    yield* outbox.park({ lease, events: events.slice(1), reason: "an earlier one is parked", endsReplay: false })
     assert.strictEqual((yield* parkedOf(key))?.events, 2)
     assert.isFalse((yield* parkedOf(key))?.replay)
     assert.deepStrictEqual(yield* outbox.replayable(lease, 10), [])
@@ -47,14 +47,50 @@ const nearMillis = 60_000
 const reason: Body = decided(1, ({ events, key, lease }) =>
   Effect.gen(function* () {
     const outbox = yield* Outbox
-    yield* outbox.park({ lease, events: events.slice(0, 1), reason: "too large: żółć" })
+    yield* outbox.park({ lease, events: events.slice(0, 1), reason: "too large: żółć", endsReplay: false })
     const first = yield* parkedOf(key)
     assert.strictEqual(first?.reason, "too large: żółć")
     const now = yield* Clock.currentTimeMillis
     assert.isAtMost(Math.abs(Date.parse(first?.since ?? "") - now), nearMillis, first?.since)
-    yield* outbox.park({ lease, events: events.slice(1), reason: "an earlier event of the key is parked" })
-    yield* outbox.park({ lease, events, reason: "read again" })
+    yield* outbox.park({
+      lease,
+      events: events.slice(1),
+      reason: "an earlier event of the key is parked",
+      endsReplay: false
+    })
+    yield* outbox.park({ lease, events, reason: "read again", endsReplay: false })
     assert.deepStrictEqual(yield* parkedOf(key), { ...first, events: 2 })
+    yield* outbox.unpark(lease, events)
+  })
+)
+
+const standing: Body = decided(1, ({ events, key, lease }) =>
+  Effect.gen(function* () {
+    const outbox = yield* Outbox
+    yield* outbox.park({ lease, events, reason: "too large", endsReplay: false })
+    const first = yield* parkedOf(key)
+    yield* outbox.replay(key)
+    // a relay that begins again at what is committed parks again what it reads again
+    yield* outbox.park({ lease, events, reason: "read again", endsReplay: false })
+    assert.deepStrictEqual(yield* parkedOf(key), { ...first, replay: true })
+    assert.deepStrictEqual(yield* outbox.replayable(lease, 10), events)
+    yield* outbox.unpark(lease, events)
+  })
+)
+
+const refusedAgain: Body = decided(1, ({ events, key, lease }) =>
+  Effect.gen(function* () {
+    const outbox = yield* Outbox
+    yield* outbox.park({ lease, events, reason: "too large", endsReplay: false })
+    const first = yield* parkedOf(key)
+    for (const reason of ["still too large", "larger than ever"]) {
+      yield* outbox.replay(key)
+      yield* outbox.park({ lease, events, reason, endsReplay: true })
+      assert.deepStrictEqual(yield* parkedOf(key), { ...first, reason, replay: false })
+      assert.deepStrictEqual(yield* outbox.replayable(lease, 10), [])
+    }
+    assert.strictEqual(yield* outbox.replay(key), 2)
+    assert.deepStrictEqual(yield* outbox.replayable(lease, 10), events)
     yield* outbox.unpark(lease, events)
   })
 )
@@ -62,7 +98,7 @@ const reason: Body = decided(1, ({ events, key, lease }) =>
 const onlyThatKey: Body = decided(3, ({ events, key, lease, of, other }) =>
   Effect.gen(function* () {
     const outbox = yield* Outbox
-    yield* outbox.park({ lease, events, reason: "too large" })
+    yield* outbox.park({ lease, events, reason: "too large", endsReplay: false })
     const untouched = yield* parkedOf(other)
     assert.strictEqual(yield* outbox.replay(key), 2)
     assert.deepStrictEqual(yield* outbox.replayable(lease, 10), of(key))
@@ -77,7 +113,7 @@ const onlyThatKey: Body = decided(3, ({ events, key, lease, of, other }) =>
 const limited: Body = decided(3, ({ events, lease, of }) =>
   Effect.gen(function* () {
     const outbox = yield* Outbox
-    yield* outbox.park({ lease, events, reason: "too large" })
+    yield* outbox.park({ lease, events, reason: "too large", endsReplay: false })
     const keys = new Set(events.map(({ key }) => key))
     for (const key of keys) yield* outbox.replay(key)
     let left = events.length
@@ -105,7 +141,7 @@ const limited: Body = decided(3, ({ events, lease, of }) =>
 const notHidden: Body = decided(2, ({ events, lease, of, key, position }) =>
   Effect.gen(function* () {
     const outbox = yield* Outbox
-    yield* outbox.park({ lease, events: of(key), reason: "too large" })
+    yield* outbox.park({ lease, events: of(key), reason: "too large", endsReplay: false })
     assert.deepStrictEqual((yield* drain(lease, position, 10)).events, events)
     yield* outbox.unpark(lease, of(key))
     assert.deepStrictEqual((yield* drain(lease, position, 3)).events, events)
@@ -115,6 +151,8 @@ const notHidden: Body = decided(2, ({ events, lease, of, key, position }) =>
 export const parkingLaws = (law: MakeLaw): ReadonlyArray<Law> => [
   law("parked events are held back by key, listed, sent again in order when asked, and gone when sent", lifeCycle),
   law("a parked key keeps the reason and the time of its first event, whatever is parked behind it", reason),
+  law("a replay that was asked for stands when its events are parked again", standing),
+  law("a replay that is refused again is over, and its key has the new reason", refusedAgain),
   law("a replay is asked for one key, and touches no other", onlyThatKey),
   law("no more events are replayable at once than asked for, those of a key in order", limited),
   law("a read hides nothing: the events of a parked key are read again from where they were", notHidden)

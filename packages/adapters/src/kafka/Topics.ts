@@ -1,6 +1,6 @@
 import { Effect } from "effect"
-import type { Admin, Kafka } from "kafkajs"
 import { type Connection, call, make } from "./Client.ts"
+import type { AdminClient, KafkaClient } from "./KafkaClient.ts"
 import type { KafkaFailure } from "./KafkaFailure.ts"
 
 /** What a topic gets when it is created. */
@@ -12,9 +12,9 @@ export interface TopicOptions {
 }
 
 /** Runs with an admin connection of its own. */
-export const withAdmin = <A>(
-  kafka: Kafka,
-  use: (admin: Admin) => Effect.Effect<A, KafkaFailure>
+export const withAdmin = <Client extends AdminClient, A>(
+  kafka: { readonly admin: () => Client },
+  use: (admin: Client) => Effect.Effect<A, KafkaFailure>
 ): Effect.Effect<A, KafkaFailure> =>
   Effect.acquireUseRelease(
     Effect.sync(() => kafka.admin()),
@@ -34,7 +34,7 @@ const configEntries = [{ name: "message.timestamp.type", value: "LogAppendTime" 
 
 /** Creates the topics that are missing and waits for their leaders; an existing topic is left alone. */
 export const ensure = (
-  kafka: Kafka,
+  kafka: KafkaClient,
   topics: Iterable<string>,
   options: TopicOptions
 ): Effect.Effect<void, KafkaFailure> =>
