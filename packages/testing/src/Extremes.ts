@@ -105,7 +105,7 @@ export const documents: ReadonlyArray<Document> = [
  * order of the last two lines.
  */
 export const neighbours: ReadonlyArray<readonly [what: string, one: Document, other: Document]> = [
-  ["the last digit of an amount", { amount: `${nines}.98` }, { amount: `${nines}.99` }],
+  ["the last digit of an amount", { amount: "12345678901234567.88" }, { amount: "12345678901234567.89" }],
   ["the sign of an amount", { amount: "-0.01" }, { amount: "0.01" }],
   ["the currency", { currency: "USD" }, { currency: "EUR" }],
   [

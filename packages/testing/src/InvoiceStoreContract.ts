@@ -34,10 +34,10 @@ export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}):
   return [
     ...creationLaws(law),
     ...decisionLaws(law),
-    ...listLaws(law, options),
     ...changeLaws(law, options),
     law("any sequence of commands is answered as a model answers it", StoreModel.law),
-    ...storeInstanceLaws(law, elsewhere)
+    ...storeInstanceLaws(law, elsewhere),
+    ...listLaws(law, options)
   ]
 }
 

@@ -33,8 +33,8 @@ export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}):
     ...outboxReadLaws(law, options),
     ...leaseLaws(law),
     ...parkingLaws(law),
-    ...lagLaws(law, options),
-    ...outboxInstanceLaws(law, elsewhere)
+    ...outboxInstanceLaws(law, elsewhere),
+    ...lagLaws(law, options)
   ]
 }
 

@@ -33,31 +33,37 @@ const leaveWork = atTheEnd((lease, position) =>
 
 const restart = (elsewhere: Elsewhere): Body =>
   Effect.gen(function* () {
-    const outbox = yield* Outbox
     const before = yield* elsewhere(leaveWork)
-    yield* leased((lease) =>
-      Effect.gen(function* () {
-        assert.isTrue(BigInt(lease.epoch) > BigInt(before.lease.epoch))
-        assert.deepStrictEqual((yield* drain(lease, lease.position, 10)).events, before.events.slice(1))
-        assert.deepStrictEqual(yield* parkedOf(before.key), before.parked)
-        const again = yield* outbox.replayable(lease, 10)
-        assert.deepStrictEqual(again, before.events.slice(1, 2))
-        yield* outbox.unpark(lease, again)
-      })
+    yield* elsewhere(
+      leased((lease) =>
+        Effect.gen(function* () {
+          const outbox = yield* Outbox
+          assert.isTrue(BigInt(lease.epoch) > BigInt(before.lease.epoch))
+          assert.deepStrictEqual((yield* drain(lease, lease.position, 10)).events, before.events.slice(1))
+          assert.deepStrictEqual(yield* parkedOf(before.key), before.parked)
+          const again = yield* outbox.replayable(lease, 10)
+          assert.deepStrictEqual(again, before.events.slice(1, 2))
+          yield* outbox.unpark(lease, again)
+        })
+      )
     )
   })
 
 const leaseOutlives = (elsewhere: Elsewhere): Body =>
   Effect.gen(function* () {
-    const outbox = yield* Outbox
     const owner = crypto.randomUUID()
     const lease = Option.getOrThrow(yield* elsewhere(acquireAs(owner)))
-    assert.deepStrictEqual(yield* acquireAs("another"), Option.none())
-    assert.deepStrictEqual((yield* laneStatus).owner, Option.some(owner))
-    yield* outbox.renew(lease, 60_000)
-    const again = Option.getOrThrow(yield* acquireAs(owner))
-    assert.isTrue(BigInt(again.epoch) > BigInt(lease.epoch))
-    yield* outbox.release(again)
+    yield* elsewhere(
+      Effect.gen(function* () {
+        const outbox = yield* Outbox
+        assert.deepStrictEqual(yield* acquireAs("another"), Option.none())
+        assert.deepStrictEqual((yield* laneStatus).owner, Option.some(owner))
+        yield* outbox.renew(lease, 60_000)
+        const again = Option.getOrThrow(yield* acquireAs(owner))
+        assert.isTrue(BigInt(again.epoch) > BigInt(lease.epoch))
+        yield* outbox.release(again)
+      })
+    )
   })
 
 const takeOver = (elsewhere: Elsewhere): Body =>

@@ -62,12 +62,14 @@ export const drain = Effect.fnUntraced(function* (lease: Lease, from: string, li
 export const atTheEnd = <A, E, R>(use: (lease: Lease, position: string) => Effect.Effect<A, E, R>) =>
   leased((lease) => Effect.flatMap(drain(lease, lease.position, 10_000), ({ position }) => use(lease, position)))
 
-/** Stores new invoices; each leaves an event. */
+const traceparent = `00-${"5".repeat(32)}-${"7".repeat(16)}-01`
+
+/** Stores new invoices; each leaves an event, with a trace. */
 export const create = (count: number) =>
   Effect.gen(function* () {
     const store = yield* InvoiceStore
     const invoices = Array.from({ length: count }, () => Generators.invoice())
-    for (const invoice of invoices) yield* store.create(invoice)
+    for (const invoice of invoices) yield* store.create(invoice, { traceparent })
     return invoices
   })
 
@@ -76,7 +78,7 @@ const approval: Verdict.Verdict = { status: "Approved", violations: [], by: "tes
 /** Decides invoices that are new; each leaves another event. */
 export const decide = (invoices: ReadonlyArray<Invoice.Invoice>) =>
   Effect.flatMap(InvoiceStore, (store) =>
-    store.decide(invoices.map(({ id }) => ({ id, version: 1, verdict: approval })))
+    store.decide(invoices.map(({ id }) => ({ id, version: 1, verdict: approval, traceparent })))
   )
 
 /** Leaves so many events, two of each invoice, in batches. */

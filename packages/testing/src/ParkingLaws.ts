@@ -118,8 +118,8 @@ const limited: Body = decided(3, ({ events, lease, of }) =>
     for (const key of keys) yield* outbox.replay(key)
     let left = events.length
     while (left > 0) {
-      const some = yield* outbox.replayable(lease, 4)
-      assert.strictEqual(some.length, Math.min(left, 4))
+      const some = yield* outbox.replayable(lease, 3)
+      assert.strictEqual(some.length, Math.min(left, 3))
       for (const key of keys) {
         const mine = some.filter((event) => event.key === key)
         assert.deepStrictEqual(
@@ -134,7 +134,7 @@ const limited: Body = decided(3, ({ events, lease, of }) =>
       yield* outbox.unpark(lease, some)
       left -= some.length
     }
-    assert.deepStrictEqual(yield* outbox.replayable(lease, 4), [])
+    assert.deepStrictEqual(yield* outbox.replayable(lease, 3), [])
   })
 )
 

@@ -30,13 +30,17 @@ const restart = (elsewhere: Elsewhere): Body =>
         return [yield* told(decided), yield* told(pending)]
       })
     )
-    const store = yield* InvoiceStore
-    assert.deepStrictEqual([yield* told(decided), yield* told(pending)], before)
-    assert.strictEqual((yield* store.create(pending)).outcome, "Unchanged")
-    assert.deepStrictEqual(outcomes(yield* store.decide([decision(decided, approve), decision(pending, approve)])), [
-      "AlreadyFinal",
-      "Decided"
-    ])
+    yield* elsewhere(
+      Effect.gen(function* () {
+        const store = yield* InvoiceStore
+        assert.deepStrictEqual([yield* told(decided), yield* told(pending)], before)
+        assert.strictEqual((yield* store.create(pending)).outcome, "Unchanged")
+        assert.deepStrictEqual(
+          outcomes(yield* store.decide([decision(decided, approve), decision(pending, approve)])),
+          ["AlreadyFinal", "Decided"]
+        )
+      })
+    )
   })
 
 const cursors = (elsewhere: Elsewhere): Body =>
@@ -52,16 +56,20 @@ const cursors = (elsewhere: Elsewhere): Body =>
         return { change: changes[0]?.cursor, list: (yield* store.list({ customerId, limit: 1 })).next }
       })
     )
-    const store = yield* InvoiceStore
-    const { changes } = yield* store.changes({ cursor: before.change, limit: 10 })
-    assert.deepStrictEqual(
-      changes.map(({ id }) => id),
-      invoices.slice(1).map(({ id }) => id)
-    )
-    const { items } = yield* store.list({ customerId, limit: 10, cursor: Option.getOrThrow(before.list) })
-    assert.deepStrictEqual(
-      items.map(({ invoice }) => invoice.id),
-      [invoices[1]?.id, invoices[0]?.id]
+    yield* elsewhere(
+      Effect.gen(function* () {
+        const store = yield* InvoiceStore
+        const { changes } = yield* store.changes({ cursor: before.change, limit: 10 })
+        assert.deepStrictEqual(
+          changes.map(({ id }) => id),
+          invoices.slice(1).map(({ id }) => id)
+        )
+        const { items } = yield* store.list({ customerId, limit: 10, cursor: Option.getOrThrow(before.list) })
+        assert.deepStrictEqual(
+          items.map(({ invoice }) => invoice.id),
+          [invoices[1]?.id, invoices[0]?.id]
+        )
+      })
     )
   })
 
@@ -71,10 +79,10 @@ const together = (elsewhere: Elsewhere): Body =>
     const customerId = crypto.randomUUID()
     const invoice = Generators.invoice({ customer_id: customerId })
     const head = yield* here.head
+    yield* here.create(invoice)
     yield* elsewhere(
       Effect.gen(function* () {
         const there = yield* InvoiceStore
-        yield* here.create(invoice)
         assert.strictEqual((yield* there.get(invoice.id)).status, "Pending")
         const error = yield* Effect.flip(there.create({ ...invoice, notes: "something else" }))
         assert.strictEqual(error._tag, "InvoiceConflict")
