@@ -8,7 +8,7 @@ import { shared } from "./SharedMemory.ts"
 
 suite({
   name: "an outbox that",
-  laws: (layer) => OutboxContract.laws(layer, { timeout: "8 seconds" }),
+  laws: (layer, timeout) => OutboxContract.laws(layer, { timeout }),
   mutants: [...readers, ...counters, ...holders, ...parking, ...severalInstances],
   sound: shared
 })

@@ -8,8 +8,8 @@ import { shared } from "./SharedMemory.ts"
 
 suite({
   name: "a store that",
-  laws: (layer) =>
-    InvoiceStoreContract.laws(layer, { timeout: "8 seconds", cursorAfter: (head) => `${Number(head) + 1_000}` }),
+  laws: (layer, timeout) =>
+    InvoiceStoreContract.laws(layer, { timeout, cursorAfter: (head) => `${Number(head) + 1_000}` }),
   mutants: [...contents, ...creations, ...decisions, ...lists, ...changes, ...severalInstances],
   sound: shared
 })

@@ -51,20 +51,18 @@ export const lastLease = (outbox: Port) => {
 }
 
 /** Lets writes pass that it has to refuse. */
-export const lenient =
-  (passes: (lease: Lease) => (last: Lease) => boolean) =>
-  (outbox: Port): Partial<Port> => {
-    const { acquire, orLast } = lastLease(outbox)
-    const held = (lease: Lease) => orLast(lease, passes(lease))
-    return {
-      acquire,
-      commit: (lease, position) => outbox.commit(held(lease), position),
-      renew: (lease, ttlMillis) => outbox.renew(held(lease), ttlMillis),
-      park: (options) => outbox.park({ ...options, lease: held(options.lease) }),
-      unpark: (lease, events) => outbox.unpark(held(lease), events),
-      release: (lease) => outbox.release(held(lease))
-    }
-  }
+export const lenient = (passes: (lease: Lease) => (last: Lease) => boolean) => (outbox: Port) => {
+  const { acquire, orLast } = lastLease(outbox)
+  const held = (lease: Lease) => orLast(lease, passes(lease))
+  const writes = {
+    commit: (lease, position) => outbox.commit(held(lease), position),
+    renew: (lease, ttlMillis) => outbox.renew(held(lease), ttlMillis),
+    park: (options) => outbox.park({ ...options, lease: held(options.lease) }),
+    unpark: (lease, events) => outbox.unpark(held(lease), events),
+    release: (lease) => outbox.release(held(lease))
+  } satisfies Partial<Port>
+  return { acquire, ...writes }
+}
 
 /** Tells something else of what is parked. */
 export const tells = (change: (key: ParkedKey) => ParkedKey) => (outbox: Port) => ({
