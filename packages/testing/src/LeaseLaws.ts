@@ -44,7 +44,7 @@ const everyWriteRefused = (lost: Lease, lease: Lease) =>
     assert.strictEqual((yield* laneStatus).position, position, "what was refused has moved nothing")
   })
 
-/** Asks until the lane can be had. */
+/** Asks until the lane can be had, as whoever stands by does. */
 const acquireSoon = (owner: string) =>
   Effect.gen(function* () {
     for (;;) {
@@ -61,7 +61,6 @@ const higherEpoch: Body = Effect.gen(function* () {
   yield* outbox.release(lease)
   const next = Option.getOrThrow(yield* acquireAs("another"))
   assert.isTrue(BigInt(next.epoch) > BigInt(lease.epoch))
-  yield* outbox.release(next)
 })
 
 const lostWrites: Body = Effect.gen(function* () {
@@ -84,27 +83,16 @@ const otherOwner: Body = leased((lease) =>
 const sameOwner: Body = Effect.gen(function* () {
   const outbox = yield* Outbox
   const before = yield* acquire
-  yield* holding(
-    Effect.map(
-      acquireAs(before.owner),
-      Option.getOrThrowWith(() => new Error("the lane is not given to its owner"))
-    ),
-    (lease) =>
-      Effect.gen(function* () {
-        assert.isTrue(BigInt(lease.epoch) > BigInt(before.epoch))
-        yield* everyWriteRefused(before, lease)
-        yield* outbox.release(before)
-        assert.deepStrictEqual(yield* acquireAs("another"), Option.none())
-        yield* outbox.renew(lease, 60_000)
-      })
+  const lease = Option.getOrThrowWith(
+    yield* acquireAs(before.owner),
+    () => new Error("the lane is not given to its owner")
   )
+  assert.isTrue(BigInt(lease.epoch) > BigInt(before.epoch))
+  yield* everyWriteRefused(before, lease)
+  yield* outbox.release(before)
+  assert.deepStrictEqual(yield* acquireAs("another"), Option.none())
+  yield* outbox.renew(lease, 60_000)
 })
-
-/** Holds a lease that was got in some other way while a law runs. */
-const holding = <E, A, E2, R>(take: Effect.Effect<Lease, E, R>, use: (lease: Lease) => Effect.Effect<A, E2, R>) =>
-  Effect.acquireUseRelease(take, use, (lease) =>
-    Effect.flatMap(Outbox, (outbox) => Effect.ignore(outbox.release(lease)))
-  )
 
 const released: Body = Effect.gen(function* () {
   const outbox = yield* Outbox
@@ -132,23 +120,20 @@ const runOut: Body = Effect.gen(function* () {
   assert.isTrue(BigInt(next.epoch) > BigInt(old.epoch))
   assert.strictEqual((yield* Effect.flip(outbox.commit(old, old.position)))._tag, "LeaseLost")
   assert.strictEqual((yield* Effect.flip(outbox.renew(old, 60_000)))._tag, "LeaseLost")
-  // the old holder's late goodbye doesn't free the lane
+  // the old holder's late release doesn't free the lane
   yield* outbox.release(old)
   assert.isTrue(Option.isNone(yield* acquireAs("a third")))
-  yield* outbox.release(next)
 })
 
 /** Two clocks of one machine, of which one counts whole milliseconds. */
 const roundingMillis = 10
 
 const duration: Body = Effect.gen(function* () {
-  const outbox = yield* Outbox
   const ttlMillis = 300
   const askedAt = yield* Clock.currentTimeMillis
   const lease = Option.getOrThrow(yield* acquireAs("short", ttlMillis))
   const next = yield* acquireSoon("the next")
   const gotAt = yield* Clock.currentTimeMillis
-  yield* outbox.release(next)
   assert.isAtLeast(gotAt - askedAt, ttlMillis - roundingMillis, "the lease was not over")
   assert.isTrue(BigInt(next.epoch) > BigInt(lease.epoch))
 })
@@ -168,7 +153,6 @@ const renewedLate: Body = Effect.gen(function* () {
   assert.deepStrictEqual(yield* acquireAs("another"), Option.none())
   assert.deepStrictEqual((yield* laneStatus).owner, Option.some(lease.owner))
   yield* outbox.commit(lease, lease.position)
-  yield* outbox.release(lease)
 })
 
 const notShown: Body = Effect.gen(function* () {
@@ -179,14 +163,11 @@ const notShown: Body = Effect.gen(function* () {
 })
 
 const race: Body = Effect.gen(function* () {
-  const outbox = yield* Outbox
   const taken = yield* Effect.all(
     Array.from({ length: 20 }, (_, index) => acquireAs(`racer ${index}`)),
     { concurrency: "unbounded" }
   )
-  const leases = taken.flatMap((lease) => Option.toArray(lease))
-  for (const lease of leases) yield* outbox.release(lease)
-  assert.strictEqual(leases.length, 1)
+  assert.strictEqual(taken.filter(Option.isSome).length, 1)
 })
 
 const status: Body = Effect.gen(function* () {

@@ -25,22 +25,28 @@ export type Body = Effect.Effect<void, unknown, Ports | Scope.Scope>
 
 const ttlMillis = 60_000
 
-export const acquire: Effect.Effect<Lease, unknown, Outbox> = Effect.flatMap(Outbox, (outbox) =>
+/** Gives a lease back; harmless when it is lost, so a law that fails leaves the lane to the next one. */
+const giveBack = (outbox: Outbox["Service"], lease: Option.Option<Lease>): Effect.Effect<void> =>
+  Option.isNone(lease) ? Effect.void : Effect.ignore(outbox.release(lease.value))
+
+/** The lane for an owner, if it can be had, until the law is over. */
+export const acquireFrom = (outbox: Outbox["Service"], owner: string, millis = ttlMillis) =>
+  Effect.acquireRelease(outbox.acquire({ lane: 0, owner, ttlMillis: millis }), (lease) => giveBack(outbox, lease))
+
+export const acquireAs = (owner: string, millis?: number) =>
+  Effect.flatMap(Outbox, (outbox) => acquireFrom(outbox, owner, millis))
+
+/** The lane, which has to be free, until the law is over. */
+export const acquire = Effect.suspend(() =>
   Effect.map(
-    outbox.acquire({ lane: 0, owner: crypto.randomUUID(), ttlMillis }),
+    acquireAs(crypto.randomUUID()),
     Option.getOrThrowWith(() => new Error("another relay holds lane 0"))
   )
 )
 
-/** The lane for an owner, if it can be had. */
-export const acquireAs = (owner: string, millis = ttlMillis) =>
-  Effect.flatMap(Outbox, (outbox) => outbox.acquire({ lane: 0, owner, ttlMillis: millis }))
-
 /** Holds the lane while a law runs. */
 export const leased = <A, E, R>(use: (lease: Lease) => Effect.Effect<A, E, R>) =>
-  Effect.acquireUseRelease(acquire, use, (lease) =>
-    Effect.flatMap(Outbox, (outbox) => Effect.ignore(outbox.release(lease)))
-  )
+  Effect.scoped(Effect.flatMap(acquire, use))
 
 /** Everything after a position, and the position after it. */
 export const drain = Effect.fnUntraced(function* (lease: Lease, from: string, limit: number) {
