@@ -24,6 +24,15 @@ export const document = (overrides: Readonly<Record<string, unknown>> = {}): Rec
 export const invoice = (overrides?: Readonly<Record<string, unknown>>): Invoice.Invoice =>
   Result.getOrThrow(Invoice.parse(document(overrides)))
 
+/** Many plain valid invoices that differ in their ids: what a law needs thousands of is parsed once. */
+export const invoicesOf = (
+  count: number,
+  overrides?: Readonly<Record<string, unknown>>
+): ReadonlyArray<Invoice.Invoice> => {
+  const one = invoice(overrides)
+  return Array.from({ length: count }, () => ({ ...one, id: crypto.randomUUID() as Invoice.InvoiceId }))
+}
+
 const integer = (minimum: number, maximum: number) =>
   Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })))
 

@@ -42,6 +42,9 @@ const everyWriteRefused = (lost: Lease, lease: Lease) =>
     assert.strictEqual((yield* parkedOf(first[0]?.key))?.events, 1)
     yield* outbox.unpark(lease, first)
     assert.strictEqual((yield* laneStatus).position, position, "what was refused has moved nothing")
+    // reading is not refused to anybody
+    assert.deepStrictEqual((yield* drain(lost, position, 1_000)).events, events)
+    assert.deepStrictEqual(yield* outbox.replayable(lost, 10), [])
   })
 
 /** Asks until the lane can be had, as whoever stands by does. */

@@ -71,7 +71,7 @@ const create = (
   overrides?: Readonly<Record<string, unknown>>
 ) =>
   Effect.suspend(() => {
-    const invoices = Array.from({ length: count }, () => Generators.invoice(overrides))
+    const invoices = Generators.invoicesOf(count, overrides)
     return Effect.as(createAll(invoices), invoices)
   })
 

@@ -91,7 +91,7 @@ export const decide = (invoices: ReadonlyArray<Invoice.Invoice>) =>
 export const fill = (events: number, { createAll = createEach }: BulkOptions): Effect.Effect<void, unknown, Ports> =>
   Effect.gen(function* () {
     for (let left = events; left > 0; ) {
-      const invoices = Array.from({ length: Math.min(Math.ceil(left / 2), 5_000) }, () => Generators.invoice())
+      const invoices = Generators.invoicesOf(Math.min(Math.ceil(left / 2), 5_000))
       yield* createAll(invoices)
       const decided = invoices.slice(0, left - invoices.length)
       if (decided.length > 0) yield* decide(decided)

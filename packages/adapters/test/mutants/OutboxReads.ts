@@ -1,4 +1,5 @@
 /** Outboxes that read, commit or count wrongly. */
+import { OutboxUnavailable } from "@invoice/core"
 import type { LaneStatus } from "@invoice/core/ports/Outbox"
 import { Clock, Effect, Option } from "effect"
 import type { Ports } from "./Broken.ts"
@@ -76,6 +77,19 @@ export const readers: ReadonlyArray<Mutant<Ports>> = [
       read: (options) => outbox.read({ ...options, limit: Math.min(options.limit, 1_000) })
     }),
     law.largePage
+  ),
+  mutant(
+    "lets only the holder of the lane read",
+    (outbox) => ({
+      read: (options) =>
+        Effect.flatMap(outbox.status, ({ lanes }) =>
+          lanes[0]?.epoch === options.lease.epoch
+            ? outbox.read(options)
+            : Effect.fail(new OutboxUnavailable({ cause: "not the holder" }))
+        )
+    }),
+    law.lost,
+    law.sameOwner
   ),
   mutant(
     "begins again after an empty page",

@@ -26,7 +26,8 @@ export interface Suite<Layer> {
 const lawOf = (laws: ReadonlyArray<Law>, name: string): Law =>
   laws.find((law) => law.name === name) ?? assert.fail(`the contract has no law "${name}"`)
 
-const timeout = "8 seconds"
+const timeout = "30 seconds"
+const limitMillis = 40_000
 /** For what never happens. */
 const shortTimeout = "500 millis"
 
@@ -36,13 +37,16 @@ export const suite = <Layer>({ laws, mutants, name, sound }: Suite<Layer>): void
   describe(name, () => {
     for (const { fails, fault, make, waits = false } of mutants) {
       for (const broken of fails) {
-        it.live(`${fault} fails "${broken}"`, () =>
-          Effect.gen(function* () {
-            const exit = yield* Effect.exit(lawOf(laws(make(), waits ? shortTimeout : timeout), broken).law)
-            assert.isTrue(Exit.isFailure(exit), "the law does not see the fault")
-            // a law that is merely slow would prove nothing
-            if (Exit.isFailure(exit)) assert.isTrue(waits || !timedOut(exit.cause), Cause.pretty(exit.cause))
-          })
+        it.live(
+          `${fault} fails "${broken}"`,
+          () =>
+            Effect.gen(function* () {
+              const exit = yield* Effect.exit(lawOf(laws(make(), waits ? shortTimeout : timeout), broken).law)
+              assert.isTrue(Exit.isFailure(exit), "the law does not see the fault")
+              // a law that is merely slow would prove nothing
+              if (Exit.isFailure(exit)) assert.isTrue(waits || !timedOut(exit.cause), Cause.pretty(exit.cause))
+            }),
+          limitMillis
         )
       }
     }
@@ -59,7 +63,7 @@ export const suite = <Layer>({ laws, mutants, name, sound }: Suite<Layer>): void
 
     for (const { feature, law, name } of all) {
       // the others hold for every adapter, which the suites of the adapters show
-      if (feature !== undefined) it.live(`has no fault keeps "${name}"`, () => law)
+      if (feature !== undefined) it.live(`has no fault keeps "${name}"`, () => law, limitMillis)
     }
   })
 }

@@ -12,7 +12,8 @@ export class MessagePublisher extends Context.Service<
   {
     /**
      * Resolves when every message is durable where it goes; messages of one key keep their order within a topic.
-     * After a failure any part of the batch may have been sent: send all of it again (consumers are idempotent).
+     * After `PublishTransient` any part of the batch may have been sent: send all of it again (consumers are idempotent).
+     * After `PublishRefused` all is durable but the records that it names and what follows them of their topic and key.
      */
     readonly publish: (messages: ReadonlyArray<Message>) => Effect.Effect<void, PublishTransient | PublishRefused>
     /** Succeeds when the broker answers. */
