@@ -178,6 +178,31 @@ const judged: Body = Effect.gen(function* () {
   assert.deepStrictEqual(Profile.judge(Profile.core, stored), Profile.judge(Profile.core, invoice))
 })
 
+const ready: Body = Effect.flatMap(InvoiceStore, (store) => store.ready)
+
+const writable: Body = Effect.gen(function* () {
+  const store = yield* InvoiceStore
+  const [before, after] = [Generators.invoice(), Generators.invoice()]
+  let cursor = yield* store.head
+  yield* store.create(before)
+  yield* store.writable
+  yield* store.writable
+  yield* store.create(after)
+  const seen: Array<string> = []
+  while (!seen.includes(after.id)) {
+    const { changes, next } = yield* store.changes({ cursor, limit: 100 })
+    seen.push(...changes.map(({ id }) => id))
+    cursor = next
+  }
+  assert.deepStrictEqual(seen, [before.id, after.id])
+  const { items } = yield* store.list({ limit: 2 })
+  assert.deepStrictEqual(
+    items.map(({ invoice }) => invoice.id),
+    [after.id, before.id]
+  )
+  assert.strictEqual((yield* store.history(before.id)).length, 1)
+})
+
 export const creationLaws = (law: MakeLaw): ReadonlyArray<Law> => [
   law("any invoice that the types hold comes back with the same content", sameContent),
   law("invoices that differ in a last digit, a last character or a nanosecond are not the same", leastDifference),
@@ -189,5 +214,7 @@ export const creationLaws = (law: MakeLaw): ReadonlyArray<Law> => [
   law("an unknown id is not found", unknown),
   law("many at once: those that exist, each once", many),
   law("invoices that can't be stored never fail the ones that are stored at the same time", unstorable),
+  law("a store that is there is ready", ready),
+  law("a store that takes writes says so, and leaves no invoice, history or event behind", writable),
   law("the default profile's verdict on a stored invoice is its verdict on the invoice", judged)
 ]

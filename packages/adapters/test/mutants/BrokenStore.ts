@@ -43,6 +43,8 @@ export const law = {
   unknown: "an unknown id is not found",
   many: "many at once: those that exist, each once",
   neighbours: "invoices that can't be stored never fail the ones that are stored at the same time",
+  ready: "a store that is there is ready",
+  writable: "a store that takes writes says so, and leaves no invoice, history or event behind",
   judged: "the default profile's verdict on a stored invoice is its verdict on the invoice",
   reasons: "a verdict is kept with its reasons, byte for byte, with its event and its history",
   final: "a decided invoice can't be decided again, whatever the version says",

@@ -1,6 +1,7 @@
 /** Stores that create or decide wrongly. */
 import { type Invoice, StoreUnavailable, Timestamp, type Verdict } from "@invoice/core"
 import type { Creation } from "@invoice/core/ports/InvoiceStore"
+import * as Generators from "@invoice/testing/Generators"
 import { Effect } from "effect"
 import { broken, type Ports } from "./Broken.ts"
 import { law, mutant, type Store, shows } from "./BrokenStore.ts"
@@ -8,6 +9,8 @@ import type { Mutant } from "./Suite.ts"
 
 const laterUnder = (times: number) => (at: Timestamp.Timestamp) =>
   Timestamp.fromMillis(Math.min(Date.parse(at) * times, Date.parse("9999-01-01T00:00:00Z")))
+
+const standby = new StoreUnavailable({ kind: "unavailable", cause: new Error("a standby takes no writes") })
 
 /** What a creation is answered with, wrongly. */
 const created = (change: (creation: Creation, given: Invoice.Invoice) => Creation) => (store: Store) => ({
@@ -107,11 +110,18 @@ export const creations: ReadonlyArray<Mutant<Ports>> = [
           Effect.suspend(() => {
             if (!spoiled) return Effect.tapError(store.create(invoice), () => Effect.sync(() => (spoiled = true)))
             spoiled = false
-            return Effect.fail(new StoreUnavailable({ retryable: true, cause: "a neighbour" }))
+            return Effect.fail(new StoreUnavailable({ kind: "unavailable", cause: "a neighbour" }))
           })
       }
     },
     law.neighbours
+  ),
+  mutant("is never ready", () => ({ ready: Effect.fail(standby) }), law.ready),
+  mutant("takes writes and says that it does not", () => ({ writable: Effect.fail(standby) }), law.writable),
+  mutant(
+    "proves that it takes writes by an invoice that stays",
+    (store) => ({ writable: Effect.asVoid(Effect.orDie(Effect.suspend(() => store.create(Generators.invoice())))) }),
+    law.writable
   ),
   mutant(
     "goes by the client's clock",
