@@ -32,7 +32,7 @@ export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}):
   return [
     ...outboxReadLaws(law, options),
     ...leaseLaws(law),
-    ...parkingLaws(law),
+    ...parkingLaws(law, options),
     ...outboxInstanceLaws(law, elsewhere),
     ...lagLaws(law, options)
   ]

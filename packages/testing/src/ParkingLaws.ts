@@ -2,7 +2,8 @@
 import { assert } from "@effect/vitest"
 import { Outbox } from "@invoice/core"
 import { Clock, Effect } from "effect"
-import { atTheEnd, type Body, create, decide, drain, ids, type Law, type MakeLaw, parkedOf } from "./OutboxLaw.ts"
+import type { BulkOptions } from "./ListLaws.ts"
+import { atTheEnd, type Body, create, decide, drain, fill, ids, type Law, type MakeLaw, parkedOf } from "./OutboxLaw.ts"
 
 /** Holds the lane, with so many new invoices and the two events of each, in order. */
 const decided = <A, E, R>(
@@ -148,12 +149,37 @@ const notHidden: Body = decided(2, ({ events, lease, of, key, position }) =>
   })
 )
 
-export const parkingLaws = (law: MakeLaw): ReadonlyArray<Law> => [
+const most = 10_000
+
+const mostParked = (bulk: BulkOptions): Body =>
+  atTheEnd((lease, position) =>
+    Effect.gen(function* () {
+      const outbox = yield* Outbox
+      yield* fill(most, bulk)
+      const { events, position: end } = yield* drain(lease, position, most)
+      yield* outbox.park({ lease, events, reason: "too large", endsReplay: false })
+      const parked = yield* outbox.parked
+      const mine = new Set(events.map(({ key }) => key))
+      assert.strictEqual(
+        parked.reduce((sum, { events, key }) => sum + (mine.has(key) ? events : 0), 0),
+        most
+      )
+      yield* outbox.unpark(lease, events)
+      assert.deepStrictEqual(
+        (yield* outbox.parked).filter(({ key }) => mine.has(key)),
+        []
+      )
+      yield* outbox.commit(lease, end)
+    })
+  )
+
+export const parkingLaws = (law: MakeLaw, bulk: BulkOptions): ReadonlyArray<Law> => [
   law("parked events are held back by key, listed, sent again in order when asked, and gone when sent", lifeCycle),
   law("a parked key keeps the reason and the time of its first event, whatever is parked behind it", reason),
   law("a replay that was asked for stands when its events are parked again", standing),
   law("a replay that is refused again is over, and its key has the new reason", refusedAgain),
   law("a replay is asked for one key, and touches no other", onlyThatKey),
   law("no more events are replayable at once than asked for, those of a key in order", limited),
+  law("10,000 events are parked at once", mostParked(bulk)),
   law("a read hides nothing: the events of a parked key are read again from where they were", notHidden)
 ]

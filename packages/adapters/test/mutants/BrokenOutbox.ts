@@ -96,6 +96,7 @@ export const law = {
   refusedAgain: "a replay that is refused again is over, and its key has the new reason",
   onlyThatKey: "a replay is asked for one key, and touches no other",
   limited: "no more events are replayable at once than asked for, those of a key in order",
+  mostParked: "10,000 events are parked at once",
   notHidden: "a read hides nothing: the events of a parked key are read again from where they were",
   restart: "positions, epochs and what is parked outlive the instance that wrote them",
   leaseOutlives: "a lease outlives the instance that took it",

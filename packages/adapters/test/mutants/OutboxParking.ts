@@ -63,6 +63,11 @@ export const parking: ReadonlyArray<Mutant<Ports>> = [
     law.refusedAgain
   ),
   mutant(
+    "parks a thousand events at most",
+    (outbox) => ({ park: (options) => outbox.park({ ...options, events: options.events.slice(0, 1_000) }) }),
+    law.mostParked
+  ),
+  mutant(
     "forgets the trace of what it parks",
     (outbox) => ({
       park: (options) =>

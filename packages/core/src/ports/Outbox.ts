@@ -116,7 +116,7 @@ export class Outbox extends Context.Service<
      */
     readonly commit: (lease: Lease, position: string) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
     /**
-     * Holds these events back, and makes their keys parked. Parking an event that is parked changes nothing but for
+     * Holds these events back, at most 10,000, and makes their keys parked. Parking an event that is parked changes nothing but for
      * `endsReplay`: true when the events were replayed and refused again. The request is over then, and `reason` is the new one.
      */
     readonly park: (options: {
