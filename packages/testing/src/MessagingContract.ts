@@ -63,7 +63,7 @@ export interface Options extends RefusalOptions {
   readonly patience?: Duration.Input
 }
 
-const defaultPatience = "25 seconds"
+const defaultTimeout = "25 seconds"
 
 /** Two subscribers of one group, both at work, until all that was sent has come to one of them. */
 const shared = Effect.gen(function* () {
@@ -123,7 +123,7 @@ const awkward = (topic: string): ReadonlyArray<Message> => [
 
 /** The laws over a layer, one by one, so that a test can also see that a broken adapter fails them. */
 export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}): ReadonlyArray<Law> => {
-  const { elsewhere, law } = Contract.over<Ports, keyof Features>(layer, options.patience ?? defaultPatience)
+  const { elsewhere, law } = Contract.over<Ports, keyof Features>(layer, options.patience ?? defaultTimeout)
 
   return [
     law(
@@ -372,4 +372,4 @@ export const suite = (
   layer: Layer.Layer<Ports, unknown>,
   features: Features,
   options: Options = {}
-): void => Contract.register(name, laws(layer, options), features, options.patience ?? defaultPatience)
+): void => Contract.register(name, laws(layer, options), features, options.patience ?? defaultTimeout)

@@ -218,7 +218,7 @@ export const brokers: ReadonlyArray<Mutant<Ports>> = [
   ),
   stalling(
     "is never ready",
-    { publisher: () => ({ ready: Effect.fail(new PublishTransient({ cause: "away" })) }) },
+    { publisher: () => ({ ready: Effect.fail(new PublishTransient({ cause: "no broker" })) }) },
     law.ready
   ),
   stalling(
