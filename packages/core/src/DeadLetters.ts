@@ -2,7 +2,7 @@
 import { Clock, Context, Effect, Layer, Stream } from "effect"
 import * as DeadLetter from "./DeadLetter.ts"
 import type { ConsumerUnavailable, PublishRefused, PublishTransient } from "./InvoiceError.ts"
-import type { Message } from "./InvoiceEvent.ts"
+import * as InvoiceEvent from "./InvoiceEvent.ts"
 import { MessagePublisher } from "./ports/MessagePublisher.ts"
 import { TopicReader } from "./ports/TopicReader.ts"
 import * as Timestamp from "./Timestamp.ts"
@@ -20,7 +20,7 @@ export interface Replayed {
 }
 
 /** A letter that has its message. */
-type Sendable = DeadLetter.Letter & { readonly original: Message }
+type Sendable = DeadLetter.Letter & { readonly original: InvoiceEvent.Message }
 
 const isSendable = (letter: DeadLetter.Letter): letter is Sendable => letter.original !== undefined
 
@@ -72,7 +72,8 @@ export class DeadLetters extends Context.Service<
 
       /** Letters that have an original, of keys that none is refused of; answers which of them were sent. */
       const sendAgain = Effect.fnUntraced(function* (topic: string, letters: ReadonlyArray<Sendable>) {
-        const originals = letters.map(({ original }) => original)
+        // a letter from before the values changed must not stop a strict consumer
+        const originals = letters.map(({ original }) => InvoiceEvent.upgrade(original))
         const unsent = yield* publisher.publish(originals).pipe(
           Effect.as<ReadonlySet<number>>(new Set()),
           Effect.catchTag("PublishRefused", (refusal) => Effect.succeed(Unsent.indexes(originals, refusal)))

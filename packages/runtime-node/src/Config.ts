@@ -108,6 +108,12 @@ const entries = {
     description: "most connections a program opens to Postgres for requests; the relay has two more of its own",
     read: integer(2, 1_000)
   }),
+  databaseTimeoutMillis: withDefault(5_000, {
+    name: "DATABASE_TIMEOUT_MS",
+    description:
+      "how long a statement may take, the wait for a connection included, in milliseconds; the relay's reading six times as long",
+    read: integer(100, 600_000)
+  }),
   kafkaBrokers: entry<ReadonlyArray<string>>({
     name: "KAFKA_BROKERS",
     aliases: ["KAFKA_ADDRESS"],

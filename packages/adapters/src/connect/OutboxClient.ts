@@ -33,9 +33,12 @@ export const make = (transport: Transport, options: Remote.Options = {}): Outbox
       ),
     commit: (lease, position) =>
       Effect.asVoid(call((options) => outbox.commit({ lease, position }, options), ["LeaseLost"])),
-    park: ({ events, lease, reason }) =>
+    park: ({ endsReplay, events, lease, reason }) =>
       Effect.asVoid(
-        call((options) => outbox.park({ lease, events: events.map(fromRecorded), reason }, options), ["LeaseLost"])
+        call(
+          (options) => outbox.park({ lease, events: events.map(fromRecorded), reason, endsReplay }, options),
+          ["LeaseLost"]
+        )
       ),
     parked: Effect.map(
       call((options) => outbox.listParked({}, options), []),

@@ -1,8 +1,8 @@
 import type { Subscription } from "@invoice/core/ports/MessageConsumer"
 import { Deferred, type Duration, Effect, Exit, Fiber, type Queue, Schedule } from "effect"
-import type { Consumer, Kafka } from "kafkajs"
 import { roundRobinAfter } from "./Assigner.ts"
 import { call, millis } from "./Client.ts"
+import type { ConsumerClient, KafkaClient } from "./KafkaClient.ts"
 import type { Resolved } from "./KafkaConsumer.ts"
 import { KafkaFailure } from "./KafkaFailure.ts"
 import { type Delivery, Membership } from "./Membership.ts"
@@ -14,7 +14,7 @@ import { ensure } from "./Topics.ts"
  * acknowledged, gives back the rest and leaves the group.
  */
 export const session = (
-  kafka: Kafka,
+  kafka: KafkaClient,
   { topic, group }: Subscription,
   options: Resolved,
   queue: Queue.Enqueue<Delivery>
@@ -42,7 +42,7 @@ export const session = (
       drainTimeout
     })
 
-    const consumer: Consumer = yield* Effect.try({
+    const consumer: ConsumerClient = yield* Effect.try({
       try: () =>
         kafka.consumer({
           groupId: group,
@@ -57,11 +57,11 @@ export const session = (
       catch: (cause) => new KafkaFailure({ type: "INVALID_CONFIG", cause })
     })
     const crashed = yield* Deferred.make<never, KafkaFailure>()
-    consumer.on(consumer.events.GROUP_JOIN, () => membership.joined())
-    consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
+    consumer.on("consumer.group_join", () => membership.joined())
+    consumer.on("consumer.end_batch_process", ({ payload }) => {
       if (payload.batchSize === 0) membership.passedOver(payload)
     })
-    consumer.on(consumer.events.CRASH, ({ payload }) => {
+    consumer.on("consumer.crash", ({ payload }) => {
       Deferred.doneUnsafe(crashed, Exit.fail(KafkaFailure.from(payload.error)))
     })
 

@@ -54,9 +54,10 @@ export const postgres = (
     PostgresStore.layer({
       url,
       maxConnections: settings.databaseConnections,
+      timeoutMillis: settings.databaseTimeoutMillis,
       outboxRetentionMillis: settings.outboxRetentionHours * 3_600_000
     }),
-    PostgresOutbox.layer({ url })
+    PostgresOutbox.layer({ url, timeoutMillis: settings.databaseTimeoutMillis })
   ).pipe(Layer.provide(Layer.effectDiscard(migrate(url))))
 
 /** The storage program's ports; one that is away is waited for. */
