@@ -89,13 +89,13 @@ export class DeadLetters extends Context.Service<
       const replayPage = Effect.fnUntraced(function* (
         topic: string,
         letters: ReadonlyArray<DeadLetter.Letter>,
-        refusedKeys: Set<string | undefined>
+        refusedKeys: Set<string>
       ) {
         const sendable = letters.filter(isSendable)
-        const open = sendable.filter(({ key }) => !refusedKeys.has(key))
+        const open = sendable.filter(({ key }) => key === undefined || !refusedKeys.has(key))
         const sent = open.length === 0 ? new Set<DeadLetter.Letter>() : yield* sendAgain(topic, open)
         for (const letter of open) {
-          if (!sent.has(letter)) {
+          if (letter.key !== undefined && !sent.has(letter)) {
             refusedKeys.add(letter.key)
           }
         }
@@ -106,7 +106,7 @@ export class DeadLetters extends Context.Service<
         list,
         replay: ({ key, topic }) =>
           Stream.suspend(() => {
-            const refusedKeys = new Set<string | undefined>()
+            const refusedKeys = new Set<string>()
             return list(topic).pipe(
               Stream.filter((letter) => key === undefined || letter.key === key),
               Stream.grouped(pageSize),

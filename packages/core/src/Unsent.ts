@@ -2,21 +2,18 @@
 import type { PublishRefused } from "./InvoiceError.ts"
 import type { Message } from "./InvoiceEvent.ts"
 
-/**
- * The indexes of the refused messages, and of those of the same topic and key behind them. Messages without a key are
- * taken for messages of one key: sending one twice is better than not at all.
- */
+/** The indexes of the refused messages, and of those of the same topic and key behind them. */
 export const indexes = (messages: ReadonlyArray<Message>, { records }: PublishRefused): ReadonlySet<number> => {
   const refused = new Set(records.map(({ index }) => index))
   const places = new Set<string>()
   const unsent = new Set<number>()
   for (const [index, { key, topic }] of messages.entries()) {
-    const place = JSON.stringify([topic, key ?? null])
-    if (refused.has(index)) {
-      places.add(place)
-    }
-    if (places.has(place)) {
+    const place = key === undefined ? undefined : JSON.stringify([topic, key])
+    if (refused.has(index) || (place !== undefined && places.has(place))) {
       unsent.add(index)
+      if (place !== undefined) {
+        places.add(place)
+      }
     }
   }
   return unsent
