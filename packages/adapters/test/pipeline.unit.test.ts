@@ -179,6 +179,8 @@ describe("the relay", () => {
       )
       // the others are durable before it is parked
       yield* until(Effect.map(outbox.parked, (keys) => keys.length > 0))
+      // what is refused is parked once the rest is sent
+      yield* until(Effect.map(outbox.parked, ({ length }) => length === 1))
       const [parked] = yield* outbox.parked
       assert.deepStrictEqual([parked?.key, parked?.events, parked?.reason], [bad.id, 2, "too large"])
       poison = undefined
