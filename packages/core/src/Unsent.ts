@@ -1,9 +1,11 @@
 /** What a refusal has left unsent, by the meaning of `PublishRefused`. */
 import type { PublishRefused } from "./InvoiceError.ts"
-import type { Message } from "./InvoiceEvent.ts"
 
-/** The indexes of the refused messages, and of those of the same topic and key behind them. */
-export const indexes = (messages: ReadonlyArray<Message>, { records }: PublishRefused): ReadonlySet<number> => {
+/** The indexes of the refused messages or events, rising, and of those of the same topic and key behind them. */
+export const indexes = (
+  messages: ReadonlyArray<{ readonly topic: string; readonly key: string | undefined }>,
+  { records }: PublishRefused
+): ReadonlySet<number> => {
   const refused = new Set(records.map(({ index }) => index))
   const places = new Set<string>()
   const unsent = new Set<number>()
