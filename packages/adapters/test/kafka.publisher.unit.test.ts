@@ -5,7 +5,7 @@ import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { Arbitrary, Effect, Logger, Schema } from "effect"
 import type { Message as Outgoing } from "kafkajs"
 import { KafkaPublisher } from "../src/kafka/index.ts"
-import { type Answered, codes, KafkaModel, largerThan } from "./KafkaModel.ts"
+import { type Answered, bytesOf, codes, KafkaModel, largerThan } from "./KafkaModel.ts"
 
 const message = (topic: string, key: string | undefined, text: string, bytes = 0): Message => {
   const value = new Uint8Array(Math.max(bytes, text.length))
@@ -246,7 +246,34 @@ describe("a refusal", () => {
         const messages = batch.map(({ isBad, key, topic }, index) =>
           message(`t${Math.abs(topic) % 2}`, `k${Math.abs(key) % 5}`, isBad ? `bad ${index}` : `${index}`)
         )
-        yield* compare(kafka, messages).pipe(Effect.provide(over(kafka)))
+        yield* compare(kafka, messages, (one) => text(one).startsWith("bad")).pipe(Effect.provide(over(kafka)))
+      }
+    })
+  })
+
+  it.live("does so for any sizes, whether the topic's limit is known, out of date or not to be had", () => {
+    const sent = Schema.Array(Schema.Struct({ key: Schema.Int, topic: Schema.Int, size: Schema.Int }))
+    const most = 1_000
+    return Effect.gen(function* () {
+      for (const batch of yield* Arbitrary.sampleEffect(Arbitrary.schema(sent), { count: 200 })) {
+        const kafka = new KafkaModel(2)
+        for (const [topic, known] of [
+          ["t0", most],
+          ["t1", undefined],
+          ["t2", most / 2],
+          ["t3", most * 2]
+        ] as const) {
+          kafka.create(topic, 3, largerThan(most))
+          if (known !== undefined) kafka.limits.set(topic, known)
+        }
+        const messages = batch.map(({ key, size, topic }, index) =>
+          message(`t${Math.abs(topic) % 4}`, `k${Math.abs(key) % 5}`, `${index}`, Math.abs(size) % (most + most / 2))
+        )
+        yield* compare(
+          kafka,
+          messages,
+          ({ key, value }) => bytesOf([{ key: key ?? null, value: Buffer.from(value) }]) > most
+        ).pipe(Effect.provide(over(kafka)))
       }
     })
   })
@@ -271,7 +298,7 @@ describe("a refusal", () => {
 const isBad = ({ value }: Outgoing): boolean => String(value).startsWith("bad")
 
 /** Publishes and compares with what ought to come of it. */
-const compare = (kafka: KafkaModel, messages: ReadonlyArray<Message>) =>
+const compare = (kafka: KafkaModel, messages: ReadonlyArray<Message>, isRefused: (one: Message) => boolean) =>
   Effect.gen(function* () {
     const stopped = new Set<string>()
     const refused: Array<number> = []
@@ -279,7 +306,7 @@ const compare = (kafka: KafkaModel, messages: ReadonlyArray<Message>) =>
     for (const [index, one] of messages.entries()) {
       const name = `${one.topic} ${one.key}`
       if (stopped.has(name)) continue
-      if (text(one).startsWith("bad")) {
+      if (isRefused(one)) {
         refused.push(index)
         stopped.add(name)
       } else durable.set(name, [...(durable.get(name) ?? []), text(one)])
@@ -290,7 +317,7 @@ const compare = (kafka: KafkaModel, messages: ReadonlyArray<Message>) =>
     })
     assert.deepStrictEqual(indexes(records), refused)
     const found = new Map<string, Array<string>>()
-    for (const topic of ["t0", "t1"]) {
+    for (const topic of kafka.topics.keys()) {
       for (const { key, text } of kafka.records(topic)) {
         const name = `${topic} ${key}`
         found.set(name, [...(found.get(name) ?? []), text])

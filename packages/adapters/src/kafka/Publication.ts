@@ -1,7 +1,7 @@
 import { PublishRefused, PublishTransient } from "@invoice/core/InvoiceError"
 import { Effect } from "effect"
 import type { KafkaFailure } from "./KafkaFailure.ts"
-import { type Indexed, orderedWith, runsOf } from "./Runs.ts"
+import { type Bounds, type Indexed, isSuspect, orderedWith, runsOf } from "./Runs.ts"
 import type { Sender, Unsent } from "./Sender.ts"
 import type { TopicLimits } from "./TopicLimits.ts"
 
@@ -21,25 +21,40 @@ const invalidTopic = "INVALID_TOPIC_EXCEPTION"
  * at most, by the first send and by one of these. Nothing is sent behind a refused record of its topic and key.
  */
 export class Publication {
-  private readonly parts: Parts
+  private readonly records: ReadonlyArray<Indexed>
+  private readonly sender: Sender
+  private readonly limits: TopicLimits
+  private readonly bounds: Bounds
   private readonly refused = new Map<number, string>()
   /** By topic and key the first refused record: nothing from there on is sent. */
   private readonly held = new Map<string, number>()
+  /** Topics and keys with a record that is not likely to be taken; they come last, so that they hold up nothing else. */
+  private readonly late = new Set<string>()
+  private readonly postponed: Array<Indexed> = []
   /** Topics whose limit was asked for. */
   private readonly asked = new Set<string>()
 
-  constructor(parts: Parts) {
-    this.parts = parts
+  constructor(records: ReadonlyArray<Indexed>, { limits, maxSendBytes, sender }: Parts) {
+    this.records = records
+    this.sender = sender
+    this.limits = limits
+    this.bounds = { maxBytes: maxSendBytes, limitOf: (topic) => limits.of(topic) }
   }
 
-  /** Sends what is not held back; a refusal is only noted. */
-  deliver(records: ReadonlyArray<Indexed>): Effect.Effect<void, PublishTransient> {
+  /** Sends all but what is refused, or held back behind that. */
+  get deliver(): Effect.Effect<void, PublishTransient | PublishRefused> {
     return Effect.suspend(() => {
-      const [run, ...rest] = this.runs(records.filter((record) => this.isOpen(record)))
-      if (run === undefined) return Effect.void
-      if (rest.length === 0) return Effect.catch(this.parts.sender.send(run), (unsent) => this.settle(run, unsent))
-      return Effect.forEach([run, ...rest], (one) => this.deliver(one), { discard: true })
-    })
+      this.suspect()
+      return this.send(this.records)
+    }).pipe(
+      Effect.andThen(
+        Effect.suspend(() => {
+          this.late.clear()
+          return this.send(this.postponed.toSorted((a, b) => a.index - b.index))
+        })
+      ),
+      Effect.andThen(Effect.suspend(() => this.outcome))
+    )
   }
 
   /** Notes that these records are never taken. */
@@ -51,23 +66,38 @@ export class Publication {
     }
   }
 
-  /** Fails when anything was refused. */
-  get outcome(): Effect.Effect<void, PublishRefused> {
+  private get outcome(): Effect.Effect<void, PublishRefused> {
+    if (this.refused.size === 0) return Effect.void
+    const records = [...this.refused].map(([index, reason]) => ({ index, reason }))
+    return Effect.fail(new PublishRefused({ records: records.toSorted((a, b) => a.index - b.index) }))
+  }
+
+  private suspect(): void {
+    for (const record of this.records) if (isSuspect(record, this.bounds)) this.late.add(orderedWith(record))
+  }
+
+  private send(records: ReadonlyArray<Indexed>): Effect.Effect<void, PublishTransient> {
     return Effect.suspend(() => {
-      if (this.refused.size === 0) return Effect.void
-      const records = [...this.refused].map(([index, reason]) => ({ index, reason }))
-      return Effect.fail(new PublishRefused({ records: records.toSorted((a, b) => a.index - b.index) }))
+      const [run, ...rest] = runsOf(this.due(records), this.bounds)
+      if (run === undefined) return Effect.void
+      if (rest.length > 0) return this.sendEach([run, ...rest])
+      return Effect.catch(this.sender.send(run), (unsent) => this.settle(run, unsent))
     })
   }
 
-  private isOpen(record: Indexed): boolean {
-    const refused = this.held.get(orderedWith(record))
-    return refused === undefined || record.index < refused
+  private sendEach(groups: ReadonlyArray<ReadonlyArray<Indexed>>): Effect.Effect<void, PublishTransient> {
+    return Effect.forEach(groups, (group) => this.send(group), { discard: true })
   }
 
-  private runs(records: ReadonlyArray<Indexed>): ReadonlyArray<ReadonlyArray<Indexed>> {
-    const { limits, maxSendBytes } = this.parts
-    return runsOf(records, { maxBytes: maxSendBytes, limitOf: (topic) => limits.of(topic) })
+  private due(records: ReadonlyArray<Indexed>): ReadonlyArray<Indexed> {
+    if (this.late.size === 0 && this.held.size === 0) return records
+    const due: Array<Indexed> = []
+    for (const record of records) {
+      const name = orderedWith(record)
+      if (this.late.has(name)) this.postponed.push(record)
+      else if (record.index < (this.held.get(name) ?? Number.POSITIVE_INFINITY)) due.push(record)
+    }
+    return due
   }
 
   private settle(run: ReadonlyArray<Indexed>, { failure, groups }: Unsent): Effect.Effect<void, PublishTransient> {
@@ -78,24 +108,21 @@ export class Publication {
     if (run.length === 1 || (topics.length === 1 && failure.type === invalidTopic)) {
       return Effect.sync(() => this.refuse(run, failure.message))
     }
-    if (groups.length > 1) return this.deliverEach(groups)
+    if (groups.length > 1) return this.sendEach(groups)
     // it didn't come to choosing partitions
-    if (topics.length > 1) return this.deliverEach(topics)
-    return Effect.flatMap(this.learned(run, failure), (learned) =>
-      learned ? this.deliver(run) : this.deliverEach(halves(run))
-    )
+    if (topics.length > 1) return this.sendEach(topics)
+    return Effect.flatMap(this.learn(run, failure), (splits) => (splits ? this.send(run) : this.sendEach(halves(run))))
   }
 
-  private deliverEach(groups: ReadonlyArray<ReadonlyArray<Indexed>>): Effect.Effect<void, PublishTransient> {
-    return Effect.forEach(groups, (group) => this.deliver(group), { discard: true })
-  }
-
-  /** Whether asking for the topic's limit tells how to split the run. */
-  private learned(run: ReadonlyArray<Indexed>, { type }: KafkaFailure): Effect.Effect<boolean> {
+  /** Asks for the topic's limit, once; whether the run is to be split by it. */
+  private learn(run: ReadonlyArray<Indexed>, { type }: KafkaFailure): Effect.Effect<boolean> {
     const topic = run[0]?.message.topic
     if (topic === undefined || type !== tooLarge || this.asked.has(topic)) return Effect.succeed(false)
     this.asked.add(topic)
-    return Effect.map(this.parts.limits.learn(topic), () => this.runs(run).length > 1)
+    return Effect.map(this.limits.learn(topic), () => {
+      this.suspect()
+      return runsOf(run, this.bounds).length > 1
+    })
   }
 }
 
