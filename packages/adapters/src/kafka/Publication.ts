@@ -31,11 +31,15 @@ export class Publication {
   /** Topics and keys with a record that is not likely to be taken; they come last, so that they hold up nothing else. */
   private readonly late = new Set<string>()
   private readonly postponed: Array<Indexed> = []
+  private isLast = false
+  /** What is neither acknowledged nor refused, by index. */
+  private readonly open: Set<number>
   /** Topics whose limit was asked for. */
   private readonly asked = new Set<string>()
 
   constructor(records: ReadonlyArray<Indexed>, { limits, maxSendBytes, sender }: Parts) {
     this.records = records
+    this.open = new Set(records.map(({ index }) => index))
     this.sender = sender
     this.limits = limits
     this.bounds = { maxBytes: maxSendBytes, limitOf: (topic) => limits.of(topic) }
@@ -43,36 +47,39 @@ export class Publication {
 
   /** Sends all but what is refused, or held back behind that. */
   get deliver(): Effect.Effect<void, PublishTransient | PublishRefused> {
-    return Effect.suspend(() => {
+    return Effect.gen({ self: this }, function* () {
       this.suspect()
-      return this.send(this.records)
-    }).pipe(
-      Effect.andThen(
-        Effect.suspend(() => {
-          this.late.clear()
-          return this.send(this.postponed.toSorted((a, b) => a.index - b.index))
-        })
-      ),
-      Effect.andThen(Effect.suspend(() => this.outcome))
-    )
+      yield* this.send(this.records)
+      // nothing is put off twice, whatever is learned from now on
+      this.isLast = true
+      this.late.clear()
+      yield* this.sendEach(parcels(this.postponed))
+      return yield* this.outcome
+    })
   }
 
   /** Notes that these records are never taken. */
   refuse(records: ReadonlyArray<Indexed>, reason: string): void {
     for (const record of records) {
       this.refused.set(record.index, reason)
+      this.open.delete(record.index)
       const name = orderedWith(record)
       this.held.set(name, Math.min(record.index, this.held.get(name) ?? record.index))
     }
   }
 
-  private get outcome(): Effect.Effect<void, PublishRefused> {
+  private get outcome(): Effect.Effect<void, PublishTransient | PublishRefused> {
+    const left = this.records.filter((record) => this.open.has(record.index) && !this.isHeld(record))
+    if (left.length > 0) {
+      return Effect.fail(new PublishTransient({ cause: new Error(`${left.length} messages were not sent`) }))
+    }
     if (this.refused.size === 0) return Effect.void
     const records = [...this.refused].map(([index, reason]) => ({ index, reason }))
     return Effect.fail(new PublishRefused({ records: records.toSorted((a, b) => a.index - b.index) }))
   }
 
   private suspect(): void {
+    if (this.isLast) return
     for (const record of this.records) if (isSuspect(record, this.bounds)) this.late.add(orderedWith(record))
   }
 
@@ -81,7 +88,10 @@ export class Publication {
       const [run, ...rest] = runsOf(this.due(records), this.bounds)
       if (run === undefined) return Effect.void
       if (rest.length > 0) return this.sendEach([run, ...rest])
-      return Effect.catch(this.sender.send(run), (unsent) => this.settle(run, unsent))
+      return Effect.matchEffect(this.sender.send(run), {
+        onFailure: (unsent) => this.settle(run, unsent),
+        onSuccess: () => Effect.sync(() => this.acknowledged(run))
+      })
     })
   }
 
@@ -89,13 +99,20 @@ export class Publication {
     return Effect.forEach(groups, (group) => this.send(group), { discard: true })
   }
 
+  private acknowledged(run: ReadonlyArray<Indexed>): void {
+    for (const { index } of run) this.open.delete(index)
+  }
+
+  private isHeld(record: Indexed): boolean {
+    return record.index >= (this.held.get(orderedWith(record)) ?? Number.POSITIVE_INFINITY)
+  }
+
   private due(records: ReadonlyArray<Indexed>): ReadonlyArray<Indexed> {
     if (this.late.size === 0 && this.held.size === 0) return records
     const due: Array<Indexed> = []
     for (const record of records) {
-      const name = orderedWith(record)
-      if (this.late.has(name)) this.postponed.push(record)
-      else if (record.index < (this.held.get(name) ?? Number.POSITIVE_INFINITY)) due.push(record)
+      if (this.late.has(orderedWith(record))) this.postponed.push(record)
+      else if (!this.isHeld(record)) due.push(record)
     }
     return due
   }
@@ -124,6 +141,22 @@ export class Publication {
       return runsOf(run, this.bounds).length > 1
     })
   }
+}
+
+/**
+ * Each key in order. What was in a refused send goes one partition at a time from then on, and the rest of its key with it.
+ */
+const parcels = (records: ReadonlyArray<Indexed>): ReadonlyArray<ReadonlyArray<Indexed>> => {
+  const partitions = new Map<string, number>()
+  for (const record of records) {
+    if (record.partition !== undefined) partitions.set(orderedWith(record), record.partition)
+  }
+  const inOrder = records.toSorted((a, b) => a.index - b.index)
+  const groups = Map.groupBy(inOrder, (record) => {
+    const partition = partitions.get(orderedWith(record))
+    return partition === undefined ? "" : `${record.message.topic}/${partition}`
+  })
+  return [...groups.values()]
 }
 
 const halves = (run: ReadonlyArray<Indexed>): ReadonlyArray<ReadonlyArray<Indexed>> => {

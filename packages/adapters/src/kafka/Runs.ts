@@ -8,7 +8,7 @@ export interface Indexed {
   readonly message: Message
   /** Bytes in a request, at most. */
   readonly size: number
-  /** Where a message without key is to go, once it was in a send that was refused. */
+  /** Where it was put, once it was in a send that was refused; one without key has to go there again. */
   readonly partition?: number
 }
 
