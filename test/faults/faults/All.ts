@@ -1,14 +1,29 @@
+import * as Backlog from "./Backlog.ts"
 import * as BrokerHarmed from "./BrokerHarmed.ts"
+import * as ClusterHarmed from "./ClusterHarmed.ts"
 import * as DatabaseHarmed from "./DatabaseHarmed.ts"
 import type { Fault } from "./Fault.ts"
 import * as Leases from "./Leases.ts"
 import * as NastyWriters from "./NastyWriters.ts"
 import * as OutboxMoved from "./OutboxMoved.ts"
+import * as Parked from "./Parked.ts"
 import * as RelayKilled from "./RelayKilled.ts"
 import * as Soak from "./Soak.ts"
 import * as Validators from "./Validators.ts"
 
-const groups = [RelayKilled, Leases, DatabaseHarmed, BrokerHarmed, NastyWriters, OutboxMoved, Validators, Soak]
+const groups = [
+  RelayKilled,
+  Leases,
+  DatabaseHarmed,
+  BrokerHarmed,
+  Parked,
+  NastyWriters,
+  OutboxMoved,
+  Validators,
+  Soak,
+  ClusterHarmed,
+  Backlog
+]
 
 /** Every fault, in the order of the pipeline's design. */
 export const faults: ReadonlyArray<Fault> = groups
