@@ -13,6 +13,8 @@ export interface Flow {
   readonly taken: ReadonlySet<string>
   /** All that a client tried, and what the rules say to them. */
   readonly tried: ReadonlyMap<string, Expected.Case>
+  /** How often a client was not answered 200. */
+  readonly refused: () => number
   /** Waits until that many more are taken. */
   readonly more: (invoices: number) => Promise<void>
   readonly stop: () => Promise<void>
@@ -47,6 +49,8 @@ export interface FlowOptions {
   readonly id?: () => string
   /** Most milliseconds between two invoices of a client, 10 unless told. */
   readonly restMillis?: number
+  /** What happens before the clients begin; it can send an invoice by its id. */
+  readonly first?: (one: (id: string) => Promise<void>) => Promise<void>
 }
 
 /** @param api answers the URL to use now */
@@ -54,17 +58,23 @@ export const flow = (random: Random, api: () => string, options: FlowOptions = {
   const taken = new Set<string>()
   const tried = new Map<string, Expected.Case>()
   let stopping = false
+  let refused = 0
+  const one = async (kind: Expected.Case, overrides: Readonly<Record<string, unknown>> = {}): Promise<void> => {
+    const invoice = document({ ...kind.overrides, ...overrides })
+    const id = String(invoice["id"])
+    tried.set(id, kind)
+    while (!(await send(api(), invoice))) {
+      if (stopping) return
+      refused += 1
+      await pause(20)
+    }
+    taken.add(id)
+  }
+  const begun = options.first?.((id) => one(Expected.cases.good, { id }))
   const loop = async (): Promise<void> => {
+    await begun
     while (!stopping) {
-      const one = caseOf(random)
-      const invoice = document({ ...one.overrides, ...(options.id === undefined ? {} : { id: options.id() }) })
-      const id = String(invoice["id"])
-      tried.set(id, one)
-      while (!(await send(api(), invoice))) {
-        if (stopping) return
-        await pause(20)
-      }
-      taken.add(id)
+      await one(caseOf(random), options.id === undefined ? {} : { id: options.id() })
       await pause(random.between(0, options.restMillis ?? 10))
     }
   }
@@ -72,6 +82,7 @@ export const flow = (random: Random, api: () => string, options: FlowOptions = {
   return {
     taken,
     tried,
+    refused: () => refused,
     more: (invoices) => {
       const wanted = taken.size + invoices
       return until(`${invoices} more invoices are taken`, () => taken.size >= wanted)

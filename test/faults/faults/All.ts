@@ -3,13 +3,17 @@ import * as BrokerHarmed from "./BrokerHarmed.ts"
 import * as ClusterHarmed from "./ClusterHarmed.ts"
 import * as DatabaseHarmed from "./DatabaseHarmed.ts"
 import type { Fault } from "./Fault.ts"
+import * as Lanes from "./Lanes.ts"
 import * as Leases from "./Leases.ts"
 import * as NastyWriters from "./NastyWriters.ts"
 import * as OutboxMoved from "./OutboxMoved.ts"
 import * as Parked from "./Parked.ts"
+import * as PostgresHarmed from "./PostgresHarmed.ts"
 import * as RelayKilled from "./RelayKilled.ts"
 import * as Soak from "./Soak.ts"
+import * as StoreRefuses from "./StoreRefuses.ts"
 import * as Validators from "./Validators.ts"
+import * as Watches from "./Watches.ts"
 
 const groups = [
   RelayKilled,
@@ -22,7 +26,11 @@ const groups = [
   Validators,
   Soak,
   ClusterHarmed,
-  Backlog
+  Backlog,
+  PostgresHarmed,
+  Watches,
+  Lanes,
+  StoreRefuses
 ]
 
 /** Every fault, in the order of the pipeline's design. */
