@@ -3,7 +3,7 @@
  * it took since the log was last flushed is handed out again after a crash.
  */
 import type { Postgres } from "./Postgres.ts"
-import { connect } from "./Sql.ts"
+import { connect, type Session } from "./Sql.ts"
 import { until } from "./Waiting.ts"
 
 export interface Noise {
@@ -15,6 +15,23 @@ export interface Noise {
 
 const sessions = 4
 
+const rollBack = async (session: Session): Promise<void> => {
+  await session.query("begin")
+  await session.query("select pg_current_xact_id()::text")
+  await session.query("rollback")
+}
+
+/** Just so many. */
+export const some = async (postgres: Postgres, transactions: number): Promise<void> => {
+  const sql = connect(postgres.url("postgres"), 1, "faults-noise")
+  try {
+    const session = await sql.session()
+    for (let count = 0; count < transactions; count++) await rollBack(session)
+  } finally {
+    await sql.close()
+  }
+}
+
 export const make = (postgres: Postgres): Noise => {
   const sql = connect(postgres.url("postgres"), sessions, "faults-noise")
   let rolledBack = 0
@@ -23,9 +40,7 @@ export const make = (postgres: Postgres): Noise => {
     const session = await sql.session()
     try {
       while (!stopping) {
-        await session.query("begin")
-        await session.query("select pg_current_xact_id()::text")
-        await session.query("rollback")
+        await rollBack(session)
         rolledBack += 1
       }
     } catch {

@@ -17,7 +17,7 @@ export const fall = async ({ sql, random, world: { postgres } }: Scene, how = ra
     await postgres.kill()
     await postgres.launch()
   } else {
-    const [row] = await sql.query("select pid from pg_stat_activity where application_name = 'faults-noise' limit 1")
+    const [row] = await sql.query("select pid from pg_stat_activity where backend_type = 'client backend' limit 1")
     await postgres.killBackend(Number(row?.["pid"]))
   }
   const seconds = (performance.now() - startedAt) / 1_000

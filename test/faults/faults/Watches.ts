@@ -1,7 +1,8 @@
 import { InvoiceClient } from "@invoice/adapters/connect"
 import { PostgresStore } from "@invoice/adapters/postgres"
 import { InvoiceStore, Invoices as UseCases } from "@invoice/core"
-import { Effect, Exit, Fiber, ManagedRuntime, Redacted, Stream } from "effect"
+import type { WatchStart } from "@invoice/core/Invoices"
+import { Effect, Fiber, ManagedRuntime, Option, Redacted, Stream } from "effect"
 import * as Invoices from "../Invoices.ts"
 import * as Noise from "../Noise.ts"
 import type { Outcome, Scene } from "../Scene.ts"
@@ -9,43 +10,45 @@ import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 import { fall } from "./PostgresHarmed.ts"
 
-/** A client that watches all invoices from now on; when its cursor has expired it begins with the oldest. */
+/** A client that watches all invoices from now on. Whatever happens it comes back with the last cursor that it was given. */
 const watch = async (url: string) => {
   const runtime = ManagedRuntime.make(InvoiceClient.layerFetch({ baseUrl: url }))
   const shown = new Map<string, number>()
+  const told = { CursorExpired: 0, InvalidCursor: 0, StoreUnavailable: 0 }
+  let start: WatchStart = "now"
   let elements = 0
-  let expired = 0
-  const from = (start: "now" | "beginning"): Effect.Effect<void, unknown, UseCases> =>
-    Effect.flatMap(UseCases, (invoices) =>
-      invoices.watch(start).pipe(
-        Stream.runForEach(({ change }) =>
-          Effect.sync(() => {
-            elements += 1
-            if (change._tag === "Some" && !shown.has(change.value.id)) shown.set(change.value.id, performance.now())
-          })
-        ),
-        Effect.catchTag("CursorExpired", () => {
-          expired += 1
-          return from("beginning")
+  const once = Effect.flatMap(UseCases, (invoices) =>
+    invoices.watch(start).pipe(
+      Stream.runForEach(({ change, cursor }) =>
+        Effect.sync(() => {
+          elements += 1
+          start = { cursor }
+          if (Option.isSome(change) && !shown.has(change.value.id)) shown.set(change.value.id, performance.now())
         })
       )
     )
-  const fiber = runtime.runFork(from("now"))
+  ).pipe(
+    Effect.catch((error) => {
+      told[error._tag] += 1
+      // a cursor that is no good any more: from the oldest change
+      if (error._tag !== "StoreUnavailable") start = "beginning"
+      return Effect.sleep("50 millis")
+    })
+  )
+  const fiber = runtime.runFork(Effect.forever(Effect.suspend(() => once)))
   // the first element says that it is there
   await until("the watch has begun", () => elements > 0)
   return {
     shown,
-    expired: () => expired,
-    stop: async (): Promise<string | undefined> => {
-      const exit = fiber.pollUnsafe()
+    told,
+    stop: async (): Promise<void> => {
       await runtime.runPromise(Fiber.interrupt(fiber))
       await runtime.dispose()
-      return exit !== undefined && Exit.isFailure(exit) ? `the watch ended: ${exit.cause}` : undefined
     }
   }
 }
 
-/** Reads all changes behind a cursor; undefined when it is said to have expired. */
+/** Reads all changes behind a cursor, or says what the store says of it. */
 const readBehind = (store: ManagedRuntime.ManagedRuntime<InvoiceStore, unknown>, cursor: string) =>
   store.runPromise(
     Effect.gen(function* () {
@@ -57,14 +60,20 @@ const readBehind = (store: ManagedRuntime.ManagedRuntime<InvoiceStore, unknown>,
         if (page.changes.length === 0 && !page.more) return ids
         at = page.next
       }
-    }).pipe(Effect.catchTag("CursorExpired", () => Effect.succeed(undefined)))
+    }).pipe(
+      Effect.catchTags({
+        CursorExpired: () => Effect.succeed("expired" as const),
+        InvalidCursor: () => Effect.succeed("invalid" as const)
+      })
+    )
   )
 
 const outcomeOf = (
   scene: Scene,
   made: ReadonlyMap<string, number>,
   shown: ReadonlyMap<string, number>,
-  skipped: number
+  skipped: number,
+  invalid: number
 ): Outcome => {
   const missing = [...made.keys()].filter((id) => !shown.has(id)).length
   const waited = [...made].reduce((most, [id, at]) => Math.max(most, (shown.get(id) ?? at) - at), 0) / 1_000
@@ -82,6 +91,7 @@ const outcomeOf = (
     },
     notes: scene.notes,
     broken: [
+      ...(invalid === 0 ? [] : [`${invalid} times a cursor of the store was called invalid`]),
       ...(missing === 0 ? [] : [`${missing} invoices were never shown by the watch, and nothing was said`]),
       ...(skipped === 0 ? [] : [`${skipped} invoices behind a cursor of the store were skipped, and nothing was said`])
     ]
@@ -101,30 +111,33 @@ const across: Fault = {
     const watching = await watch(api.url("api"))
     const made = new Map<string, number>()
     let skipped = 0
+    let invalid = 0
     try {
       for (let round = 0; round < (long ? 6 : 3); round++) {
-        const noise = Noise.make(postgres)
-        await noise.more(scene.random.between(200, 600))
+        // few enough that their ids are soon used again, and sometimes many
+        await Noise.some(postgres, scene.random.between(5, scene.random.chance(0.3) ? 300 : 15))
         const cursor = await store.runPromise(Effect.flatMap(InvoiceStore, ({ head }) => head))
         scene.notes.push(await fall(scene))
-        await noise.stop()
         const flow = Invoices.flow(scene.random.fork(`flow ${round}`), () => api.url("api"))
         await flow.more(30)
         await flow.stop()
         for (const id of flow.taken) made.set(id, performance.now())
         const behind = await readBehind(store, cursor)
-        if (behind !== undefined) skipped += [...flow.taken].filter((id) => !behind.has(id)).length
+        if (behind === "invalid") invalid += 1
+        if (typeof behind !== "string") skipped += [...flow.taken].filter((id) => !behind.has(id)).length
       }
       await until("all are shown", () => [...made.keys()].every((id) => watching.shown.has(id)), { seconds: 10 }).catch(
         () => {}
       )
-      if (watching.expired() > 0) scene.notes.push(`the watch began anew ${watching.expired()} times`)
     } finally {
-      const ended = await watching.stop()
-      if (ended !== undefined) scene.notes.push(ended)
+      await watching.stop()
       await store.dispose()
     }
-    return outcomeOf(scene, made, watching.shown, skipped)
+    const { CursorExpired, InvalidCursor, StoreUnavailable } = watching.told
+    scene.notes.push(
+      `the watch was told ${StoreUnavailable} times to come back, ${CursorExpired} times that its cursor has expired`
+    )
+    return outcomeOf(scene, made, watching.shown, skipped, invalid + InvalidCursor)
   }
 }
 
