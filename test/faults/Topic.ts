@@ -32,7 +32,7 @@ export const createTopic = (brokers: string, topic: string, config: Config): Pro
         {
           topic,
           numPartitions: 6,
-          replicationFactor: 1,
+          replicationFactor: Math.min(3, brokers.split(",").length),
           configEntries: entriesOf({ ...stamps, ...config })
         }
       ]
@@ -48,14 +48,19 @@ export const configureTopic = (brokers: string, topic: string, config: Config): 
     })
   )
 
-/** Of the one broker that there is. */
+/** Of every broker. */
 export const configureBroker = (brokers: string, config: Config): Promise<unknown> =>
-  administer(brokers, (admin) =>
-    admin.alterConfigs({
-      validateOnly: false,
-      resources: [{ type: resources.broker, name: "1", configEntries: entriesOf(config) }]
-    })
-  )
+  administer(brokers, async (admin) => {
+    for (const { nodeId } of (await admin.describeCluster()).brokers) {
+      await admin.alterConfigs({
+        validateOnly: false,
+        resources: [{ type: resources.broker, name: String(nodeId), configEntries: entriesOf(config) }]
+      })
+    }
+  })
+
+export const deleteTopics = (brokers: string, topics: ReadonlyArray<string>): Promise<void> =>
+  administer(brokers, (admin) => admin.deleteTopics({ topics: [...topics] }))
 
 export const addPartitions = (brokers: string, topic: string, count: number): Promise<boolean> =>
   administer(brokers, (admin) => admin.createPartitions({ topicPartitions: [{ topic, count }] }))
