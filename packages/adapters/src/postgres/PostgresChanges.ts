@@ -11,6 +11,7 @@ interface Row extends SnapshotWindow.Row {
 
 const tail = SnapshotWindow.tail("e.payload, e.at")
 const rest = SnapshotWindow.rest("e.payload, e.at")
+export const statements = { tail, rest, head: "select pg_current_snapshot()::text as hi" } as const
 
 const cursorPattern = /^(\d{1,19}):(\d{1,19}):([\d,]*)(?:\|(\d{1,19}:\d{1,19}:[\d,]*)\|(\d{1,18}))?$/u
 

@@ -164,7 +164,25 @@ const toRecorded = (row: EventRow): Recorded => ({
   ...(row.traceparent === null ? {} : { traceparent: row.traceparent })
 })
 
-const make = Effect.gen(function* () {
+/** By name, so that they can be run by something else than Postgres. */
+export const statements = {
+  readTail,
+  readRest,
+  acquireLane,
+  renewLane,
+  releaseLane,
+  commitPosition,
+  parkEvents,
+  selectParked,
+  requestReplay,
+  selectReplayable,
+  deleteParked,
+  deleteEmptyKeys,
+  selectLanes,
+  selectOldestTransaction
+} as const
+
+export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 
   const run = <Row extends object>(
