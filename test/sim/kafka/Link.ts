@@ -1,0 +1,295 @@
+/**
+ * A connection of a program to a broker, with the methods of kafkajs' own `Broker`: the only part of kafkajs that is
+ * modelled. Requests take their time there, and answers back; both can be lost on the way.
+ */
+import { createRequire } from "node:module"
+import * as Latency from "../Latency.ts"
+import type { Process } from "../Process.ts"
+import { type Brokers, codes, type Node, type TopicData } from "./Brokers.ts"
+
+const load = createRequire(import.meta.url)
+const { createErrorFromCode } = load("kafkajs/src/protocol/error") as {
+  readonly createErrorFromCode: (code: number) => Error
+}
+const { KafkaJSConnectionClosedError, KafkaJSConnectionError, KafkaJSRequestTimeoutError } = load(
+  "kafkajs"
+) as typeof import("kafkajs")
+
+export const basePort = 9_000
+
+/** What a program reaches of the cluster, and how well. */
+export interface Network {
+  readonly process: Process
+  readonly brokers: Brokers
+  /** In milliseconds. */
+  readonly requestTimeout: number
+  /** Brokers from whom nothing comes back now. */
+  readonly cutOff: Set<number>
+  /** Brokers whose connection breaks at the next produce request, before or after the append. */
+  readonly losing: Map<number, { readonly before: boolean; readonly broken: () => void }>
+  readonly links: Set<Link>
+}
+
+/** Lives until either side closes it. */
+interface Connection {
+  /** The run of the broker that it leads to. */
+  readonly incarnation: number
+  isOpen: boolean
+  /** Nothing comes through, and nobody says so. */
+  isHalfOpen: boolean
+  /** What was sent meanwhile: it may still arrive, however late. */
+  readonly swallowed: Array<() => void>
+  readonly waiting: Set<Waiting>
+}
+
+interface Waiting {
+  readonly reject: (error: Error) => void
+}
+
+export class Link {
+  nodeId: number
+  readonly connectionPool: { readonly host: string; readonly port: number; rack: string | null }
+  readonly versions = {}
+  readonly node: Node
+  private readonly network: Network
+  private connection: Connection | undefined
+
+  constructor(network: Network, port: number) {
+    const node = network.brokers.nodes[port - basePort]
+    if (node === undefined) throw new Error(`there is no broker at ${port}`)
+    this.network = network
+    this.node = node
+    this.nodeId = node.id
+    this.connectionPool = { host: `broker-${node.id}`, port, rack: null }
+    network.links.add(this)
+  }
+
+  isConnected(): boolean {
+    return this.connection !== undefined
+  }
+
+  connect(): Promise<void> {
+    if (this.isConnected()) return Promise.resolve()
+    const { cutOff, process, requestTimeout } = this.network
+    return new Promise<void>((resolve, reject) => {
+      const fail = (message: string): void => reject(new KafkaJSConnectionError(message, { broker: this.address, code: "ECONNREFUSED" }))
+      if (cutOff.has(this.node.id)) {
+        process.engine.after(Math.min(3_000, requestTimeout), process, () => fail("Connection timeout"))
+        return
+      }
+      process.engine.after(this.latency(), process, () => {
+        if (!this.node.isUp) {
+          fail("Connection error: connect ECONNREFUSED")
+          return
+        }
+        this.connection = {
+          incarnation: this.node.incarnation,
+          isOpen: true,
+          isHalfOpen: false,
+          swallowed: [],
+          waiting: new Set()
+        }
+        resolve()
+      })
+    })
+  }
+
+  async disconnect(): Promise<void> {
+    this.close("Connection closed by the client")
+  }
+
+  /** The connection breaks: whatever waits for an answer fails. */
+  close(why: string): void {
+    const { connection } = this
+    if (connection === undefined) return
+    this.connection = undefined
+    connection.isOpen = false
+    const { host, port } = this.connectionPool
+    for (const { reject } of [...connection.waiting]) reject(new KafkaJSConnectionClosedError(why, { host, port }))
+  }
+
+  /** Nothing comes through any more, and nobody says so. */
+  cutOff(): void {
+    const { connection } = this
+    if (connection === undefined || connection.isHalfOpen) return
+    connection.isHalfOpen = true
+    for (const waiting of connection.waiting) this.timeOut(connection, waiting)
+  }
+
+  /** Some of what was sent arrives after all; then the connection is found to be dead. */
+  reconnect(): void {
+    const { connection } = this
+    if (connection === undefined || !connection.isHalfOpen) return
+    const { random } = this.network.process
+    for (const arrive of connection.swallowed) {
+      if (random.chance(0.5)) break
+      arrive()
+    }
+    this.close("Connection reset")
+  }
+
+  metadata(topics: ReadonlyArray<string> = []): Promise<unknown> {
+    const { brokers } = this.network
+    return this.request(() => {
+      const wanted = topics.length === 0 ? [...brokers.topics.keys()] : topics
+      const topicMetadata = wanted.map((topic) => {
+        const partitions = brokers.topics.get(topic)
+        if (partitions === undefined) throw createErrorFromCode(codes.unknownTopicOrPartition)
+        return {
+          topicErrorCode: 0,
+          topic,
+          isInternal: false,
+          partitionMetadata: partitions.map((partition) => {
+            const leader = brokers.leaderSeenBy(this.node, partition)
+            if (brokers.nodes[leader]?.isUp !== true) throw createErrorFromCode(codes.leaderNotAvailable)
+            const all = brokers.nodes.map(({ id }) => id)
+            return { partitionErrorCode: 0, partitionId: partition.id, leader, replicas: all, isr: all, offlineReplicas: [] }
+          })
+        }
+      })
+      return {
+        throttleTime: 0,
+        clusterId: "simulated",
+        controllerId: brokers.up[0]?.id ?? 0,
+        brokers: brokers.up.map(({ id }) => ({ nodeId: id, host: `broker-${id}`, port: basePort + id, rack: null })),
+        topicMetadata
+      }
+    })
+  }
+
+  initProducerId(): Promise<unknown> {
+    return this.request(() => ({ producerId: this.network.brokers.initProducerId(), producerEpoch: 0 }))
+  }
+
+  produce(request: {
+    readonly producerId: number
+    readonly producerEpoch: number
+    readonly topicData: ReadonlyArray<TopicData>
+  }): Promise<unknown> {
+    const { brokers, losing, process } = this.network
+    const { producerEpoch, producerId, topicData } = request
+    return this.request(() => {
+      const loss = losing.get(this.node.id)
+      losing.delete(this.node.id)
+      if (loss?.before === true) {
+        this.lose(loss.broken)
+        return undefined
+      }
+      const producer = { id: producerId, epoch: producerEpoch }
+      const topics = topicData.map(({ partitions, topic }) => ({
+        topicName: topic,
+        partitions: partitions.map((data) => ({
+          partition: data.partition,
+          logAppendTime: "-1",
+          logStartOffset: "0",
+          ...brokers.append(this.node, producer, topic, data)
+        }))
+      }))
+      brokers.engine.note(`broker ${this.node.id}`, `takes ${describe(topics)} of ${process.name}`)
+      const failed = topics.flatMap(({ partitions }) => partitions).find(({ errorCode }) => errorCode !== 0)
+      if (loss !== undefined) this.lose(loss.broken)
+      // kafkajs, too, fails the whole request when one partition has an error
+      if (failed !== undefined) throw createErrorFromCode(failed.errorCode)
+      return {
+        throttleTime: 0,
+        topics: topics.map(({ partitions, topicName }) => ({
+          topicName,
+          partitions: partitions.map((partition) => ({ ...partition, baseOffset: String(partition.baseOffset) }))
+        }))
+      }
+    })
+  }
+
+  /** Carries a request there, and the answer back. */
+  request<A>(answer: () => A | Promise<A>): Promise<A> {
+    const { process } = this.network
+    const { connection } = this
+    return new Promise<A>((resolve, reject) => {
+      if (connection === undefined) {
+        const { host, port } = this.connectionPool
+        reject(new KafkaJSConnectionClosedError("Closed connection", { host, port }))
+        return
+      }
+      const waiting: Waiting = {
+        reject: (error) => {
+          connection.waiting.delete(waiting)
+          reject(error)
+        }
+      }
+      connection.waiting.add(waiting)
+      const back = (deliver: () => void): void => {
+        if (connection.isHalfOpen || !connection.isOpen) return
+        process.engine.after(this.latency(), process, () => {
+          if (!connection.isHalfOpen && connection.waiting.delete(waiting)) deliver()
+        })
+      }
+      const arrive = (): void => {
+        if (this.node.incarnation !== connection.incarnation) {
+          if (connection.isOpen) process.engine.after(this.latency(), process, () => this.close("Closed connection"))
+          return
+        }
+        try {
+          const result = answer()
+          if (result instanceof Promise) {
+            result.then(
+              (value) => back(() => resolve(value)),
+              (error: unknown) => back(() => reject(error))
+            )
+          } else {
+            back(() => resolve(result))
+          }
+        } catch (error) {
+          back(() => reject(error))
+        }
+      }
+      if (connection.isHalfOpen) {
+        connection.swallowed.push(arrive)
+        this.timeOut(connection, waiting)
+        return
+      }
+      // the world's, not the process': what is sent arrives also when its sender has hung up or is dead by then
+      process.engine.after(this.latency(), undefined, () => {
+        if (connection.isHalfOpen) connection.swallowed.push(arrive)
+        else arrive()
+      })
+    })
+  }
+
+  private lose(broken: () => void): void {
+    const { process } = this.network
+    process.engine.note(`broker ${this.node.id}`, `the connection to ${process.name} breaks`)
+    const { connection } = this
+    if (connection !== undefined) connection.isHalfOpen = true
+    process.engine.after(this.latency(), process, () => this.close("Closed connection"))
+    broken()
+  }
+
+  private get address(): string {
+    return `${this.connectionPool.host}:${this.connectionPool.port}`
+  }
+
+  private timeOut({ waiting: all }: Connection, waiting: Waiting): void {
+    const { process, requestTimeout } = this.network
+    process.engine.after(requestTimeout, process, () => {
+      if (all.has(waiting)) waiting.reject(new KafkaJSRequestTimeoutError(`Request to ${this.address} timed out`))
+    })
+  }
+
+  private latency(): number {
+    return Latency.broker(this.network.process.engine, this.network.process.random)
+  }
+}
+
+const describe = (
+  topics: ReadonlyArray<{
+    readonly topicName: string
+    readonly partitions: ReadonlyArray<{ readonly partition: number; readonly errorCode: number; readonly baseOffset: number }>
+  }>
+): string =>
+  topics
+    .flatMap(({ partitions, topicName }) =>
+      partitions.map(({ baseOffset, errorCode, partition }) =>
+        errorCode === 0 ? `${topicName}/${partition} at ${baseOffset}` : `nothing for ${topicName}/${partition} (error ${errorCode})`
+      )
+    )
+    .join(", ")

@@ -1,0 +1,232 @@
+/**
+ * A program's pool of connections, and the network between. A pool replaces a connection that has died while nobody used
+ * it, and says nothing of it; a statement that was under way fails.
+ */
+import { Effect } from "effect"
+import { SqlError } from "effect/sql"
+import * as Latency from "../Latency.ts"
+import type { Process } from "../Process.ts"
+import type { Server } from "./Server.ts"
+import type { Statements } from "./Statements.ts"
+import { Locked, type Transaction } from "./Transaction.ts"
+
+export type Rows = ReadonlyArray<Readonly<Record<string, unknown>>>
+
+type Outcome = { readonly rows: Rows } | { readonly error: SqlError.SqlError }
+
+const lost = (message: string): Outcome => ({
+  error: new SqlError.SqlError({
+    reason: new SqlError.ConnectionError({ cause: new Error(message), message, operation: "execute" })
+  })
+})
+
+interface Connection {
+  readonly incarnation: number
+  /** Closed by the server (`pg_terminate_backend`), or by the client. */
+  isDead: boolean
+  /** Whatever is sent is swallowed, and nothing comes. */
+  isHalfOpen: boolean
+  isBusy: boolean
+  /** Ends the statement under way. */
+  fail: ((why: string) => void) | undefined
+}
+
+/** Told of every statement that was performed, when what it wrote is seen. */
+export type Observer = (process: Process, text: string, parameters: ReadonlyArray<unknown>, rows: Rows) => void
+
+export interface Options {
+  readonly maxConnections: number
+  /** `synchronous_commit`, unless a statement's connection says otherwise. */
+  readonly synchronousCommit: boolean
+  readonly observer?: Observer
+}
+
+/** How long opening a connection may take, in milliseconds. */
+const connectMillis = 5_000
+
+export class Connections {
+  private readonly server: Server
+  private readonly statements: Statements
+  private readonly process: Process
+  private readonly options: Options
+  private readonly connections = new Set<Connection>()
+  private readonly waiting: Array<() => void> = []
+  private isCutOff = false
+
+  constructor(server: Server, statements: Statements, process: Process, options: Options) {
+    this.server = server
+    this.statements = statements
+    this.process = process
+    this.options = options
+  }
+
+  /** Runs a statement in a transaction of its own. */
+  execute(text: string, parameters: ReadonlyArray<unknown>): Effect.Effect<Rows, SqlError.SqlError> {
+    return Effect.callback<Rows, SqlError.SqlError>((resume) => {
+      let connection: Connection | undefined
+      let isOver = false
+      const finish = (outcome: Outcome): void => {
+        if (isOver) return
+        isOver = true
+        if (connection !== undefined) this.giveBack(connection)
+        resume("rows" in outcome ? Effect.succeed(outcome.rows) : Effect.fail(outcome.error))
+      }
+      const start = (): void => {
+        if (isOver) {
+          this.next()
+          return
+        }
+        connection = this.take()
+        if (connection === undefined) {
+          if (this.connections.size < this.options.maxConnections) this.open(start, finish)
+          else this.waiting.push(start)
+          return
+        }
+        this.send(connection, text, parameters, finish)
+      }
+      start()
+      // a statement that is given up takes its connection with it
+      return Effect.sync(() => {
+        if (isOver) return
+        isOver = true
+        if (connection !== undefined) {
+          connection.isDead = true
+          this.giveBack(connection)
+        }
+      })
+    })
+  }
+
+  /** Statements under way get nothing; new connections wait in vain. */
+  cutOff(): void {
+    this.isCutOff = true
+    for (const connection of this.connections) connection.isHalfOpen = true
+  }
+
+  /** The network is back; what was connected before is reset as soon as somebody says something. */
+  reconnect(): void {
+    this.isCutOff = false
+    for (const connection of this.connections) {
+      connection.isDead = true
+      connection.fail?.("Connection reset")
+    }
+  }
+
+  /** `pg_terminate_backend`, or the server's end. */
+  terminate(why: string): void {
+    for (const connection of this.connections) {
+      connection.isDead = true
+      // nobody hears it on a half open connection
+      if (!connection.isHalfOpen) this.answer(() => connection.fail?.(why))
+    }
+  }
+
+  private take(): Connection | undefined {
+    for (const connection of this.connections) {
+      if (connection.isBusy) continue
+      if (!connection.isHalfOpen && (connection.isDead || connection.incarnation !== this.server.incarnation)) {
+        this.connections.delete(connection)
+        continue
+      }
+      connection.isBusy = true
+      return connection
+    }
+    return undefined
+  }
+
+  private giveBack(connection: Connection): void {
+    connection.isBusy = false
+    connection.fail = undefined
+    if (connection.isDead) this.connections.delete(connection)
+    this.next()
+  }
+
+  private next(): void {
+    this.waiting.shift()?.()
+  }
+
+  private open(then: () => void, finish: (outcome: Outcome) => void): void {
+    const { engine } = this.process
+    const connection: Connection = {
+      incarnation: this.server.incarnation,
+      isDead: false,
+      isHalfOpen: false,
+      isBusy: true,
+      fail: undefined
+    }
+    // its place is taken while it opens
+    this.connections.add(connection)
+    const give = (outcome: Outcome | undefined): void => {
+      connection.isBusy = false
+      if (outcome === undefined) {
+        then()
+        return
+      }
+      this.connections.delete(connection)
+      finish(outcome)
+      this.next()
+    }
+    if (this.isCutOff) {
+      engine.after(connectMillis, this.process, () => give(lost("timed out while connecting")))
+      return
+    }
+    this.answer(() => give(this.server.isUp ? undefined : lost("connection refused")))
+  }
+
+  private send(
+    connection: Connection,
+    text: string,
+    parameters: ReadonlyArray<unknown>,
+    finish: (outcome: Outcome) => void
+  ): void {
+    const { server } = this
+    connection.fail = (why) => finish(lost(why))
+    if (connection.isHalfOpen) return
+    const reply = (rows: Rows): void => {
+      if (connection.isHalfOpen) return
+      this.answer(() => {
+        if (!connection.isHalfOpen && connection.incarnation === server.incarnation) finish({ rows })
+      })
+    }
+    // the world's, not the process': what is sent arrives also when the sender is dead by then
+    this.process.engine.after(this.latency(), undefined, () => {
+      if (connection.isHalfOpen) return
+      if (connection.isDead || connection.incarnation !== server.incarnation || !server.isUp) {
+        this.answer(() => connection.fail?.("the server closed the connection"))
+        return
+      }
+      this.perform(server.begin(this.options.synchronousCommit), text, parameters, reply)
+    })
+  }
+
+  /** Also waits for rows that others have locked. */
+  private perform(
+    transaction: Transaction,
+    text: string,
+    parameters: ReadonlyArray<unknown>,
+    reply: (rows: Rows) => void
+  ): void {
+    const { process, server } = this
+    try {
+      const rows = this.statements.run(text, { server, transaction, process }, parameters)
+      server.commit(transaction, () => {
+        this.options.observer?.(process, text, parameters, rows)
+        reply(rows)
+      })
+    } catch (error) {
+      if (!(error instanceof Locked)) {
+        process.engine.failure = error
+        return
+      }
+      error.cell.waiters.push(() => this.perform(transaction, text, parameters, reply))
+    }
+  }
+
+  private answer(run: () => void): void {
+    this.process.engine.after(this.latency(), this.process, run)
+  }
+
+  private latency(): number {
+    return Latency.database(this.process.engine, this.process.random)
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * Watches over the leases from the database's side: whatever a relay writes for a lane goes through only while it was the
+ * last to acquire it. Two relays that hold one epoch break this.
+ */
+import type { Observer } from "../postgres/Connections.ts"
+import type { Process } from "../Process.ts"
+
+interface Acquisition {
+  readonly process: Process
+  readonly epoch: string
+}
+
+export interface FencedTexts {
+  readonly acquire: string
+  /** Statements that answer a row when they were let through; their first parameters are the lane and the epoch. */
+  readonly fenced: ReadonlySet<string>
+}
+
+export class Fencing {
+  readonly violations: Array<string> = []
+  acquisitions = 0
+  private readonly last = new Map<number, Acquisition>()
+  private readonly texts: FencedTexts
+
+  constructor(texts: FencedTexts) {
+    this.texts = texts
+  }
+
+  /** What was promised ends with an asynchronous standby that is behind. */
+  forget(): void {
+    this.last.clear()
+  }
+
+  readonly observe: Observer = (process, text, [lane, epoch], rows) => {
+    const [row] = rows
+    if (row === undefined) return
+    const number = Number(lane)
+    const last = this.last.get(number)
+    if (text === this.texts.acquire) {
+      if (typeof row["epoch"] !== "string") return
+      if (last?.process !== process) this.acquisitions += 1
+      this.last.set(number, { process, epoch: row["epoch"] })
+      return
+    }
+    if (!this.texts.fenced.has(text) || last === undefined || last.process === process) return
+    this.violations.push(
+      `${process.name} wrote for lane ${number} under epoch ${String(epoch)} after ${last.process.name} had acquired epoch ${last.epoch}`
+    )
+  }
+}

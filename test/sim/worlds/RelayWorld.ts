@@ -1,0 +1,309 @@
+/** Writers, a database, relays and brokers: does every committed event arrive, in order, whatever happens? */
+import * as Oracle from "../../faults/Oracle.ts"
+import { Random } from "../../faults/Random.ts"
+import { Coverage } from "../Coverage.ts"
+import { Engine } from "../Engine.ts"
+import { Brokers } from "../kafka/Brokers.ts"
+import { breakLinks, cutOff, reconnect } from "../kafka/Client.ts"
+import { Server } from "../postgres/Server.ts"
+import { isSet, numberOf, type Schedule, type Step, textOf } from "../Schedule.ts"
+import * as Seams from "../Seams.ts"
+import type { Outcome, RunOptions, World } from "../World.ts"
+import { withVirtualTimers } from "../VirtualTimers.ts"
+import { Fencing } from "./Fencing.ts"
+import { draw, nodes, partitions, topics } from "./RelaySchedules.ts"
+import * as Relay from "./Relay.ts"
+import { Writers } from "./Writers.ts"
+
+/** How long after the last harm everything must be there, in milliseconds. */
+const bound = 30_000
+
+const statements = Seams.statements()
+
+/** What a mutant changes. */
+export type Alterations = object
+
+class RelayWorld {
+  readonly engine: Engine
+  readonly coverage: Coverage
+  readonly server: Server
+  readonly brokers: Brokers
+  readonly writers: Writers
+  readonly fencing = new Fencing(Seams.fencedTexts)
+  readonly violations: Array<string> = []
+  private readonly random: Random
+  private readonly relays: Array<Relay.Relay | undefined> = []
+  private generations = 0
+  private isBehind = false
+  private readonly schedule: Schedule
+
+  constructor(schedule: Schedule, { account, coverage }: RunOptions<Alterations>) {
+    this.schedule = schedule
+    this.coverage = coverage ?? new Coverage()
+    this.engine = new Engine({ account, calm: schedule.calm })
+    this.random = new Random(schedule.seed)
+    this.server = new Server(this.engine, this.random.fork("server"), { lanes: 1, firstXid: 1_000 })
+    this.brokers = new Brokers(this.engine, this.random.fork("brokers"), nodes)
+    for (const topic of topics) this.brokers.create(topic, partitions)
+    this.writers = new Writers(this.engine, this.server)
+    this.engine.describe = () => {
+      const { nextXid, unflushed } = this.server.position
+      const cursor = this.server.tables.cursors.get(0)?.committed
+      return `next ${nextXid}, unflushed ${unflushed}, snapshot ${Seams.format(this.server.snapshot())}, position ${cursor?.lo}`
+    }
+  }
+
+  async run(): Promise<Outcome> {
+    this.startRelay(0)
+    let last = 0
+    for (const step of this.schedule.steps) {
+      last = Math.max(last, step.at)
+      this.engine.at(step.at, undefined, () => {
+        this.engine.note("world", `${step.what} ${JSON.stringify(step.with)}`)
+        this.coverage.drawn(step.what)
+        this.perform(step)
+      })
+    }
+    await this.engine.run(last + 600, () => false)
+    this.heal()
+    const from = this.engine.now
+    const isComplete = await this.engine.run(from + bound, () => this.isComplete())
+    const recovery = this.engine.now - from
+    this.judge(isComplete)
+    for (const relay of this.relays) relay?.process.kill()
+    return { violations: this.violations, recovery, account: this.engine.account ?? [] }
+  }
+
+  private startRelay(slot: number): void {
+    this.generations += 1
+    const name = `relay-${slot}.${this.generations}`
+    this.engine.note("world", `starts ${name}`)
+    this.relays[slot] = Relay.start(
+      {
+        engine: this.engine,
+        random: this.random,
+        server: this.server,
+        statements,
+        brokers: this.brokers,
+        observer: this.fencing.observe,
+        topics
+      },
+      name,
+      [0]
+    )
+  }
+
+  private relayOf(step: Step): Relay.Relay | undefined {
+    return this.relays[numberOf(step, "relay")] ?? this.relays[0]
+  }
+
+  /** What an end of the server does to its clients. */
+  private disconnect(): void {
+    for (const relay of this.relays) relay?.connections.terminate("terminating connection")
+  }
+
+  private stopBroker(id: number, millis: number): void {
+    const { brokers, engine, relays } = this
+    const node = brokers.nodes[id]
+    if (node?.isUp !== true || brokers.up.length === 1) return
+    engine.note("world", `broker ${id} stops`)
+    brokers.stop(node)
+    for (const relay of relays) if (relay !== undefined) breakLinks(relay.network, id, "Closed connection")
+    engine.after(millis, undefined, () => {
+      if (!node.isUp) brokers.start(node)
+    })
+  }
+
+  private perform(step: Step): void {
+    const { brokers, coverage, engine, server } = this
+    const later = (run: () => void): void => {
+      engine.after(numberOf(step, "millis"), undefined, run)
+    }
+    const relay = this.relayOf(step)
+    switch (step.what) {
+      case "write": {
+        this.writers.write({
+          id: `event-${textOf(step, "name")}`,
+          key: textOf(step, "key"),
+          topic: textOf(step, "topic"),
+          payload: new Uint8Array(isSet(step, "large") ? 2_000 : 10),
+          type: "simulated",
+          lane: 0,
+          early: numberOf(step, "early"),
+          hold: numberOf(step, "hold"),
+          isRolledBack: isSet(step, "undone")
+        })
+        return
+      }
+      case "burn": {
+        if (!server.isUp) return
+        for (let count = numberOf(step, "ids"); count > 0; count--) {
+          const transaction = server.begin()
+          server.assign(transaction)
+          server.abort(transaction)
+        }
+        return
+      }
+      case "flush":
+        if (server.isUp) server.flush()
+        return
+      case "crash":
+      case "failover": {
+        if (!server.isUp) return
+        if (server.position.unflushed > 0) coverage.mattered(step.what)
+        const behind = numberOf(step, "behind")
+        if (behind > 0) {
+          this.isBehind = true
+          this.fencing.forget()
+        }
+        if (step.what === "crash") server.crash()
+        else server.promote(behind)
+        this.disconnect()
+        later(() => server.start(step.what === "failover"))
+        return
+      }
+      case "clock":
+        server.clockOffset += numberOf(step, "by")
+        return
+      case "terminate":
+        relay?.connections.terminate("terminating connection due to administrator command")
+        return
+      case "half-open":
+        relay?.connections.cutOff()
+        later(() => relay?.connections.reconnect())
+        return
+      case "move": {
+        const partition = brokers.partition(textOf(step, "topic"), numberOf(step, "partition"))
+        const node = brokers.nodes[numberOf(step, "node")]
+        if (partition !== undefined && node?.isUp === true) brokers.move(partition, node.id)
+        return
+      }
+      case "broker": {
+        this.stopBroker(numberOf(step, "node"), numberOf(step, "millis"))
+        return
+      }
+      case "lose":
+        relay?.network.losing.set(numberOf(step, "node"), {
+          before: isSet(step, "before"),
+          broken: () => {
+            coverage.mattered("lose")
+            if (isSet(step, "dies")) this.stopBroker(numberOf(step, "node"), numberOf(step, "millis"))
+          }
+        })
+        return
+      case "cut":
+        if (relay === undefined) return
+        cutOff(relay.network, step.with["node"] === undefined ? [0, 1, 2] : [numberOf(step, "node")])
+        later(() => reconnect(relay.network))
+        return
+      case "deny":
+        brokers.denied.add(textOf(step, "topic"))
+        later(() => brokers.denied.delete(textOf(step, "topic")))
+        return
+      case "stop":
+        relay?.process.stop()
+        later(() => relay?.process.goOn())
+        return
+      case "kill":
+      case "end": {
+        const slot = relay === this.relays[0] ? 0 : 1
+        if (relay === undefined || relay.process.isDead) return
+        if (step.what === "kill") relay.process.kill()
+        else relay.end()
+        later(() => {
+          if (this.relays[slot] === relay) this.startRelay(slot)
+        })
+        return
+      }
+      case "second":
+        if (this.relays[1] === undefined) this.startRelay(1)
+        return
+      default:
+        throw new Error(`nobody knows how to ${step.what}`)
+    }
+  }
+
+  /** The end of all harm: everything is up and reachable, and nothing is refused any more. */
+  private heal(): void {
+    const { brokers, engine, server } = this
+    engine.note("world", "heals everything")
+    if (!server.isUp) server.start()
+    for (const node of brokers.nodes) if (!node.isUp) brokers.start(node)
+    brokers.denied.clear()
+    brokers.maxBytes = Number.POSITIVE_INFINITY
+    for (const relay of this.relays) {
+      if (relay === undefined) continue
+      relay.process.goOn()
+      relay.connections.reconnect()
+      relay.network.losing.clear()
+      reconnect(relay.network)
+    }
+    if (this.relays.every((relay) => relay === undefined || relay.process.isDead)) this.startRelay(0)
+    this.replayAll()
+  }
+
+  /** An operator asks for what is parked, now and then. */
+  private replayAll(): void {
+    const { engine, server } = this
+    if (server.isUp) {
+      for (const cell of server.tables.parkedKeys.values()) {
+        if (cell.committed === undefined || cell.committed.replay || cell.writer !== undefined) continue
+        const transaction = server.begin()
+        server.write(transaction, cell, { ...cell.committed, replay: true })
+        server.commit(transaction, () => undefined)
+      }
+    }
+    engine.after(500, undefined, () => this.replayAll())
+  }
+
+  private committed(): ReadonlyArray<{ id: string; topic: string; key: string; ver: number }> {
+    return this.server.tables.events.filter(({ writer }) => writer.state === "committed")
+  }
+
+  private isComplete(): boolean {
+    const { brokers, server } = this
+    if (!server.isUp || !server.isQuiet) return false
+    const published = new Set<string>()
+    for (const partition of brokers.topics.values()) {
+      for (const { log } of partition) for (const { headers } of log) published.add(headers["ce_id"] ?? "")
+    }
+    return this.committed().every(({ id }) => published.has(id))
+  }
+
+  private published(): ReadonlyArray<Oracle.Published> {
+    return [...this.brokers.topics.values()].flat().flatMap(({ id: partition, log, topic }) =>
+      log.map(({ at, headers, key, offset }) => {
+        const id = headers["ce_id"] ?? ""
+        return { topic, partition, offset: BigInt(offset), id, key: key ?? "", ver: this.writers.written.get(id)?.ver ?? 0, at }
+      })
+    )
+  }
+
+  private judge(isComplete: boolean): void {
+    const { fencing, isBehind, server, violations, writers } = this
+    const committed = this.committed()
+    const judgement = Oracle.judge(committed, this.published())
+    violations.push(...Oracle.broken(isBehind ? { ...judgement, invented: 0, inversions: 0 } : judgement))
+    violations.push(...fencing.violations.slice(0, 1))
+    if (!isComplete && judgement.lost === 0) violations.push(`stalled for ${bound} ms`)
+    if (!isBehind) {
+      const kept = new Set(committed.map(({ id }) => id))
+      for (const { committedAt, id } of writers.written.values()) {
+        if (committedAt !== undefined && !kept.has(id)) throw new Error(`the model lost ${id}, which was committed`)
+      }
+    }
+    if (server.reusedIds > 0) this.coverage.mattered("ids handed out again", server.reusedIds)
+    this.coverage.mattered("take-overs", Math.max(0, fencing.acquisitions - 1))
+    this.coverage.mattered("duplicates", judgement.duplicates)
+    this.coverage.mattered("events", judgement.events)
+  }
+}
+
+export const relayWorld: World<Alterations> = {
+  name: "relay",
+  draw,
+  run: (schedule, options) => {
+    const world = new RelayWorld(schedule, options)
+    return withVirtualTimers(world.engine, new Random(schedule.seed), () => world.run())
+  }
+}
