@@ -48,7 +48,10 @@ const changed = (change: (outbox: Outbox["Service"]) => Partial<Outbox["Service"
 
 const create = Effect.flatMap(InvoiceStore, (store) => store.create(Generators.invoice()))
 
-const start = Effect.flatMap(RelayOutbox, ({ run }) => Effect.forkScoped(run))
+/** Until it sleeps: the clock turns only for who has begun to. */
+const start = Effect.flatMap(RelayOutbox, ({ run }) => Effect.forkScoped(run)).pipe(
+  Effect.andThen(Effect.repeat(Effect.yieldNow, { times: 50 }))
+)
 
 describe("a relay", () => {
   it.effect("that was stopped for longer than its lease sends nothing under it when it goes on", () => {

@@ -2,6 +2,7 @@
 import { Clock, Context, Effect, Layer, Stream } from "effect"
 import * as DeadLetter from "./DeadLetter.ts"
 import type { ConsumerUnavailable, PublishRefused, PublishTransient } from "./InvoiceError.ts"
+import * as InvoiceEvent from "./InvoiceEvent.ts"
 import { MessagePublisher } from "./ports/MessagePublisher.ts"
 import { TopicReader } from "./ports/TopicReader.ts"
 import * as Timestamp from "./Timestamp.ts"
@@ -66,7 +67,8 @@ export class DeadLetters extends Context.Service<
         if (originals.length === 0) {
           return
         }
-        yield* publisher.publish(originals)
+        // a letter from before the values changed must not stop a strict consumer
+        yield* publisher.publish(originals.map(InvoiceEvent.upgrade))
         const at = Timestamp.fromMillis(Math.floor(yield* Clock.currentTimeMillis))
         yield* publisher.publish([
           DeadLetter.receipt(

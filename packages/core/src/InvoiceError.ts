@@ -108,7 +108,10 @@ export class PublishTransient extends Schema.TaggedError<PublishTransient>()("Pu
   }
 }
 
-/** The broker will never take these records of the batch (`index` into the batch). Nothing of the batch is known sent. */
+/**
+ * The broker will never take these records (`index` into the batch). Every other record of the batch is durable, except
+ * those of the same topic and key that come after a refused one: they were not sent.
+ */
 export class PublishRefused extends Schema.TaggedError<PublishRefused>()("PublishRefused", {
   records: Schema.Array(Schema.Struct({ index: Schema.Int, reason: Schema.String }))
 }) {

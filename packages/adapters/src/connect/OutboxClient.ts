@@ -38,10 +38,10 @@ export const make = (transport: Transport): Outbox["Service"] => {
       ),
     commit: (lease, position) =>
       Effect.asVoid(Remote.call((options) => outbox.commit({ lease, position }, options), ["LeaseLost"], unavailable)),
-    park: ({ events, lease, reason }) =>
+    park: ({ endsReplay, events, lease, reason }) =>
       Effect.asVoid(
         Remote.call(
-          (options) => outbox.park({ lease, events: events.map(fromRecorded), reason }, options),
+          (options) => outbox.park({ lease, events: events.map(fromRecorded), reason, endsReplay }, options),
           ["LeaseLost"],
           unavailable
         )

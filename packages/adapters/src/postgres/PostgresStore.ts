@@ -172,13 +172,14 @@ const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Store, never, SqlClient.SqlClient | Scope.Scope> {
   const sql = yield* SqlClient.SqlClient
+  const run = Client.run(sql, Client.timeoutMillisOf(options))
   const nudge = yield* OutboxNudge.OutboxNudge
 
   const select = <Row extends object>(
     statement: string,
     parameters: ReadonlyArray<unknown>
   ): Effect.Effect<ReadonlyArray<Row>, StoreUnavailable> =>
-    Effect.mapError(sql.unsafe<Row>(statement, parameters), unavailable)
+    Effect.mapError(run<Row>(statement, parameters), unavailable)
 
   const getMany: Store["getMany"] = (ids) =>
     ids.length === 0
@@ -387,4 +388,6 @@ const meet = (
 
 /** The store on a pool of its own. The schema must be there: provide `Migrations.layer` before it. */
 export const layer = (options: Options): Layer.Layer<InvoiceStore, SqlError.SqlError> =>
-  Layer.effect(InvoiceStore, make(options)).pipe(Layer.provide(Client.layer(options, "invoice-store")))
+  Layer.effect(InvoiceStore, make(options)).pipe(
+    Layer.provide(Client.layer(options, "invoice-store", Client.timeoutMillisOf(options)))
+  )

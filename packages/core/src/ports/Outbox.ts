@@ -2,10 +2,13 @@
  * The port to the events that were committed with their invoices and wait to be published.
  *
  * The promise is the adapter's to keep: every committed event is read, once for each position, in commit order of its
- * key; nothing that was rolled back is ever read. At most one relay holds a lane; each take-over raises the lane's
- * epoch, and whatever is written under an older epoch is refused with `LeaseLost` (fencing).
+ * key; nothing that was rolled back is ever read. At most one relay holds a lane; each lease raises the lane's epoch, and
+ * whatever is written under an older epoch, by another owner or after a release is refused with `LeaseLost` (fencing). A
+ * lease is durable before `acquire` answers.
  *
- * Positions are opaque strings owned by the adapter, so that the port can travel over RPC.
+ * Positions are opaque strings owned by the adapter, so that the port can travel over RPC. One that was committed is good
+ * for ever; one of a session is good while the session is: a server that was restarted or replaced since may refuse it with
+ * `OutboxUnavailable` or `LeaseLost`, and the relay begins again at what is committed.
  * Adapters prove themselves with `OutboxContract` of `@invoice/testing`.
  */
 import { Context, type Effect, type Option } from "effect"
@@ -91,11 +94,15 @@ export class Outbox extends Context.Service<
     }) => Effect.Effect<OutboxPage, OutboxUnavailable>
     /** Remembers that everything before `position` is published (or parked). */
     readonly commit: (lease: Lease, position: string) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
-    /** Holds these events back, and makes their keys parked. */
+    /**
+     * Holds these events back, and makes their keys parked. Parking an event that is parked changes nothing but for
+     * `endsReplay`: true when the events were replayed and refused again. The request is over then, and `reason` is the new one.
+     */
     readonly park: (options: {
       readonly lease: Lease
       readonly events: ReadonlyArray<Recorded>
       readonly reason: string
+      readonly endsReplay: boolean
     }) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
     readonly parked: Effect.Effect<ReadonlyArray<ParkedKey>, OutboxUnavailable>
     /** Asks the relay to send a parked key's events again, in order; says how many there are. */
