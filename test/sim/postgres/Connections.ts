@@ -36,8 +36,6 @@ export type Observer = (process: Process, text: string, parameters: ReadonlyArra
 
 export interface Options {
   readonly maxConnections: number
-  /** `synchronous_commit`, unless a statement's connection says otherwise. */
-  readonly synchronousCommit: boolean
   readonly observer?: Observer
 }
 
@@ -195,7 +193,7 @@ export class Connections {
         this.answer(() => connection.fail?.("the server closed the connection"))
         return
       }
-      this.perform(server.begin(this.options.synchronousCommit), text, parameters, reply)
+      this.perform(server.begin(), text, parameters, reply)
     })
   }
 

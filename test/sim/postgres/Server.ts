@@ -101,8 +101,8 @@ export class Server {
     return { xmin, xmax, xip: xip.sort((a, b) => a - b) }
   }
 
-  begin(synchronous = true): Transaction {
-    return new Transaction(synchronous)
+  begin(): Transaction {
+    return new Transaction()
   }
 
   /** `pg_current_xact_id()` */
@@ -159,7 +159,7 @@ export class Server {
       return
     }
     transaction.lsn = this.record(xid)
-    if (!transaction.synchronous) {
+    if (!transaction.isSynchronous) {
       this.show(transaction)
       done()
       return

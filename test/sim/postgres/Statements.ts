@@ -58,10 +58,10 @@ const eventColumns = (event: Parked): Row => ({
   at: new Date(event.at)
 })
 
-const serverColumns = ({ server }: Session): Row => ({
-  standby: false,
-  server: String(Math.round(server.startedAt * 1_000))
-})
+/** The run of the server: when it was started, in microseconds. */
+const serverOf = ({ server }: Session): string => String(Math.round(server.startedAt * 1_000))
+
+const serverColumns = (session: Session): Row => ({ standby: false, server: serverOf(session) })
 
 const newestOf = (events: ReadonlyArray<Event>, from: number): string | null => {
   let newest = 0
@@ -125,120 +125,121 @@ const locked = (session: Session, lane: unknown): Cursor | undefined => {
   return cell.read(transaction)
 }
 
-const isFree = (cursor: Cursor, owner: unknown, now: number): boolean =>
-  cursor.owner === null || cursor.owner === owner || (cursor.leaseUntil !== null && cursor.leaseUntil < now)
+/** How the adapter names a lease that it watches; the database's clock has microseconds. */
+const leaseOf = ({ epoch, leaseUntil }: Cursor): string | null => (leaseUntil === null ? null : `${epoch} ${leaseUntil}`)
 
-const acquireLane: Meaning = (session, [lane, owner, millis]) => {
+const acquireLane: Meaning = (session, [lane, owner, millis, watched]) => {
   const { server, transaction } = session
+  const isFree = (cursor: Cursor): boolean =>
+    cursor.owner === null ||
+    cursor.owner === owner ||
+    (cursor.leaseUntil !== null && cursor.leaseUntil < server.clock) ||
+    (watched !== null && leaseOf(cursor) === watched)
   const state = server.tables.state.read(transaction)
   const found = cursorAt(session, lane)
   const known =
-    found === undefined
-      ? null
-      : Snapshot.parse(found.hi ?? found.lo).xmax <= server.snapshot(transaction).xmax
+    found === undefined ? null : Snapshot.parse(found.hi ?? found.lo).xmax <= server.snapshot(transaction).xmax
   const answer = {
     expected: state?.systemIdentifier,
     found: state?.systemIdentifier,
     known,
+    held: found === undefined ? null : leaseOf(found),
+    lease_millis: found?.leaseMillis ?? null,
     epoch: null,
     lo: null,
     hi: null,
     pos: null,
     ...serverColumns(session)
   }
-  if (found === undefined || known !== true || !isFree(found, owner, server.clock)) return [answer]
+  if (found === undefined || known !== true || !isFree(found)) return [answer]
   const cursor = locked(session, lane)
   const cell = server.tables.cursors.get(Number(lane))
-  if (cursor === undefined || cell === undefined || !isFree(cursor, owner, server.clock)) return [answer]
+  if (cursor === undefined || cell === undefined || !isFree(cursor)) return [answer]
   const taken = {
     ...cursor,
     epoch: cursor.epoch + 1,
     owner: String(owner),
-    leaseUntil: server.clock + Number(millis)
+    leaseUntil: server.clock + Number(millis),
+    leaseMillis: Number(millis)
   }
   server.write(transaction, cell, taken)
   return [{ ...answer, epoch: String(taken.epoch), lo: taken.lo, hi: taken.hi, pos: taken.pos?.toString() ?? null }]
 }
 
-/** Changes the lane's row when it has the epoch, and the owner where the statement says whose. */
-const fenced = (
-  session: Session,
-  lane: unknown,
-  isMine: (cursor: Cursor) => boolean,
-  change: (cursor: Cursor) => Cursor
-): ReadonlyArray<Row> => {
-  const { server, transaction } = session
-  const before = cursorAt(session, lane)
-  if (before === undefined || !isMine(before)) return []
-  const cursor = locked(session, lane)
-  const cell = server.tables.cursors.get(Number(lane))
-  if (cell === undefined || cursor === undefined || !isMine(cursor)) return []
-  server.write(transaction, cell, change(cursor))
-  return [{ lane: Number(lane) }]
-}
+/** Whether the lane is held under a lease; also what a mutant may change. */
+export type IsHolder = (cursor: Cursor, epoch: unknown, owner: unknown) => boolean
 
-const hasEpoch =
-  (epoch: unknown) =>
-  (cursor: Cursor): boolean =>
-    cursor.epoch === Number(epoch)
+export const isHolder: IsHolder = (cursor, epoch, owner) => cursor.epoch === Number(epoch) && cursor.owner === owner
 
-const renewLane: Meaning = (session, [lane, epoch, millis]) =>
-  fenced(session, lane, hasEpoch(epoch), (cursor) => ({
+/** Changes the lane's row for its holder. */
+const fenced =
+  (isHolder: IsHolder, change: (session: Session, cursor: Cursor, parameters: ReadonlyArray<unknown>) => Cursor) =>
+  (session: Session, [lane, epoch, owner, ...parameters]: ReadonlyArray<unknown>): ReadonlyArray<Row> => {
+    const { server, transaction } = session
+    const before = cursorAt(session, lane)
+    if (before === undefined || !isHolder(before, epoch, owner)) return []
+    const cursor = locked(session, lane)
+    const cell = server.tables.cursors.get(Number(lane))
+    if (cell === undefined || cursor === undefined || !isHolder(cursor, epoch, owner)) return []
+    server.write(transaction, cell, change(session, cursor, parameters))
+    return [{ lane: Number(lane) }]
+  }
+
+const renewLane = (holds: IsHolder): Meaning =>
+  fenced(holds, ({ server }, cursor, [millis]) => ({
     ...cursor,
-    leaseUntil: session.server.clock + Number(millis)
+    leaseUntil: server.clock + Number(millis),
+    leaseMillis: Number(millis)
   }))
 
-const releaseLane: Meaning = (session, [lane, epoch]) =>
-  fenced(session, lane, hasEpoch(epoch), (cursor) => ({ ...cursor, owner: null, leaseUntil: null }))
+const releaseLane = (holds: IsHolder): Meaning =>
+  fenced(holds, (_, cursor) => ({ ...cursor, owner: null, leaseUntil: null, leaseMillis: null }))
 
-const commitPosition: Meaning = (session, [lane, epoch, lo, hi, pos]) =>
-  fenced(session, lane, hasEpoch(epoch), (cursor) => ({
-    ...cursor,
-    lo: String(lo),
-    hi: hi === null ? null : String(hi),
-    pos: pos === null ? null : Number(pos)
-  }))
+const commitPosition =
+  (holds: IsHolder): Meaning =>
+  (session, parameters) => {
+    const [, , , lo, hi, pos, server] = parameters
+    if (server !== null && server !== serverOf(session)) return []
+    // `synchronous_commit` is off for this statement
+    session.transaction.isSynchronous = false
+    return fenced(holds, (_, cursor) => ({
+      ...cursor,
+      lo: String(lo),
+      hi: hi === null ? null : String(hi),
+      pos: pos === null ? null : Number(pos)
+    }))(session, parameters)
+  }
 
-const parkEvents: Meaning = (session, [lane, epoch, reason, ...columns]) => {
-  const { server, transaction } = session
-  const cursor = locked(session, lane)
-  if (cursor === undefined || !hasEpoch(epoch)(cursor)) return []
-  const [ids, topics, keys, vers, types, payloads, , ats] = columns.map(elements<unknown>)
-  if (ids === undefined) return []
-  for (const key of new Set(keys?.map(String))) {
-    const cell = cellOf(server.tables.parkedKeys, key)
-    server.lock(transaction, cell)
-    const before = cell.read(transaction)
-    const isParkedAgain = ids.some((id) => server.tables.parked.get(String(id))?.read(transaction) !== undefined)
-    server.write(
-      transaction,
-      cell,
-      before === undefined
-        ? { reason: String(reason), since: server.clock, replay: false }
-        : {
-            ...before,
-            replay: before.replay && !isParkedAgain,
-            reason: before.replay ? String(reason) : before.reason
-          }
-    )
+const parkEvents =
+  (holds: IsHolder): Meaning =>
+  (session, [lane, epoch, owner, reason, endsReplay, ...columns]) => {
+    const { server, transaction } = session
+    const cursor = locked(session, lane)
+    if (cursor === undefined || !holds(cursor, epoch, owner)) return []
+    const [ids = [], topics, keys, vers, types, payloads, , ats] = columns.map(elements<unknown>)
+    for (const key of new Set(keys?.map(String))) {
+      const cell = cellOf(server.tables.parkedKeys, key)
+      server.lock(transaction, cell)
+      const before = cell.read(transaction) ?? { reason: String(reason), since: server.clock, replay: false }
+      server.write(transaction, cell, endsReplay === true ? { ...before, replay: false, reason: String(reason) } : before)
+    }
+    for (const [index, id] of ids.entries()) {
+      const cell = cellOf(server.tables.parked, String(id))
+      server.lock(transaction, cell)
+      if (cell.read(transaction) !== undefined) continue
+      server.write(transaction, cell, {
+        lane: Number(lane),
+        id: String(id),
+        topic: String(topics?.[index]),
+        key: String(keys?.[index]),
+        ver: Number(vers?.[index]),
+        type: String(types?.[index]),
+        payload: payloads?.[index] as Uint8Array,
+        at: Date.parse(String(ats?.[index]))
+      })
+    }
+    return [{ lane: Number(lane) }]
   }
-  for (const [index, id] of ids.entries()) {
-    const cell = cellOf(server.tables.parked, String(id))
-    server.lock(transaction, cell)
-    if (cell.read(transaction) !== undefined) continue
-    server.write(transaction, cell, {
-      lane: Number(lane),
-      id: String(id),
-      topic: String(topics?.[index]),
-      key: String(keys?.[index]),
-      ver: Number(vers?.[index]),
-      type: String(types?.[index]),
-      payload: payloads?.[index] as Uint8Array,
-      at: Date.parse(String(ats?.[index]))
-    })
-  }
-  return [{ lane: Number(lane) }]
-}
 
 const parkedOf = ({ server, transaction }: Session): ReadonlyArray<Parked> =>
   [...server.tables.parked.values()].flatMap((cell) => cell.read(transaction) ?? [])
@@ -285,18 +286,20 @@ const selectReplayable: Meaning = (session, [lane, limit]) => {
     .map(eventColumns)
 }
 
-const deleteParked: Meaning = (session, [lane, epoch, ids]) => {
-  const { server, transaction } = session
-  const cursor = locked(session, lane)
-  if (cursor === undefined || !hasEpoch(epoch)(cursor)) return []
-  for (const id of elements<string>(ids)) {
-    const cell = server.tables.parked.get(id)
-    if (cell === undefined) continue
-    server.lock(transaction, cell)
-    server.write(transaction, cell, undefined)
+const deleteParked =
+  (holds: IsHolder): Meaning =>
+  (session, [lane, epoch, owner, ids]) => {
+    const { server, transaction } = session
+    const cursor = locked(session, lane)
+    if (cursor === undefined || !holds(cursor, epoch, owner)) return []
+    for (const id of elements<string>(ids)) {
+      const cell = server.tables.parked.get(id)
+      if (cell === undefined) continue
+      server.lock(transaction, cell)
+      server.write(transaction, cell, undefined)
+    }
+    return [{ lane: Number(lane) }]
   }
-  return [{ lane: Number(lane) }]
-}
 
 const deleteEmptyKeys: Meaning = (session, [keys]) => {
   const { server, transaction } = session
@@ -310,19 +313,20 @@ const deleteEmptyKeys: Meaning = (session, [keys]) => {
   return []
 }
 
-const selectLanes: Meaning = ({ server, transaction }) =>
-  [...server.tables.cursors].flatMap(([lane, cell]) => {
-    const cursor = cell.read(transaction)
+const selectLanes: Meaning = (session) =>
+  [...session.server.tables.cursors].flatMap(([lane, cell]) => {
+    const cursor = cell.read(session.transaction)
     return cursor === undefined
       ? []
       : [
           {
             lane,
-            owner: (cursor.leaseUntil ?? 0) > server.clock ? cursor.owner : null,
+            owner: (cursor.leaseUntil ?? 0) > session.server.clock ? cursor.owner : null,
             epoch: String(cursor.epoch),
             lo: cursor.lo,
             hi: cursor.hi,
             pos: cursor.pos?.toString() ?? null,
+            server: serverOf(session),
             events: 0,
             seconds: 0
           }
@@ -342,22 +346,23 @@ const selectHead: Meaning = (session) => {
 }
 
 /** Of `PostgresOutbox`. */
-export const outbox = {
-  readTail: tail(true),
-  readRest: rest(true),
-  acquireLane,
-  renewLane,
-  releaseLane,
-  commitPosition,
-  parkEvents,
-  selectParked,
-  requestReplay,
-  selectReplayable,
-  deleteParked,
-  deleteEmptyKeys,
-  selectLanes,
-  selectOldestTransaction: (): ReadonlyArray<Row> => [{ seconds: 0 }]
-} satisfies Record<string, Meaning>
+export const outbox = (holds: IsHolder = isHolder) =>
+  ({
+    readTail: tail(true),
+    readRest: rest(true),
+    acquireLane,
+    renewLane: renewLane(holds),
+    releaseLane: releaseLane(holds),
+    commitPosition: commitPosition(holds),
+    parkEvents: parkEvents(holds),
+    selectParked,
+    requestReplay,
+    selectReplayable,
+    deleteParked: deleteParked(holds),
+    deleteEmptyKeys,
+    selectLanes,
+    selectOldestTransaction: () => [{ seconds: 0 }]
+  }) satisfies Record<string, Meaning>
 
 /** Of `PostgresChanges`. */
 export const changes = { tail: tail(false), rest: rest(false), head: selectHead } satisfies Record<string, Meaning>

@@ -26,6 +26,7 @@ export interface Cursor {
   readonly owner: string | null
   /** By the database's clock, in milliseconds. */
   readonly leaseUntil: number | null
+  readonly leaseMillis: number | null
 }
 
 export interface ParkedKey {
@@ -64,7 +65,7 @@ export class Tables {
     for (let lane = 0; lane < lanes; lane++) {
       this.cursors.set(
         lane,
-        new Cell<Cursor>({ lo: "3:3:", hi: null, pos: null, epoch: 0, owner: null, leaseUntil: null })
+        new Cell<Cursor>({ lo: "3:3:", hi: null, pos: null, epoch: 0, owner: null, leaseUntil: null, leaseMillis: null })
       )
     }
   }

@@ -31,12 +31,8 @@ export class Transaction {
   readonly before: Array<unknown> = []
   /** Of its commit record. */
   lsn = 0
-  /** Whether its commit promises to outlast a crash. */
-  readonly synchronous: boolean
-
-  constructor(synchronous: boolean) {
-    this.synchronous = synchronous
-  }
+  /** `synchronous_commit`: whether its commit is seen only when it outlasts a crash. */
+  isSynchronous = true
 
   /** All see what it wrote. */
   show(): void {

@@ -39,7 +39,6 @@ export const start = (parts: Parts, name: string, lanes: ReadonlyArray<number>):
   const process = new Process(engine, name, random.fork(name))
   const connections = new Connections(server, statements, process, {
     maxConnections: 2,
-    synchronousCommit: false,
     observer
   })
   const { kafka, network } = connect(process, brokers, { requestTimeout })

@@ -6,6 +6,7 @@ import { Engine } from "../Engine.ts"
 import { Brokers } from "../kafka/Brokers.ts"
 import { breakLinks, cutOff, reconnect } from "../kafka/Client.ts"
 import { Server } from "../postgres/Server.ts"
+import { format } from "../postgres/Snapshot.ts"
 import { isSet, numberOf, type Schedule, type Step, textOf } from "../Schedule.ts"
 import * as Seams from "../Seams.ts"
 import type { Outcome, RunOptions, World } from "../World.ts"
@@ -49,7 +50,7 @@ class RelayWorld {
     this.engine.describe = () => {
       const { nextXid, unflushed } = this.server.position
       const cursor = this.server.tables.cursors.get(0)?.committed
-      return `next ${nextXid}, unflushed ${unflushed}, snapshot ${Seams.format(this.server.snapshot())}, position ${cursor?.lo}`
+      return `next ${nextXid}, unflushed ${unflushed}, snapshot ${format(this.server.snapshot())}, position ${cursor?.lo}`
     }
   }
 
