@@ -99,7 +99,11 @@ export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
   }
 }
 
-/** The broker may take the same batch later: wait and send it again, never drop it. */
+/**
+ * The broker may take the same batch later: wait and send all of it again, never drop it. Any part of it may have been sent.
+ * Also what somebody must set right first, without touching the messages, is of this kind: a right to write that is
+ * missing, too few replicas, a topic that can't be created now.
+ */
 export class PublishTransient extends Schema.TaggedError<PublishTransient>()("PublishTransient", {
   cause: Schema.Defect()
 }) {
@@ -109,8 +113,9 @@ export class PublishTransient extends Schema.TaggedError<PublishTransient>()("Pu
 }
 
 /**
- * The broker will never take these records (`index` into the batch). Every other record of the batch is durable, except
- * those of the same topic and key that come after a refused one: they were not sent.
+ * The broker will never take these records of the batch (`index` into the batch, rising). Every other record of the batch
+ * is durable, except those of the same topic and key that come after a refused one: they were not sent. So there is
+ * nothing to send again; set the refused records and those behind them aside.
  */
 export class PublishRefused extends Schema.TaggedError<PublishRefused>()("PublishRefused", {
   records: Schema.Array(Schema.Struct({ index: Schema.Int, reason: Schema.String }))

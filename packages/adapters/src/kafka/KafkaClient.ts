@@ -25,7 +25,7 @@ export type ProducerClient = Pick<Producer, "connect" | "disconnect" | "sendBatc
 
 export type AdminClient = Pick<
   Admin,
-  "connect" | "disconnect" | "listTopics" | "describeCluster" | "describeConfigs" | "createTopics"
+  "connect" | "disconnect" | "fetchTopicMetadata" | "describeCluster" | "describeConfigs" | "createTopics"
 >
 
 export interface ConsumerClient

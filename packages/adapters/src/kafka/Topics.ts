@@ -32,6 +32,19 @@ export const withAdmin = <Client extends AdminClient, A>(
  */
 const configEntries = [{ name: "message.timestamp.type", value: "LogAppendTime" }] as const
 
+/**
+ * Asked by its name: a look at all topics fails when any of them, whosever it is, has a partition without leader. So
+ * whether this one has all its leaders is not asked.
+ */
+const exists = (admin: AdminClient, topic: string): Effect.Effect<boolean, KafkaFailure> =>
+  call(() => admin.fetchTopicMetadata({ topics: [topic] })).pipe(
+    Effect.as(true),
+    Effect.catchIf(
+      ({ type }) => type === "UNKNOWN_TOPIC_OR_PARTITION" || type === "LEADER_NOT_AVAILABLE",
+      ({ type }) => Effect.succeed(type === "LEADER_NOT_AVAILABLE")
+    )
+  )
+
 /** Creates the topics that are missing and waits for their leaders; an existing topic is left alone. */
 export const ensure = (
   kafka: KafkaClient,
@@ -40,8 +53,8 @@ export const ensure = (
 ): Effect.Effect<void, KafkaFailure> =>
   withAdmin(kafka, (admin) =>
     Effect.gen(function* () {
-      const existing = new Set(yield* call(() => admin.listTopics()))
-      const missing = [...new Set(topics)].filter((topic) => !existing.has(topic))
+      const missing: Array<string> = []
+      for (const topic of new Set(topics)) if (!(yield* exists(admin, topic))) missing.push(topic)
       if (missing.length === 0) return
       const { brokers } = yield* call(() => admin.describeCluster())
       const replicationFactor = options.replication ?? (brokers.length >= 3 ? 3 : 1)
