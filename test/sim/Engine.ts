@@ -81,8 +81,9 @@ export class Engine {
     this.tasks.push(task)
   }
 
-  note(who: string, what: string): void {
-    this.account?.push({ time: this.now, who, what, state: this.describe() })
+  /** Adds a line to the account, if there is one. */
+  note(who: string, what: () => string): void {
+    this.account?.push({ time: this.now, who, what: what(), state: this.describe() })
   }
 
   /** Runs until the time given, or until `done` says so; answers whether it did. */
@@ -104,7 +105,8 @@ export class Engine {
       }
       this.current = process
       run()
-      await this.settle()
+      // what the world does by itself leaves nothing to wait for
+      if (this.current !== undefined) await this.settle()
       if (this.failure !== undefined) throw this.failure
     }
     return true

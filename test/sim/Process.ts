@@ -1,4 +1,5 @@
 /** A program in the simulation: its fibers, its clock and its chances. It can be stopped, go on, and be killed. */
+import { OutboxNudge } from "@invoice/core"
 import { Clock, Context, Duration, Effect, type Fiber, Logger, Random as EffectRandom, References, Scheduler } from "effect"
 import type { TestClock } from "effect/testing"
 import type { Random } from "../faults/Random.ts"
@@ -95,6 +96,8 @@ export class Process {
         nextDoubleUnsafe: () => random.next(),
         nextIntUnsafe: () => Math.floor(random.next() * Number.MAX_SAFE_INTEGER)
       }),
+      // a process has one of its own; and the default one would keep what waits for it
+      Context.add(OutboxNudge.OutboxNudge, OutboxNudge.make()),
       Context.add(References.MinimumLogLevel, engine.account === undefined ? "None" : "Info"),
       Context.add(Logger.CurrentLoggers, new Set([accountant(this)]))
     )
@@ -146,5 +149,5 @@ const textOf = (message: unknown): string =>
 /** What a program logs goes to the account. */
 const accountant = (process: Process): Logger.Logger<unknown, void> =>
   Logger.make(({ logLevel, message }) => {
-    process.engine.note(process.name, `${logLevel.toLowerCase()}: ${textOf(message)}`)
+    process.engine.note(process.name, () => `${logLevel.toLowerCase()}: ${textOf(message)}`)
   })

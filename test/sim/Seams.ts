@@ -1,8 +1,8 @@
 /** Where the real code meets the models. */
-import { Outbox } from "@invoice/core"
-import { Layer } from "effect"
-import type { SqlClient } from "effect/sql"
-import * as Client from "../../packages/adapters/src/postgres/Client.ts"
+import type { Outbox } from "@invoice/core"
+import type { Effect } from "effect"
+import type { SqlError } from "effect/sql"
+import type * as Client from "../../packages/adapters/src/postgres/Client.ts"
 import * as PostgresChanges from "../../packages/adapters/src/postgres/PostgresChanges.ts"
 import * as PostgresOutbox from "../../packages/adapters/src/postgres/PostgresOutbox.ts"
 import type { Connections } from "./postgres/Connections.ts"
@@ -14,17 +14,14 @@ const timeoutMillis = 1_000
 export const statements = (outbox: Readonly<Record<string, Meanings.Meaning>> = Meanings.outbox()): Meanings.Statements =>
   new Meanings.Statements().bind(PostgresOutbox.statements, outbox).bind(PostgresChanges.statements, Meanings.changes)
 
-/** Runs the adapter's statements on the model, within the adapter's own deadlines. */
-const runs = (connections: Connections): Client.Run =>
-  Client.run(
-    {
-      unsafe: (text: string, parameters: ReadonlyArray<unknown>) => connections.execute(text, parameters)
-    } as unknown as SqlClient.SqlClient,
-    timeoutMillis
-  )
+/** Runs the adapter's statements on the model, with deadlines as the adapter's own `Client.run` has them. */
+const runs =
+  (connections: Connections): Client.Run =>
+  <Row extends object>(text: string, parameters: ReadonlyArray<unknown>, millis = timeoutMillis) =>
+    connections.execute(text, parameters, millis) as Effect.Effect<ReadonlyArray<Row>, SqlError.SqlError>
 
-export const outboxOver = (connections: Connections): Layer.Layer<Outbox> =>
-  Layer.succeed(Outbox, PostgresOutbox.make(runs(connections), timeoutMillis))
+export const outbox = (connections: Connections): Outbox["Service"] =>
+  PostgresOutbox.make(runs(connections), timeoutMillis)
 
 export const fencedTexts = {
   acquire: PostgresOutbox.statements.acquireLane,

@@ -1,5 +1,7 @@
 /** `npm run test:sim`: docs/guides/simulation.md. */
+import "./Lean.ts"
 import * as Arguments from "./Arguments.ts"
+import { relayMutants } from "./mutants/RelayMutants.ts"
 import * as Report from "./Report.ts"
 import { search } from "./Search.ts"
 import { relayWorld } from "./worlds/RelayWorld.ts"
@@ -9,17 +11,36 @@ const print = (...lines: ReadonlyArray<string>): void => {
 }
 
 const worlds = [relayWorld]
+const mutants = [...relayMutants]
 
 const args = Arguments.parse(process.argv.slice(2))
 let failed = 0
-for (const world of worlds.filter(({ name }) => args.world === undefined || name === args.world)) {
-  print(`world ${world.name}, seed ${args.seed}`)
-  const searched = await search(world, args)
-  print(Report.rate(searched), ...Report.coverage(searched.coverage.counts))
-  print(`slowest recovery: ${searched.slowest.recovery.toFixed(0)} ms (seed ${searched.slowest.seed})`)
-  if (searched.found !== undefined) {
-    failed += 1
-    print("", ...Report.found(world.name, searched.found))
+if (args.mutants) {
+  for (const mutant of mutants) {
+    const world = worlds.find(({ name }) => name === mutant.world)
+    if (world === undefined) throw new Error(`there is no world ${mutant.world}`)
+    const { found, schedules, seconds } = await search(world, {
+      seed: args.seed,
+      schedules: 1_000_000,
+      until: 60,
+      alterations: mutant.alterations
+    })
+    if (found === undefined) failed += 1
+    print(
+      `${found === undefined ? "✗" : "✓"} ${mutant.name.padEnd(24)}${String(schedules).padStart(8)}${seconds.toFixed(1).padStart(8)}  ${found?.drawn.steps.length} → ${found?.shrunk.steps.length}  ${found?.outcome.violations[0]} seed ${found?.seed}`
+    )
+  }
+} else {
+  const mutant = mutants.find(({ name }) => name === args.mutant)
+  for (const world of worlds.filter(({ name }) => args.world === undefined || name === args.world)) {
+    print(`world ${world.name}, seed ${args.seed}`)
+    const searched = await search(world, { ...args, ...(mutant === undefined ? {} : { alterations: mutant.alterations }) })
+    print(Report.rate(searched), ...Report.coverage(searched.coverage.counts))
+    print(`slowest recovery: ${searched.slowest.recovery.toFixed(0)} ms (seed ${searched.slowest.seed})`)
+    if (searched.found !== undefined) {
+      failed += 1
+      print("", ...Report.found(world.name, searched.found))
+    }
   }
 }
 process.exitCode = failed === 0 ? 0 : 1

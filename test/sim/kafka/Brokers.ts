@@ -105,6 +105,8 @@ export class Brokers {
   maxBytes = 1_000
   /** Fewer brokers than this and nothing is taken. */
   minInSync = 1
+  /** Batches that were appended. */
+  appends = 0
   /** Records that a leader had not been asked for again because it knew them. */
   deduplicated = 0
   private readonly random: Random
@@ -195,6 +197,7 @@ export class Brokers {
         return fail(last <= known.lastSequence ? codes.duplicateSequenceNumber : codes.outOfOrderSequenceNumber)
       }
     }
+    this.appends += 1
     const offset = partition.log.length
     for (const { headers, key, value } of messages) {
       partition.log.push({

@@ -185,7 +185,7 @@ export class Link {
           ...brokers.append(this.node, producer, topic, data)
         }))
       }))
-      brokers.engine.note(`broker ${this.node.id}`, `takes ${describe(topics)} of ${process.name}`)
+      brokers.engine.note(`broker ${this.node.id}`, () => `takes ${describe(topics)} of ${process.name}`)
       const failed = topics.flatMap(({ partitions }) => partitions).find(({ errorCode }) => errorCode !== 0)
       if (loss !== undefined) this.lose(loss.broken)
       // kafkajs, too, fails the whole request when one partition has an error
@@ -257,7 +257,7 @@ export class Link {
 
   private lose(broken: () => void): void {
     const { process } = this.network
-    process.engine.note(`broker ${this.node.id}`, `the connection to ${process.name} breaks`)
+    process.engine.note(`broker ${this.node.id}`, () => `the connection to ${process.name} breaks`)
     const { connection } = this
     if (connection !== undefined) connection.isHalfOpen = true
     process.engine.after(this.latency(), process, () => this.close("Closed connection"))

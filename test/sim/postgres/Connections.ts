@@ -58,17 +58,25 @@ export class Connections {
     this.options = options
   }
 
-  /** Runs a statement in a transaction of its own. */
-  execute(text: string, parameters: ReadonlyArray<unknown>): Effect.Effect<Rows, SqlError.SqlError> {
+  /** Runs a statement in a transaction of its own; given up after so many milliseconds, as one whose connection is lost. */
+  execute(text: string, parameters: ReadonlyArray<unknown>, millis: number): Effect.Effect<Rows, SqlError.SqlError> {
+    const { engine } = this.process
     return Effect.callback<Rows, SqlError.SqlError>((resume) => {
       let connection: Connection | undefined
       let isOver = false
       const finish = (outcome: Outcome): void => {
         if (isOver) return
         isOver = true
+        engine.cancel(deadline)
         if (connection !== undefined) this.giveBack(connection)
         resume("rows" in outcome ? Effect.succeed(outcome.rows) : Effect.fail(outcome.error))
       }
+      /** A statement that is given up takes its connection with it. */
+      const giveUp = (): void => {
+        if (connection !== undefined) connection.isDead = true
+        finish(lost(`no answer within ${millis} ms`))
+      }
+      const deadline = engine.after(millis, this.process, giveUp)
       const start = (): void => {
         if (isOver) {
           this.next()
@@ -83,15 +91,7 @@ export class Connections {
         this.send(connection, text, parameters, finish)
       }
       start()
-      // a statement that is given up takes its connection with it
-      return Effect.sync(() => {
-        if (isOver) return
-        isOver = true
-        if (connection !== undefined) {
-          connection.isDead = true
-          this.giveBack(connection)
-        }
-      })
+      return Effect.sync(giveUp)
     })
   }
 

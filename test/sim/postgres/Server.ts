@@ -45,6 +45,8 @@ export class Server {
   private standbys = 0
   /** The database's clock is that much ahead of the world's, in milliseconds. */
   clockOffset = 0
+  /** Transactions that have ended, and starts. */
+  changes = 0
   /** Ids that were handed out again; what the relay must survive. */
   reusedIds = 0
   private readonly engine: Engine
@@ -211,6 +213,7 @@ export class Server {
   /** @param standby one that was running before */
   start(standby = false): void {
     this.isUp = true
+    this.changes += 1
     this.startedAt = standby ? -1_000 * this.standbys : this.engine.now
   }
 
@@ -235,6 +238,7 @@ export class Server {
   }
 
   private over(xid: number): void {
+    this.changes += 1
     this.running.delete(xid)
     this.latestCompleted = Math.max(this.latestCompleted, xid)
   }

@@ -1,5 +1,5 @@
 /** A relay as a program: the real `RelayOutbox` with the real adapters over a model of what they stand on. */
-import { type MessagePublisher, RelayOutbox } from "@invoice/core"
+import { type MessagePublisher, Outbox, RelayOutbox } from "@invoice/core"
 import { KafkaPublisher } from "@invoice/adapters/kafka"
 import { Effect, Fiber, Layer } from "effect"
 import type { Random } from "../../faults/Random.ts"
@@ -11,7 +11,8 @@ import { Connections, type Observer } from "../postgres/Connections.ts"
 import type { Server } from "../postgres/Server.ts"
 import type { Statements } from "../postgres/Statements.ts"
 import { Process } from "../Process.ts"
-import { outboxOver } from "../Seams.ts"
+import * as Seams from "../Seams.ts"
+import type { Alterations } from "./Alterations.ts"
 
 export interface Parts {
   readonly engine: Engine
@@ -20,7 +21,7 @@ export interface Parts {
   readonly statements: Statements
   readonly brokers: Brokers
   readonly observer: Observer
-  readonly topics: ReadonlyArray<string>
+  readonly alterations: Alterations
 }
 
 export const leaseMillis = 1_500
@@ -35,15 +36,17 @@ export interface Relay {
 }
 
 export const start = (parts: Parts, name: string, lanes: ReadonlyArray<number>): Relay => {
-  const { brokers, engine, observer, random, server, statements, topics } = parts
+  const { alterations, brokers, engine, observer, random, server, statements } = parts
   const process = new Process(engine, name, random.fork(name))
   const connections = new Connections(server, statements, process, {
     maxConnections: 2,
     observer
   })
+  const outbox = Seams.outbox(connections)
   const { kafka, network } = connect(process, brokers, { requestTimeout })
-  const publisher: Layer.Layer<MessagePublisher> = KafkaPublisher.publisherOver(kafka, {
-    topics,
+  const publisher: Layer.Layer<MessagePublisher> = KafkaPublisher.publisherOver(alterations.kafka?.(kafka) ?? kafka, {
+    // made sure of with the first message
+    topics: [],
     requestTimeout: `${requestTimeout} millis`
   })
   const layer = RelayOutbox.layer({
@@ -53,7 +56,7 @@ export const start = (parts: Parts, name: string, lanes: ReadonlyArray<number>):
     leaseMillis,
     idleMillis: 200,
     retryMillis: 500
-  }).pipe(Layer.provide(Layer.merge(publisher, outboxOver(connections))))
+  }).pipe(Layer.provide(Layer.merge(publisher, Layer.succeed(Outbox, alterations.outbox?.(outbox) ?? outbox))))
   const fiber = process.fork(
     Effect.scoped(
       Effect.flatMap(Layer.build(layer), (context) => Effect.provide(Effect.flatMap(RelayOutbox, ({ run }) => run), context))

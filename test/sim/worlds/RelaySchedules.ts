@@ -125,6 +125,7 @@ const harms: ReadonlyArray<readonly [number, Harm]> = [
   [4, simple("kill", (random) => ({ relay: relayOf(random), millis: millis(random, [5, 100], [100, 2_000]) }))],
   [2, simple("end", (random) => ({ relay: relayOf(random), millis: millis(random, [5, 1_000]) }))],
   [3, simple("second", () => ({}))],
+  [1, simple("replay", (random) => ({ key: random.pick(keys) }))],
   [1, simple("flush", () => ({}))],
   [
     1,

@@ -11,6 +11,7 @@ import { isSet, numberOf, type Schedule, type Step, textOf } from "../Schedule.t
 import * as Seams from "../Seams.ts"
 import type { Outcome, RunOptions, World } from "../World.ts"
 import { withVirtualTimers } from "../VirtualTimers.ts"
+import type { Alterations } from "./Alterations.ts"
 import { Fencing } from "./Fencing.ts"
 import { draw, nodes, partitions, topics } from "./RelaySchedules.ts"
 import * as Relay from "./Relay.ts"
@@ -20,9 +21,6 @@ import { Writers } from "./Writers.ts"
 const bound = 30_000
 
 const statements = Seams.statements()
-
-/** What a mutant changes. */
-export type Alterations = object
 
 class RelayWorld {
   readonly engine: Engine
@@ -35,11 +33,17 @@ class RelayWorld {
   private readonly random: Random
   private readonly relays: Array<Relay.Relay | undefined> = []
   private generations = 0
+  /** What was there when it was last looked whether everything is. */
+  private changesSeen = -1
   private isBehind = false
   private readonly schedule: Schedule
+  private readonly alterations: Alterations
+  /** Keys that an operator has asked to replay, and since when they were parked. */
+  private readonly asked = new Map<string, number>()
 
-  constructor(schedule: Schedule, { account, coverage }: RunOptions<Alterations>) {
+  constructor(schedule: Schedule, { account, alterations, coverage }: RunOptions<Alterations>) {
     this.schedule = schedule
+    this.alterations = alterations ?? {}
     this.coverage = coverage ?? new Coverage()
     this.engine = new Engine({ account, calm: schedule.calm })
     this.random = new Random(schedule.seed)
@@ -60,12 +64,12 @@ class RelayWorld {
     for (const step of this.schedule.steps) {
       last = Math.max(last, step.at)
       this.engine.at(step.at, undefined, () => {
-        this.engine.note("world", `${step.what} ${JSON.stringify(step.with)}`)
+        this.engine.note("world", () => `${step.what} ${JSON.stringify(step.with)}`)
         this.coverage.drawn(step.what)
         this.perform(step)
       })
     }
-    await this.engine.run(last + 600, () => false)
+    await this.engine.run(last + 100, () => false)
     this.heal()
     const from = this.engine.now
     const isComplete = await this.engine.run(from + bound, () => this.isComplete())
@@ -78,16 +82,16 @@ class RelayWorld {
   private startRelay(slot: number): void {
     this.generations += 1
     const name = `relay-${slot}.${this.generations}`
-    this.engine.note("world", `starts ${name}`)
+    this.engine.note("world", () => `starts ${name}`)
     this.relays[slot] = Relay.start(
       {
         engine: this.engine,
         random: this.random,
         server: this.server,
-        statements,
+        statements: this.alterations.statements ?? statements,
         brokers: this.brokers,
         observer: this.fencing.observe,
-        topics
+        alterations: this.alterations
       },
       name,
       [0]
@@ -107,7 +111,7 @@ class RelayWorld {
     const { brokers, engine, relays } = this
     const node = brokers.nodes[id]
     if (node?.isUp !== true || brokers.up.length === 1) return
-    engine.note("world", `broker ${id} stops`)
+    engine.note("world", () => `broker ${id} stops`)
     brokers.stop(node)
     for (const relay of relays) if (relay !== undefined) breakLinks(relay.network, id, "Closed connection")
     engine.after(millis, undefined, () => {
@@ -201,6 +205,10 @@ class RelayWorld {
         brokers.denied.add(textOf(step, "topic"))
         later(() => brokers.denied.delete(textOf(step, "topic")))
         return
+      case "replay":
+        this.replay(textOf(step, "key"))
+        this.asked.clear()
+        return
       case "stop":
         relay?.process.stop()
         later(() => relay?.process.goOn())
@@ -227,7 +235,7 @@ class RelayWorld {
   /** The end of all harm: everything is up and reachable, and nothing is refused any more. */
   private heal(): void {
     const { brokers, engine, server } = this
-    engine.note("world", "heals everything")
+    engine.note("world", () => "heals everything")
     if (!server.isUp) server.start()
     for (const node of brokers.nodes) if (!node.isUp) brokers.start(node)
     brokers.denied.clear()
@@ -243,18 +251,23 @@ class RelayWorld {
     this.replayAll()
   }
 
-  /** An operator asks for what is parked, now and then. */
+  /** An operator asks once for whatever is parked. */
   private replayAll(): void {
-    const { engine, server } = this
-    if (server.isUp) {
-      for (const cell of server.tables.parkedKeys.values()) {
-        if (cell.committed === undefined || cell.committed.replay || cell.writer !== undefined) continue
-        const transaction = server.begin()
-        server.write(transaction, cell, { ...cell.committed, replay: true })
-        server.commit(transaction, () => undefined)
-      }
-    }
-    engine.after(500, undefined, () => this.replayAll())
+    for (const key of this.server.tables.parkedKeys.keys()) this.replay(key)
+    this.engine.after(300, undefined, () => this.replayAll())
+  }
+
+  private replay(key: string): void {
+    const { asked, engine, server } = this
+    const cell = server.tables.parkedKeys.get(key)
+    const row = cell?.committed
+    if (!server.isUp || cell === undefined || row === undefined || cell.writer !== undefined) return
+    if (row.replay || asked.get(key) === row.since) return
+    asked.set(key, row.since)
+    engine.note("operator", () => `asks to replay ${key}`)
+    const transaction = server.begin()
+    server.write(transaction, cell, { ...row, replay: true })
+    server.commit(transaction, () => undefined)
   }
 
   private committed(): ReadonlyArray<{ id: string; topic: string; key: string; ver: number }> {
@@ -263,12 +276,15 @@ class RelayWorld {
 
   private isComplete(): boolean {
     const { brokers, server } = this
+    const changes = brokers.appends + server.changes
+    if (changes === this.changesSeen) return false
+    this.changesSeen = changes
     if (!server.isUp || !server.isQuiet) return false
-    const published = new Set<string>()
-    for (const partition of brokers.topics.values()) {
-      for (const { log } of partition) for (const { headers } of log) published.add(headers["ce_id"] ?? "")
+    const published = new Set<string | undefined>()
+    for (const partitions of brokers.topics.values()) {
+      for (const { log } of partitions) for (const { headers } of log) published.add(headers["ce_id"])
     }
-    return this.committed().every(({ id }) => published.has(id))
+    return server.tables.events.every(({ id, writer }) => writer.state !== "committed" || published.has(id))
   }
 
   private published(): ReadonlyArray<Oracle.Published> {

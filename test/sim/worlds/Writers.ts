@@ -70,16 +70,16 @@ export class Writers {
     server.insertEvent({ seq, xid, lane, id, topic, key, ver, type, payload, at: server.clock, writer: transaction })
     const written: Written = { ...writing, ver, committedAt: undefined, transaction }
     this.written.set(id, written)
-    engine.note("writer", `inserts ${id} (${topic} ${key} version ${ver}) as ${xid}, number ${seq}`)
+    engine.note("writer", () => `inserts ${id} (${topic} ${key} version ${ver}) as ${xid}, number ${seq}`)
     then(writing.hold, () => {
       if (writing.isRolledBack) {
         server.abort(transaction)
-        engine.note("writer", `rolls ${id} back`)
+        engine.note("writer", () => `rolls ${id} back`)
         return
       }
       server.commit(transaction, () => {
         written.committedAt = engine.now
-        engine.note("writer", `has committed ${id}`)
+        engine.note("writer", () => `has committed ${id}`)
       })
     })
   }

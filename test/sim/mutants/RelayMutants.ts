@@ -1,0 +1,201 @@
+/** Mutants of the relay, its outbox on Postgres and its publisher. */
+import type { KafkaClient } from "@invoice/adapters/kafka"
+import type { Outbox } from "@invoice/core"
+import { Effect, Schedule } from "effect"
+import * as Meanings from "../postgres/Statements.ts"
+import * as Seams from "../Seams.ts"
+import type { Mutant } from "./Mutant.ts"
+
+type Port = Outbox["Service"]
+
+/** Completes kafkajs' answers, so that whoever compares them with what was handed over finds nothing missing. */
+const answersInFull = (kafka: KafkaClient): KafkaClient => ({
+  ...kafka,
+  consumer: (config) => kafka.consumer(config),
+  admin: () => kafka.admin(),
+  producer: (config) => {
+    const partitioned = new Map<string, { topicName: string; partition: number }>()
+    const producer = kafka.producer({
+      ...config,
+      createPartitioner: () => {
+        const choose = config.createPartitioner?.()
+        return (args) => {
+          const partition = choose?.(args) ?? 0
+          partitioned.set(`${args.topic} ${partition}`, { topicName: args.topic, partition })
+          return partition
+        }
+      }
+    })
+    return {
+      connect: () => producer.connect(),
+      disconnect: () => producer.disconnect(),
+      sendBatch: async (batch) => {
+        partitioned.clear()
+        const answers = await producer.sendBatch(batch)
+        const named = new Set(answers.map(({ partition, topicName }) => `${topicName} ${partition}`))
+        const missing = [...partitioned].filter(([name]) => !named.has(name))
+        return [...answers, ...missing.map(([, place]) => ({ ...place, errorCode: 0, baseOffset: "0" }))]
+      }
+    }
+  }
+})
+
+/** A page as if its snapshot could be believed, and one server were like the other. */
+const uncapped =
+  (tail: Meanings.Meaning): Meanings.Meaning =>
+  (session, parameters) =>
+    tail(session, parameters).map((row) => ({ ...row, newest: String(session.server.snapshot().xmax - 1) }))
+
+const nameless =
+  (meaning: Meanings.Meaning): Meanings.Meaning =>
+  (session, parameters) =>
+    meaning(session, parameters).map((row) => ("server" in row ? { ...row, server: "0" } : row))
+
+const regular = Meanings.outbox()
+
+/** Positions that name no run of the server are never refused for it. */
+const commitOfAnyServer: Meanings.Meaning = (session, parameters) =>
+  regular.commitPosition(session, parameters.with(6, null))
+
+/** Whoever fails tells the outbox, as soon as it answers again, how far it had come. */
+const commitsAfterFailure = (outbox: Port): Port => {
+  let asked = ""
+  let reached = ""
+  let wasEmpty = true
+  return {
+    ...outbox,
+    read: (options) => {
+      reached = wasEmpty ? options.position : asked
+      asked = options.position
+      return outbox.read(options).pipe(
+        Effect.tap((page) =>
+          Effect.sync(() => {
+            wasEmpty = page.events.length === 0
+          })
+        ),
+        Effect.tapError(() =>
+          Effect.forkDetach(
+            Effect.ignore(
+              Effect.retry(outbox.commit(options.lease, reached), {
+                schedule: Schedule.spaced("50 millis"),
+                times: 40,
+                while: (error) => error._tag === "OutboxUnavailable"
+              })
+            )
+          )
+        )
+      )
+    }
+  }
+}
+
+const hasEpoch: Meanings.IsHolder = (cursor, epoch) => cursor.epoch === Number(epoch)
+
+const acquireLazily: Meanings.Meaning = (session, parameters) => {
+  session.transaction.isSynchronous = false
+  return regular.acquireLane(session, parameters)
+}
+
+/** What was parked is only known to who parked it. */
+const forgetsParked = (outbox: Port): Port => {
+  let isFirst = true
+  return {
+    ...outbox,
+    acquire: (options) => {
+      isFirst = true
+      return outbox.acquire(options)
+    },
+    parked: Effect.suspend(() => {
+      const parked = isFirst ? Effect.succeed([]) : outbox.parked
+      isFirst = false
+      return parked
+    })
+  }
+}
+
+const commitsFirst = (outbox: Port): Port => ({
+  ...outbox,
+  read: (options) =>
+    Effect.tap(outbox.read(options), (page) =>
+      page.events.length === 0 ? Effect.void : Effect.ignore(outbox.commit(options.lease, page.next))
+    )
+})
+
+/** A window's next pages without its end: what began later is taken for read when the window is over. */
+const restWithoutEnd: Meanings.Meaning = (session, parameters) => {
+  const { xmax } = session.server.snapshot()
+  return regular.readRest(session, parameters.with(2, `${xmax + 1_000}:${xmax + 1_000}:`)).map((row) => ({
+    ...row,
+    hi: parameters[2]
+  }))
+}
+
+const altered = (meanings: Readonly<Record<string, Meanings.Meaning>>) => ({
+  statements: Seams.statements({ ...regular, ...meanings })
+})
+
+export const relayMutants: ReadonlyArray<Mutant> = [
+  {
+    name: "answer-not-compared",
+    world: "relay",
+    fault: 1,
+    what: "a publish is acknowledged whatever partitions the answer names",
+    seed: 1,
+    alterations: { kafka: answersInFull }
+  },
+  {
+    name: "commit-after-failure",
+    world: "relay",
+    fault: 2,
+    what: "a failed session commits its position, which is not capped, to whatever server answers next",
+    seed: 1,
+    alterations: {
+      ...altered({ readTail: uncapped(regular.readTail), commitPosition: commitOfAnyServer }),
+      outbox: commitsAfterFailure
+    }
+  },
+  {
+    name: "position-not-capped",
+    world: "relay",
+    fault: 3,
+    what: "a position ends where the snapshot ends, and outlives a restart of the server",
+    seed: 1,
+    alterations: altered({
+      readTail: nameless(uncapped(regular.readTail)),
+      readRest: nameless(regular.readRest),
+      acquireLane: nameless(regular.acquireLane),
+      commitPosition: commitOfAnyServer
+    })
+  },
+  {
+    name: "acquire-lazily",
+    world: "relay",
+    fault: 6,
+    what: "a lease is not durable when it is answered, and fenced by its epoch alone",
+    seed: 1,
+    alterations: {
+      statements: Seams.statements({ ...Meanings.outbox(hasEpoch), acquireLane: acquireLazily })
+    }
+  },
+  {
+    name: "parked-keys-forgotten",
+    world: "relay",
+    what: "whoever takes a lane over does not know which keys are parked",
+    seed: 1,
+    alterations: { outbox: forgetsParked }
+  },
+  {
+    name: "position-before-send",
+    world: "relay",
+    what: "the position is committed before the broker has answered",
+    seed: 1,
+    alterations: { outbox: commitsFirst }
+  },
+  {
+    name: "rest-without-end",
+    world: "relay",
+    what: "the next pages of a window also hold what began after it",
+    seed: 1,
+    alterations: altered({ readRest: restWithoutEnd })
+  }
+]
