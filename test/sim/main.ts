@@ -2,21 +2,23 @@
 import "./Lean.ts"
 import * as Arguments from "./Arguments.ts"
 import { relayMutants } from "./mutants/RelayMutants.ts"
+import { watchMutants } from "./mutants/WatchMutants.ts"
 import * as Report from "./Report.ts"
 import { search } from "./Search.ts"
 import { relayWorld } from "./worlds/RelayWorld.ts"
+import { watchWorld } from "./worlds/WatchWorld.ts"
 
 const print = (...lines: ReadonlyArray<string>): void => {
   process.stdout.write(`${lines.join("\n")}\n`)
 }
 
-const worlds = [relayWorld]
-const mutants = [...relayMutants]
+const worlds = [relayWorld, watchWorld]
+const mutants = [...relayMutants, ...watchMutants]
 
 const args = Arguments.parse(process.argv.slice(2))
 let failed = 0
 if (args.mutants) {
-  for (const mutant of mutants) {
+  for (const mutant of mutants.filter(({ name }) => args.mutant === undefined || name === args.mutant)) {
     const world = worlds.find(({ name }) => name === mutant.world)
     if (world === undefined) throw new Error(`there is no world ${mutant.world}`)
     const { found, schedules, seconds } = await search(world, {

@@ -8,20 +8,22 @@ import type { Mutant } from "./Mutant.ts"
 
 type Port = Outbox["Service"]
 
-/** Completes kafkajs' answers, so that whoever compares them with what was handed over finds nothing missing. */
+/** kafkajs tries again by itself, and its answers are completed: whoever compares them finds nothing missing. */
 const answersInFull = (kafka: KafkaClient): KafkaClient => ({
-  ...kafka,
   consumer: (config) => kafka.consumer(config),
   admin: () => kafka.admin(),
   producer: (config) => {
-    const partitioned = new Map<string, { topicName: string; partition: number }>()
+    const given = new Map<string, { readonly topicName: string; readonly partition: number }>()
     const producer = kafka.producer({
       ...config,
+      retry: { retries: 1 },
       createPartitioner: () => {
         const choose = config.createPartitioner?.()
+        const chosen = new Map<unknown, number>()
         return (args) => {
-          const partition = choose?.(args) ?? 0
-          partitioned.set(`${args.topic} ${partition}`, { topicName: args.topic, partition })
+          const partition = chosen.get(args.message) ?? choose?.(args) ?? 0
+          chosen.set(args.message, partition)
+          given.set(`${args.topic} ${partition}`, { topicName: args.topic, partition })
           return partition
         }
       }
@@ -30,11 +32,10 @@ const answersInFull = (kafka: KafkaClient): KafkaClient => ({
       connect: () => producer.connect(),
       disconnect: () => producer.disconnect(),
       sendBatch: async (batch) => {
-        partitioned.clear()
+        given.clear()
         const answers = await producer.sendBatch(batch)
-        const named = new Set(answers.map(({ partition, topicName }) => `${topicName} ${partition}`))
-        const missing = [...partitioned].filter(([name]) => !named.has(name))
-        return [...answers, ...missing.map(([, place]) => ({ ...place, errorCode: 0, baseOffset: "0" }))]
+        for (const { partition, topicName } of answers) given.delete(`${topicName} ${partition}`)
+        return [...answers, ...[...given.values()].map((place) => ({ ...place, errorCode: 0 }))]
       }
     }
   }
@@ -54,8 +55,10 @@ const nameless =
 const regular = Meanings.outbox()
 
 /** Positions that name no run of the server are never refused for it. */
-const commitOfAnyServer: Meanings.Meaning = (session, parameters) =>
-  regular.commitPosition(session, parameters.with(6, null))
+const ofAnyServer =
+  (commitPosition: Meanings.Meaning): Meanings.Meaning =>
+  (session, parameters) =>
+    commitPosition(session, parameters.with(6, null))
 
 /** Whoever fails tells the outbox, as soon as it answers again, how far it had come. */
 const commitsAfterFailure = (outbox: Port): Port => {
@@ -90,6 +93,8 @@ const commitsAfterFailure = (outbox: Port): Port => {
 }
 
 const hasEpoch: Meanings.IsHolder = (cursor, epoch) => cursor.epoch === Number(epoch)
+
+const byEpoch = Meanings.outbox(hasEpoch)
 
 const acquireLazily: Meanings.Meaning = (session, parameters) => {
   session.transaction.isSynchronous = false
@@ -150,7 +155,7 @@ export const relayMutants: ReadonlyArray<Mutant> = [
     what: "a failed session commits its position, which is not capped, to whatever server answers next",
     seed: 1,
     alterations: {
-      ...altered({ readTail: uncapped(regular.readTail), commitPosition: commitOfAnyServer }),
+      ...altered({ readTail: uncapped(regular.readTail), commitPosition: ofAnyServer(regular.commitPosition) }),
       outbox: commitsAfterFailure
     }
   },
@@ -164,17 +169,23 @@ export const relayMutants: ReadonlyArray<Mutant> = [
       readTail: nameless(uncapped(regular.readTail)),
       readRest: nameless(regular.readRest),
       acquireLane: nameless(regular.acquireLane),
-      commitPosition: commitOfAnyServer
+      commitPosition: ofAnyServer(regular.commitPosition)
     })
   },
   {
     name: "acquire-lazily",
     world: "relay",
     fault: 6,
-    what: "a lease is not durable when it is answered, and fenced by its epoch alone",
+    what: "a lease is not durable when it is answered, outlives a restart, and is fenced by its epoch alone",
     seed: 1,
     alterations: {
-      statements: Seams.statements({ ...Meanings.outbox(hasEpoch), acquireLane: acquireLazily })
+      statements: Seams.statements({
+        ...byEpoch,
+        acquireLane: nameless(acquireLazily),
+        readTail: nameless(byEpoch.readTail),
+        readRest: nameless(byEpoch.readRest),
+        commitPosition: ofAnyServer(byEpoch.commitPosition)
+      })
     }
   },
   {

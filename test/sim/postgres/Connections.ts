@@ -206,7 +206,7 @@ export class Connections {
   ): void {
     const { process, server } = this
     try {
-      const rows = this.statements.run(text, { server, transaction, process }, parameters)
+      const rows = this.statements.run(text, { server, transaction }, parameters)
       server.commit(transaction, () => {
         this.options.observer?.(process, text, parameters, rows)
         reply(rows)

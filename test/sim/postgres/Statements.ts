@@ -1,5 +1,4 @@
 /** What the adapter's statements mean on the model: each text of the adapter has its counterpart here, by name. */
-import type { Process } from "../Process.ts"
 import type { Server } from "./Server.ts"
 import * as Snapshot from "./Snapshot.ts"
 import { type Cursor, cellOf, type Event, type Parked } from "./Tables.ts"
@@ -8,8 +7,6 @@ import type { Transaction } from "./Transaction.ts"
 export interface Session {
   readonly server: Server
   readonly transaction: Transaction
-  /** Who asks. */
-  readonly process: Process
 }
 
 type Row = Readonly<Record<string, unknown>>

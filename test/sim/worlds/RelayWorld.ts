@@ -5,17 +5,16 @@ import { Coverage } from "../Coverage.ts"
 import { Engine } from "../Engine.ts"
 import { Brokers } from "../kafka/Brokers.ts"
 import { breakLinks, cutOff, reconnect } from "../kafka/Client.ts"
-import { Server } from "../postgres/Server.ts"
-import { format } from "../postgres/Snapshot.ts"
+import type { Server } from "../postgres/Server.ts"
 import { isSet, numberOf, type Schedule, type Step, textOf } from "../Schedule.ts"
 import * as Seams from "../Seams.ts"
 import type { Outcome, RunOptions, World } from "../World.ts"
 import { withVirtualTimers } from "../VirtualTimers.ts"
 import type { Alterations } from "./Alterations.ts"
+import { Database } from "./Database.ts"
 import { Fencing } from "./Fencing.ts"
 import { draw, nodes, partitions, topics } from "./RelaySchedules.ts"
 import * as Relay from "./Relay.ts"
-import { Writers } from "./Writers.ts"
 
 /** How long after the last harm everything must be there, in milliseconds. */
 const bound = 30_000
@@ -25,9 +24,9 @@ const statements = Seams.statements()
 class RelayWorld {
   readonly engine: Engine
   readonly coverage: Coverage
+  readonly database: Database
   readonly server: Server
   readonly brokers: Brokers
-  readonly writers: Writers
   readonly fencing = new Fencing(Seams.fencedTexts)
   readonly violations: Array<string> = []
   private readonly random: Random
@@ -35,7 +34,6 @@ class RelayWorld {
   private generations = 0
   /** What was there when it was last looked whether everything is. */
   private changesSeen = -1
-  private isBehind = false
   private readonly schedule: Schedule
   private readonly alterations: Alterations
   /** Keys that an operator has asked to replay, and since when they were parked. */
@@ -47,15 +45,21 @@ class RelayWorld {
     this.coverage = coverage ?? new Coverage()
     this.engine = new Engine({ account, calm: schedule.calm })
     this.random = new Random(schedule.seed)
-    this.server = new Server(this.engine, this.random.fork("server"), { lanes: 1, firstXid: 1_000 })
+    this.database = new Database({
+      engine: this.engine,
+      random: this.random,
+      coverage: this.coverage,
+      writing: (step) => ({
+        key: textOf(step, "key"),
+        topic: textOf(step, "topic"),
+        payload: new Uint8Array(isSet(step, "large") ? 2_000 : 10),
+        type: "simulated"
+      })
+    })
+    this.server = this.database.server
     this.brokers = new Brokers(this.engine, this.random.fork("brokers"), nodes)
     for (const topic of topics) this.brokers.create(topic, partitions)
-    this.writers = new Writers(this.engine, this.server)
-    this.engine.describe = () => {
-      const { nextXid, unflushed } = this.server.position
-      const cursor = this.server.tables.cursors.get(0)?.committed
-      return `next ${nextXid}, unflushed ${unflushed}, snapshot ${format(this.server.snapshot())}, position ${cursor?.lo}`
-    }
+    this.engine.describe = () => this.database.describe()
   }
 
   async run(): Promise<Outcome> {
@@ -83,7 +87,7 @@ class RelayWorld {
     this.generations += 1
     const name = `relay-${slot}.${this.generations}`
     this.engine.note("world", () => `starts ${name}`)
-    this.relays[slot] = Relay.start(
+    const relay = Relay.start(
       {
         engine: this.engine,
         random: this.random,
@@ -96,15 +100,12 @@ class RelayWorld {
       name,
       [0]
     )
+    this.relays[slot] = relay
+    this.database.clients[slot] = relay.connections
   }
 
   private relayOf(step: Step): Relay.Relay | undefined {
     return this.relays[numberOf(step, "relay")] ?? this.relays[0]
-  }
-
-  /** What an end of the server does to its clients. */
-  private disconnect(): void {
-    for (const relay of this.relays) relay?.connections.terminate("terminating connection")
   }
 
   private stopBroker(id: number, millis: number): void {
@@ -120,63 +121,16 @@ class RelayWorld {
   }
 
   private perform(step: Step): void {
-    const { brokers, coverage, engine, server } = this
+    const { brokers, coverage, database, engine, fencing } = this
     const later = (run: () => void): void => {
       engine.after(numberOf(step, "millis"), undefined, run)
     }
+    if (database.perform(step)) {
+      if (database.isBehind) fencing.forget()
+      return
+    }
     const relay = this.relayOf(step)
     switch (step.what) {
-      case "write": {
-        this.writers.write({
-          id: `event-${textOf(step, "name")}`,
-          key: textOf(step, "key"),
-          topic: textOf(step, "topic"),
-          payload: new Uint8Array(isSet(step, "large") ? 2_000 : 10),
-          type: "simulated",
-          lane: 0,
-          early: numberOf(step, "early"),
-          hold: numberOf(step, "hold"),
-          isRolledBack: isSet(step, "undone")
-        })
-        return
-      }
-      case "burn": {
-        if (!server.isUp) return
-        for (let count = numberOf(step, "ids"); count > 0; count--) {
-          const transaction = server.begin()
-          server.assign(transaction)
-          server.abort(transaction)
-        }
-        return
-      }
-      case "flush":
-        if (server.isUp) server.flush()
-        return
-      case "crash":
-      case "failover": {
-        if (!server.isUp) return
-        if (server.position.unflushed > 0) coverage.mattered(step.what)
-        const behind = numberOf(step, "behind")
-        if (behind > 0) {
-          this.isBehind = true
-          this.fencing.forget()
-        }
-        if (step.what === "crash") server.crash()
-        else server.promote(behind)
-        this.disconnect()
-        later(() => server.start(step.what === "failover"))
-        return
-      }
-      case "clock":
-        server.clockOffset += numberOf(step, "by")
-        return
-      case "terminate":
-        relay?.connections.terminate("terminating connection due to administrator command")
-        return
-      case "half-open":
-        relay?.connections.cutOff()
-        later(() => relay?.connections.reconnect())
-        return
       case "move": {
         const partition = brokers.partition(textOf(step, "topic"), numberOf(step, "partition"))
         const node = brokers.nodes[numberOf(step, "node")]
@@ -234,16 +188,15 @@ class RelayWorld {
 
   /** The end of all harm: everything is up and reachable, and nothing is refused any more. */
   private heal(): void {
-    const { brokers, engine, server } = this
+    const { brokers, database, engine } = this
     engine.note("world", () => "heals everything")
-    if (!server.isUp) server.start()
+    database.heal()
     for (const node of brokers.nodes) if (!node.isUp) brokers.start(node)
     brokers.denied.clear()
     brokers.maxBytes = Number.POSITIVE_INFINITY
     for (const relay of this.relays) {
       if (relay === undefined) continue
       relay.process.goOn()
-      relay.connections.reconnect()
       relay.network.losing.clear()
       reconnect(relay.network)
     }
@@ -270,10 +223,6 @@ class RelayWorld {
     server.commit(transaction, () => undefined)
   }
 
-  private committed(): ReadonlyArray<{ id: string; topic: string; key: string; ver: number }> {
-    return this.server.tables.events.filter(({ writer }) => writer.state === "committed")
-  }
-
   private isComplete(): boolean {
     const { brokers, server } = this
     const changes = brokers.appends + server.changes
@@ -291,24 +240,20 @@ class RelayWorld {
     return [...this.brokers.topics.values()].flat().flatMap(({ id: partition, log, topic }) =>
       log.map(({ at, headers, key, offset }) => {
         const id = headers["ce_id"] ?? ""
-        return { topic, partition, offset: BigInt(offset), id, key: key ?? "", ver: this.writers.written.get(id)?.ver ?? 0, at }
+        return { topic, partition, offset: BigInt(offset), id, key: key ?? "", ver: this.database.writers.written.get(id)?.ver ?? 0, at }
       })
     )
   }
 
   private judge(isComplete: boolean): void {
-    const { fencing, isBehind, server, violations, writers } = this
-    const committed = this.committed()
+    const { database, fencing, server, violations } = this
+    const { isBehind } = database
+    const committed = database.committed()
     const judgement = Oracle.judge(committed, this.published())
     violations.push(...Oracle.broken(isBehind ? { ...judgement, invented: 0, inversions: 0 } : judgement))
     violations.push(...fencing.violations.slice(0, 1))
     if (!isComplete && judgement.lost === 0) violations.push(`stalled for ${bound} ms`)
-    if (!isBehind) {
-      const kept = new Set(committed.map(({ id }) => id))
-      for (const { committedAt, id } of writers.written.values()) {
-        if (committedAt !== undefined && !kept.has(id)) throw new Error(`the model lost ${id}, which was committed`)
-      }
-    }
+    database.check(new Set(committed.map(({ id }) => id)))
     if (server.reusedIds > 0) this.coverage.mattered("ids handed out again", server.reusedIds)
     this.coverage.mattered("take-overs", Math.max(0, fencing.acquisitions - 1))
     this.coverage.mattered("duplicates", judgement.duplicates)
