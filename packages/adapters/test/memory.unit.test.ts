@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { InvoiceStore, Outbox, StoreUnavailable, type Verdict } from "@invoice/core"
+import * as Generators from "@invoice/testing/Generators"
 import * as InvoiceStoreContract from "@invoice/testing/InvoiceStoreContract"
 import * as OutboxContract from "@invoice/testing/OutboxContract"
 import { Effect, Layer } from "effect"
@@ -144,13 +145,25 @@ describe("the contract suites", () => {
             Effect.suspend(() => {
               if (!spoiled) return Effect.tapError(store.create(invoice), () => Effect.sync(() => (spoiled = true)))
               spoiled = false
-              return Effect.fail(new StoreUnavailable({ retryable: true, cause: "a neighbour" }))
+              return Effect.fail(new StoreUnavailable({ kind: "unavailable", cause: "a neighbour" }))
             })
         }
       })
       assert.include(
         yield* failing(InvoiceStoreContract.laws(layer)),
         "invoices that can't be stored never fail the ones that are stored at the same time"
+      )
+    })
+  )
+
+  it.live("catch a store whose proof that it takes writes stays there", () =>
+    Effect.gen(function* () {
+      const layer = brokenStore((store) => ({
+        writable: Effect.asVoid(Effect.orDie(Effect.suspend(() => store.create(Generators.invoice()))))
+      }))
+      assert.include(
+        yield* failing(InvoiceStoreContract.laws(layer)),
+        "a store that takes writes says so, and leaves no invoice, history or event behind"
       )
     })
   )

@@ -65,7 +65,7 @@ describe("the validator", () => {
             ...store,
             decide: (decisions) =>
               outages-- > 0
-                ? Effect.fail(new StoreUnavailable({ retryable: true, cause: new Error("away") }))
+                ? Effect.fail(new StoreUnavailable({ kind: "unavailable", cause: new Error("away") }))
                 : store.decide(decisions)
           })
         )

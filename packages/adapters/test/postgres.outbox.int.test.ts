@@ -218,6 +218,12 @@ const kept = Effect.flatMap(PgClient.PgClient, (sql) =>
   )
 )
 
+/** What can't be locked within a tenth of a second is left for the next time, and this machine may be busy. */
+const emptied = Effect.repeat(Effect.andThen(Leaves.retire(1), kept), {
+  until: ({ length }) => length === 1,
+  times: 50
+})
+
 /** In batches, so that leaves are made ahead of the sequence as in a real life. */
 const createInSteps = (count: number) =>
   Effect.forEach(Array.from({ length: count / 10 }), () => Effect.tap(create(10), () => Leaves.ensure)).pipe(
@@ -308,7 +314,7 @@ describe("leaves", () => {
             assert.strictEqual((yield* kept).length, 30)
           })
         )
-        yield* Leaves.retire(1)
+        yield* emptied
         assert.strictEqual((yield* kept).length, 1)
       })
     )
@@ -325,7 +331,7 @@ describe("leaves", () => {
         assert.strictEqual(page.changes.length, 30)
         const lease = yield* take(0)
         yield* drain(lease)
-        yield* Leaves.retire(1)
+        yield* emptied
         for (const cursor of [head, page.changes[5]?.cursor]) {
           assert.strictEqual((yield* Effect.flip(store.changes({ cursor, limit: 10 })))._tag, "CursorExpired")
         }

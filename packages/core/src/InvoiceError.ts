@@ -58,13 +58,24 @@ export class CursorExpired extends Schema.TaggedError<CursorExpired>()("CursorEx
   }
 }
 
-/** The store can't answer. `retryable` says whether the same call may succeed a little later. */
+/**
+ * The store can't answer, or won't. `kind` says whose fault it may be, and so what to do:
+ *
+ * - `unavailable`: nobody's, certainly not the request's. Wait, and send it again for as long as it takes.
+ * - `retryable`: perhaps the request's (a deadlock, a lock that somebody holds). Send it again, a bounded number of times.
+ * - `permanent`: the store refuses this request, and will refuse it again.
+ */
 export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
-  retryable: Schema.Boolean,
+  kind: Schema.Literals(["unavailable", "retryable", "permanent"]),
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    return "the invoice store is not available"
+    return this.retryable ? "the invoice store is not available" : "the invoice store refuses the request"
+  }
+
+  /** Whether the same call may succeed a little later. */
+  get retryable(): boolean {
+    return this.kind !== "permanent"
   }
 }
 

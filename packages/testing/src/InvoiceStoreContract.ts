@@ -390,6 +390,31 @@ export const laws = (layer: Layer.Layer<Ports, unknown>): ReadonlyArray<Law> => 
     ),
     law("any sequence of commands is answered as a model answers it", StoreModel.law),
     law(
+      "a store that takes writes says so, and leaves no invoice, history or event behind",
+      Effect.gen(function* () {
+        const store = yield* InvoiceStore
+        const [before, after] = [Generators.invoice(), Generators.invoice()]
+        let cursor = yield* store.head
+        yield* store.create(before)
+        yield* store.writable
+        yield* store.writable
+        yield* store.create(after)
+        const seen: Array<string> = []
+        while (!seen.includes(after.id)) {
+          const { changes, next } = yield* store.changes({ cursor, limit: 100 })
+          seen.push(...changes.map(({ id }) => id))
+          cursor = next
+        }
+        assert.deepStrictEqual(seen, [before.id, after.id])
+        const { items } = yield* store.list({ limit: 2 })
+        assert.deepStrictEqual(
+          items.map(({ invoice }) => invoice.id),
+          [after.id, before.id]
+        )
+        assert.strictEqual((yield* store.history(before.id)).length, 1)
+      })
+    ),
+    law(
       "invoices that can't be stored never fail the ones that are stored at the same time",
       Effect.gen(function* () {
         const store = yield* InvoiceStore

@@ -65,8 +65,8 @@ const leaseOf = "(c.epoch || ' ' || c.lease_until)"
 
 /**
  * The lane, unless the transaction ids that its position is made of are another system's. Free are a lane without an owner,
- * one's own, one whose lease is over by the database's clock, and one whose lease is still the one that the caller has
- * watched for as long as it was given: a clock that was set back would keep it for longer.
+ * one's own, and one whose lease is still the one that the caller has watched for as long as it was given. The database's
+ * clock has no say in it, since a clock can be set: forward, and two would hold the lane; back, and nobody could have it.
  *
  * Parameters: 1 lane, 2 owner, 3 milliseconds, 4 the lease that was watched, or null.
  */
@@ -82,7 +82,9 @@ with state as (
     lease_until = clock_timestamp() + $3::int * interval '1 ms'
   from state, cursor
   where c.lane = $1
-    and (c.owner is null or c.owner = $2 or c.lease_until < clock_timestamp() or ${leaseOf} = $4::text)
+    and (c.owner is null or c.owner = $2 or ${leaseOf} = $4::text
+      -- given by a version that did not say for how long
+      or (c.lease_millis is null and c.lease_until < clock_timestamp()))
     and state.expected = state.found and cursor.known
   returning c.epoch::text as epoch, c.lo::text as lo, c.hi::text as hi, c.pos::text as pos
 )

@@ -137,5 +137,12 @@ export class InvoiceStore extends Context.Service<
     readonly head: Effect.Effect<string, StoreUnavailable>
     /** Succeeds when the store answers and its schema is the one this code was written for. */
     readonly ready: Effect.Effect<void, StoreUnavailable>
+    /**
+     * Proves, by a small durable write of its own, that the store takes writes right now: reading is not enough, since a
+     * full disk and a standby still answer. It leaves no invoice, no history and no event behind. For who has to tell a
+     * request that the store refuses from a store that refuses every request; it costs a commit, so don't poll it. It
+     * fails with kind `unavailable`.
+     */
+    readonly writable: Effect.Effect<void, StoreUnavailable>
   }
 >()("@invoice/core/ports/InvoiceStore") {}

@@ -76,7 +76,11 @@ export interface OutboxStatus {
 export class Outbox extends Context.Service<
   Outbox,
   {
-    /** Takes a free or expired lane for `ttlMillis`; none while another owner's lease runs, or when there is no such lane. */
+    /**
+     * Takes a lane for `ttlMillis` that is free, one's own, or whose lease is over; none while another owner's lease runs, or
+     * when there is no such lane. Whoever stands by asks again and again: an adapter may take a lease for over only after it
+     * has watched it, unchanged, for as long as it was given.
+     */
     readonly acquire: (options: {
       readonly lane: number
       readonly owner: string
