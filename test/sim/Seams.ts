@@ -51,6 +51,6 @@ export const head = (server: Server): string => {
 export const changes = (connections: Connections): Pick<InvoiceStore["Service"], "changes" | "head"> => {
   const run = runs(connections)
   return PostgresChanges.make((statement, parameters) =>
-    Effect.mapError(run(statement, parameters), (cause) => new StoreUnavailable({ retryable: true, cause }))
+    Effect.mapError(run(statement, parameters), (cause) => new StoreUnavailable({ kind: "unavailable", cause }))
   )
 }

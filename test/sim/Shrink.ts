@@ -28,7 +28,7 @@ const without = (step: Step, name: string): Step => ({
 
 /** A step in plainer ways: without what it need not say, with rounder numbers. */
 const plainer = (step: Step): ReadonlyArray<Step> => [
-  ...["early", "undone", "large", "hold", "node", "behind", "relay"].flatMap((name) =>
+  ...["early", "undone", "large", "hold", "node", "behind", "program"].flatMap((name) =>
     step.with[name] === undefined ? [] : [without(step, name)]
   ),
   ...Object.entries(step.with).flatMap(([name, value]) =>

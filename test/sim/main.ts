@@ -6,13 +6,14 @@ import { watchMutants } from "./mutants/WatchMutants.ts"
 import * as Report from "./Report.ts"
 import { search } from "./Search.ts"
 import { relayWorld } from "./worlds/RelayWorld.ts"
+import { consumerWorld } from "./worlds/ConsumerWorld.ts"
 import { watchWorld } from "./worlds/WatchWorld.ts"
 
 const print = (...lines: ReadonlyArray<string>): void => {
   process.stdout.write(`${lines.join("\n")}\n`)
 }
 
-const worlds = [relayWorld, watchWorld]
+const worlds = [relayWorld, watchWorld, consumerWorld]
 const mutants = [...relayMutants, ...watchMutants]
 
 const args = Arguments.parse(process.argv.slice(2))

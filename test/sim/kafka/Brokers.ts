@@ -111,6 +111,7 @@ export class Brokers {
   deduplicated = 0
   private readonly random: Random
   private producerIds = 0
+  private readonly listeners = new Set<() => boolean>()
 
   constructor(engine: Engine, random: Random, nodes: number) {
     this.engine = engine
@@ -158,6 +159,19 @@ export class Brokers {
     }
   }
 
+  /** @param told of each append, until it answers true */
+  onAppend(told: () => boolean): void {
+    this.listeners.add(told)
+  }
+
+  /** A record as anybody may write it. */
+  put(topic: string, id: number, record: Omit<Stored, "offset" | "at">): void {
+    const partition = this.partition(topic, id)
+    if (partition === undefined) throw new Error(`there is no partition ${topic}/${id}`)
+    partition.log.push({ ...record, offset: partition.log.length, at: this.engine.now })
+    this.appended()
+  }
+
   initProducerId(): number {
     return ++this.producerIds
   }
@@ -197,7 +211,6 @@ export class Brokers {
         return fail(last <= known.lastSequence ? codes.duplicateSequenceNumber : codes.outOfOrderSequenceNumber)
       }
     }
-    this.appends += 1
     const offset = partition.log.length
     for (const { headers, key, value } of messages) {
       partition.log.push({
@@ -210,6 +223,12 @@ export class Brokers {
     }
     const batches = [...(known?.batches ?? []), { first: firstSequence, last, offset }].slice(-rememberedBatches)
     partition.producers.set(producer.id, { epoch: producer.epoch, lastSequence: last, batches })
+    this.appended()
     return { errorCode: codes.none, baseOffset: offset }
+  }
+
+  private appended(): void {
+    this.appends += 1
+    for (const told of [...this.listeners]) if (told()) this.listeners.delete(told)
   }
 }

@@ -6,6 +6,7 @@ import { Kafka, logLevel } from "kafkajs"
 import * as Latency from "../Latency.ts"
 import type { Process } from "../Process.ts"
 import type { Brokers } from "./Brokers.ts"
+import type { Groups } from "./Groups.ts"
 import { basePort, Link, type Network } from "./Link.ts"
 
 /** Of kafkajs' private parts: what every client is made of. */
@@ -26,10 +27,11 @@ export interface Options {
 }
 
 /** What a program has of a cluster: the client, and the network that the world can harm. */
-export const connect = (process: Process, brokers: Brokers, { requestTimeout }: Options) => {
+export const connect = (process: Process, brokers: Brokers, groups: Groups, { requestTimeout }: Options) => {
   const network: Network = {
     process,
     brokers,
+    groups,
     requestTimeout,
     cutOff: new Set(),
     losing: new Map(),

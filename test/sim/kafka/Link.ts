@@ -6,6 +6,18 @@ import { createRequire } from "node:module"
 import * as Latency from "../Latency.ts"
 import type { Process } from "../Process.ts"
 import { type Brokers, codes, type Node, type TopicData } from "./Brokers.ts"
+import * as Fetch from "./Fetch.ts"
+import type { FetchRequest } from "./Fetch.ts"
+import type {
+  Groups,
+  Joined,
+  JoinRequest,
+  MemberRequest,
+  Reply,
+  Synced,
+  SyncRequest,
+  TopicOffsets
+} from "./Groups.ts"
 
 const load = createRequire(import.meta.url)
 const { createErrorFromCode } = load("kafkajs/src/protocol/error") as {
@@ -21,6 +33,7 @@ export const basePort = 9_000
 export interface Network {
   readonly process: Process
   readonly brokers: Brokers
+  readonly groups: Groups
   /** In milliseconds. */
   readonly requestTimeout: number
   /** Brokers from whom nothing comes back now. */
@@ -129,32 +142,7 @@ export class Link {
   }
 
   metadata(topics: ReadonlyArray<string> = []): Promise<unknown> {
-    const { brokers } = this.network
-    return this.request(() => {
-      const wanted = topics.length === 0 ? [...brokers.topics.keys()] : topics
-      const topicMetadata = wanted.map((topic) => {
-        const partitions = brokers.topics.get(topic)
-        if (partitions === undefined) throw createErrorFromCode(codes.unknownTopicOrPartition)
-        return {
-          topicErrorCode: 0,
-          topic,
-          isInternal: false,
-          partitionMetadata: partitions.map((partition) => {
-            const leader = brokers.leaderSeenBy(this.node, partition)
-            if (brokers.nodes[leader]?.isUp !== true) throw createErrorFromCode(codes.leaderNotAvailable)
-            const all = brokers.nodes.map(({ id }) => id)
-            return { partitionErrorCode: 0, partitionId: partition.id, leader, replicas: all, isr: all, offlineReplicas: [] }
-          })
-        }
-      })
-      return {
-        throttleTime: 0,
-        clusterId: "simulated",
-        controllerId: brokers.up[0]?.id ?? 0,
-        brokers: brokers.up.map(({ id }) => ({ nodeId: id, host: `broker-${id}`, port: basePort + id, rack: null })),
-        topicMetadata
-      }
-    })
+    return this.request(() => this.describeTopics(topics))
   }
 
   initProducerId(): Promise<unknown> {
@@ -186,10 +174,8 @@ export class Link {
         }))
       }))
       brokers.engine.note(`broker ${this.node.id}`, () => `takes ${describe(topics)} of ${process.name}`)
-      const failed = topics.flatMap(({ partitions }) => partitions).find(({ errorCode }) => errorCode !== 0)
       if (loss !== undefined) this.lose(loss.broken)
-      // kafkajs, too, fails the whole request when one partition has an error
-      if (failed !== undefined) throw createErrorFromCode(failed.errorCode)
+      failOf(topics.flatMap(({ partitions }) => partitions))
       return {
         throttleTime: 0,
         topics: topics.map(({ partitions, topicName }) => ({
@@ -200,8 +186,105 @@ export class Link {
     })
   }
 
-  /** Carries a request there, and the answer back. */
-  request<A>(answer: () => A | Promise<A>): Promise<A> {
+  findGroupCoordinator({ groupId }: { readonly groupId: string }): Promise<unknown> {
+    const { groups } = this.network
+    return this.request(() => {
+      const nodeId = groups.coordinatorOf(groupId)
+      return { errorCode: 0, coordinator: { nodeId, host: `broker-${nodeId}`, port: basePort + nodeId } }
+    })
+  }
+
+  joinGroup(request: JoinRequest): Promise<Joined> {
+    return this.ask((reply) => this.network.groups.join(this.node, request, reply))
+  }
+
+  syncGroup(request: SyncRequest): Promise<Synced> {
+    return this.ask((reply) => this.network.groups.sync(this.node, request, reply))
+  }
+
+  heartbeat(request: MemberRequest): Promise<null> {
+    return this.ask((reply) => this.network.groups.heartbeat(this.node, request, reply))
+  }
+
+  leaveGroup(request: Omit<MemberRequest, "groupGenerationId">): Promise<null> {
+    return this.ask((reply) => this.network.groups.leave(this.node, request, reply))
+  }
+
+  offsetCommit(request: MemberRequest & { readonly topics: ReadonlyArray<TopicOffsets> }): Promise<null> {
+    return this.ask((reply) => this.network.groups.commit(this.node, request, reply))
+  }
+
+  offsetFetch(request: { readonly groupId: string; readonly topics: ReadonlyArray<TopicOffsets> }): Promise<unknown> {
+    return this.ask((reply) => this.network.groups.committed(this.node, request.groupId, request.topics, reply))
+  }
+
+  /** Where partitions begin (-2), or end (-1). */
+  listOffsets(request: { readonly topics: ReadonlyArray<TopicTimes> }): Promise<unknown> {
+    const { brokers } = this.network
+    return this.request(() => {
+      const responses = request.topics.map(({ partitions, topic }) => ({
+        topic,
+        partitions: partitions.map(({ partition: id, timestamp }) => {
+          const partition = brokers.partition(topic, id)
+          const errorCode = partition?.leader === this.node.id ? codes.none : codes.notLeaderForPartition
+          const offset = Number(timestamp) === -1 ? (partition?.log.length ?? 0) : 0
+          return { partition: id, errorCode, timestamp: "-1", offset: String(offset) }
+        })
+      }))
+      failOf(responses.flatMap(({ partitions }) => partitions))
+      return { responses }
+    })
+  }
+
+  /** Answers as soon as there is anything, or after `maxWaitTime`. */
+  fetch(request: FetchRequest): Promise<unknown> {
+    const { brokers } = this.network
+    return this.ask((reply) => {
+      const answer = (): boolean => {
+        const { errorCode, hasRecords, responses } = Fetch.read(brokers, this.node, request)
+        if (errorCode !== 0) reply.fail(errorCode)
+        else if (hasRecords) reply.succeed({ responses })
+        return errorCode !== 0 || hasRecords
+      }
+      if (answer()) return
+      const { engine } = brokers
+      let isOver = false
+      const end = engine.after(request.maxWaitTime, undefined, () => {
+        isOver = true
+        const { errorCode, responses } = Fetch.read(brokers, this.node, request)
+        if (errorCode === 0) reply.succeed({ responses })
+        else reply.fail(errorCode)
+      })
+      brokers.onAppend(() => {
+        if (isOver || !answer()) return isOver
+        isOver = true
+        engine.cancel(end)
+        return true
+      })
+    })
+  }
+
+  /** Carries a request there that is answered at once, and the answer back. */
+  private request<A>(answer: () => A): Promise<A> {
+    return this.carry<A>(({ reject, resolve }) => {
+      try {
+        resolve(answer())
+      } catch (error) {
+        reject(error)
+      }
+    })
+  }
+
+  /** The same for one that is answered some time, with a value or an error's code. */
+  private ask<A>(handle: (reply: Reply<A>) => void): Promise<A> {
+    return this.carry<A>(({ reject, resolve }) =>
+      handle({ succeed: resolve, fail: (code) => reject(createErrorFromCode(code)) })
+    )
+  }
+
+  private carry<A>(
+    handle: (answer: { readonly resolve: (value: A) => void; readonly reject: (error: unknown) => void }) => void
+  ): Promise<A> {
     const { process } = this.network
     const { connection } = this
     return new Promise<A>((resolve, reject) => {
@@ -228,19 +311,7 @@ export class Link {
           if (connection.isOpen) process.engine.after(this.latency(), process, () => this.close("Closed connection"))
           return
         }
-        try {
-          const result = answer()
-          if (result instanceof Promise) {
-            result.then(
-              (value) => back(() => resolve(value)),
-              (error: unknown) => back(() => reject(error))
-            )
-          } else {
-            back(() => resolve(result))
-          }
-        } catch (error) {
-          back(() => reject(error))
-        }
+        handle({ resolve: (value) => back(() => resolve(value)), reject: (error) => back(() => reject(error)) })
       }
       if (connection.isHalfOpen) {
         connection.swallowed.push(arrive)
@@ -253,6 +324,39 @@ export class Link {
         else arrive()
       })
     })
+  }
+
+  private describeTopics(topics: ReadonlyArray<string>): unknown {
+    const { brokers } = this.network
+    const wanted = topics.length === 0 ? [...brokers.topics.keys()] : topics
+    const all = brokers.nodes.map(({ id }) => id)
+    return {
+      throttleTime: 0,
+      clusterId: "simulated",
+      controllerId: brokers.up[0]?.id ?? 0,
+      brokers: brokers.up.map(({ id }) => ({ nodeId: id, host: `broker-${id}`, port: basePort + id, rack: null })),
+      topicMetadata: wanted.map((topic) => {
+        const partitions = brokers.topics.get(topic)
+        if (partitions === undefined) throw createErrorFromCode(codes.unknownTopicOrPartition)
+        return {
+          topicErrorCode: 0,
+          topic,
+          isInternal: false,
+          partitionMetadata: partitions.map((partition) => {
+            const leader = brokers.leaderSeenBy(this.node, partition)
+            if (brokers.nodes[leader]?.isUp !== true) throw createErrorFromCode(codes.leaderNotAvailable)
+            return {
+              partitionErrorCode: 0,
+              partitionId: partition.id,
+              leader,
+              replicas: all,
+              isr: all,
+              offlineReplicas: []
+            }
+          })
+        }
+      })
+    }
   }
 
   private lose(broken: () => void): void {
@@ -278,6 +382,17 @@ export class Link {
   private latency(): number {
     return Latency.broker(this.network.process.engine, this.network.process.random)
   }
+}
+
+/** kafkajs, too, fails a whole request when one partition has an error. */
+const failOf = (partitions: ReadonlyArray<{ readonly errorCode: number }>): void => {
+  const failed = partitions.find(({ errorCode }) => errorCode !== 0)
+  if (failed !== undefined) throw createErrorFromCode(failed.errorCode)
+}
+
+interface TopicTimes {
+  readonly topic: string
+  readonly partitions: ReadonlyArray<{ readonly partition: number; readonly timestamp: unknown }>
 }
 
 const describe = (

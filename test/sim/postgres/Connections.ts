@@ -8,7 +8,7 @@ import * as Latency from "../Latency.ts"
 import type { Process } from "../Process.ts"
 import type { Server } from "./Server.ts"
 import type { Statements } from "./Statements.ts"
-import { Locked, type Transaction } from "./Transaction.ts"
+import { Failed, Locked, type Transaction } from "./Transaction.ts"
 
 export type Rows = ReadonlyArray<Readonly<Record<string, unknown>>>
 
@@ -18,6 +18,10 @@ const lost = (message: string): Outcome => ({
   error: new SqlError.SqlError({
     reason: new SqlError.ConnectionError({ cause: new Error(message), message, operation: "execute" })
   })
+})
+
+const failed = (cause: Failed): Outcome => ({
+  error: new SqlError.SqlError({ reason: new SqlError.UnknownError({ cause, message: cause.message, operation: "execute" }) })
 })
 
 interface Connection {
@@ -180,10 +184,10 @@ export class Connections {
     const { server } = this
     connection.fail = (why) => finish(lost(why))
     if (connection.isHalfOpen) return
-    const reply = (rows: Rows): void => {
+    const reply = (outcome: Outcome): void => {
       if (connection.isHalfOpen) return
       this.answer(() => {
-        if (!connection.isHalfOpen && connection.incarnation === server.incarnation) finish({ rows })
+        if (!connection.isHalfOpen && connection.incarnation === server.incarnation) finish(outcome)
       })
     }
     // the world's, not the process': what is sent arrives also when the sender is dead by then
@@ -202,21 +206,24 @@ export class Connections {
     transaction: Transaction,
     text: string,
     parameters: ReadonlyArray<unknown>,
-    reply: (rows: Rows) => void
+    reply: (outcome: Outcome) => void
   ): void {
     const { process, server } = this
     try {
       const rows = this.statements.run(text, { server, transaction }, parameters)
       server.commit(transaction, () => {
         this.options.observer?.(process, text, parameters, rows)
-        reply(rows)
+        reply({ rows })
       })
     } catch (error) {
-      if (!(error instanceof Locked)) {
+      if (error instanceof Locked) {
+        error.cell.waiters.push(() => this.perform(transaction, text, parameters, reply))
+      } else if (error instanceof Failed) {
+        server.abort(transaction)
+        reply(failed(error))
+      } else {
         process.engine.failure = error
-        return
       }
-      error.cell.waiters.push(() => this.perform(transaction, text, parameters, reply))
     }
   }
 

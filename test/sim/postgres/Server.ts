@@ -49,6 +49,8 @@ export class Server {
   changes = 0
   /** Ids that were handed out again; what the relay must survive. */
   reusedIds = 0
+  /** Why nothing can be written, while that is so: what is asked for is answered all the same. */
+  refusesWrites: string | undefined
   private readonly engine: Engine
   private readonly random: Random
   private nextXid: number

@@ -71,3 +71,13 @@ export class Locked extends Error {
     this.cell = cell
   }
 }
+
+/** Thrown within a statement: the server refuses it, and rolls its transaction back. */
+export class Failed extends Error {
+  readonly kind: "unavailable" | "retryable" | "permanent"
+
+  constructor(kind: Failed["kind"], message: string) {
+    super(message)
+    this.kind = kind
+  }
+}

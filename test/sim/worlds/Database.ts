@@ -15,7 +15,7 @@ export interface Parts {
   readonly random: Random
   readonly coverage: Coverage
   /** How a step that writes becomes an event. */
-  readonly writing: (step: Step) => Pick<Writing, "key" | "payload" | "topic" | "type">
+  readonly writing: (step: Step) => Pick<Writing, "key" | "payload" | "topic" | "type" | "status" | "committed">
 }
 
 /** How many numbers a leaf of the outbox holds. */
@@ -49,7 +49,7 @@ export class Database {
   /** Answers false when the step is none of the database's. */
   perform(step: Step): boolean {
     const { server } = this
-    const client = this.clients[numberOf(step, "relay")] ?? this.clients[0]
+    const client = this.clients[numberOf(step, "program")] ?? this.clients[0]
     switch (step.what) {
       case "write":
         this.write(step)
@@ -77,6 +77,13 @@ export class Database {
       case "empty":
         this.empty()
         return true
+      case "read-only":
+      case "disk-full":
+        server.refusesWrites = step.what
+        this.parts.engine.after(numberOf(step, "millis"), undefined, () => {
+          if (server.refusesWrites === step.what) server.refusesWrites = undefined
+        })
+        return true
       default:
         return false
     }
@@ -84,6 +91,7 @@ export class Database {
 
   heal(): void {
     if (!this.server.isUp) this.server.start()
+    this.server.refusesWrites = undefined
     for (const client of this.clients) client?.reconnect()
   }
 

@@ -6,6 +6,7 @@ import type { Random } from "../../faults/Random.ts"
 import type { Engine } from "../Engine.ts"
 import type { Brokers } from "../kafka/Brokers.ts"
 import { connect } from "../kafka/Client.ts"
+import type { Groups } from "../kafka/Groups.ts"
 import type { Network } from "../kafka/Link.ts"
 import { Connections, type Observer } from "../postgres/Connections.ts"
 import type { Server } from "../postgres/Server.ts"
@@ -20,6 +21,7 @@ export interface Parts {
   readonly server: Server
   readonly statements: Statements
   readonly brokers: Brokers
+  readonly groups: Groups
   readonly observer: Observer
   readonly alterations: Alterations
 }
@@ -36,14 +38,14 @@ export interface Relay {
 }
 
 export const start = (parts: Parts, name: string, lanes: ReadonlyArray<number>): Relay => {
-  const { alterations, brokers, engine, observer, random, server, statements } = parts
+  const { alterations, brokers, engine, groups, observer, random, server, statements } = parts
   const process = new Process(engine, name, random.fork(name))
   const connections = new Connections(server, statements, process, {
     maxConnections: 2,
     observer
   })
   const outbox = Seams.outbox(connections)
-  const { kafka, network } = connect(process, brokers, { requestTimeout })
+  const { kafka, network } = connect(process, brokers, groups, { requestTimeout })
   const publisher: Layer.Layer<MessagePublisher> = KafkaPublisher.publisherOver(alterations.kafka?.(kafka) ?? kafka, {
     // made sure of with the first message
     topics: [],

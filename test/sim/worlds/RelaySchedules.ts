@@ -29,7 +29,7 @@ const nodeOf = ({ random }: Drawing): number => random.between(0, nodes - 1)
 const lose: Harm = (drawing) => {
   const { random } = drawing
   drawing.step("lose", {
-    relay: relayOf(drawing),
+    program: relayOf(drawing),
     node: nodeOf(drawing),
     before: random.chance(0.5),
     dies: random.chance(0.6),
@@ -54,7 +54,7 @@ const harm = oneOf([
   [
     2,
     simple("cut", (drawing) => ({
-      relay: relayOf(drawing),
+      program: relayOf(drawing),
       ...(drawing.random.chance(0.5) ? { node: nodeOf(drawing) } : {}),
       millis: drawing.millis([20, 500], [500, 5_000])
     }))
@@ -66,11 +66,11 @@ const harm = oneOf([
       millis: drawing.millis([20, 300], [300, 1_500])
     }))
   ],
-  [2, simple("terminate", (drawing) => ({ relay: relayOf(drawing) }))],
-  [1, simple("half-open", (drawing) => ({ relay: relayOf(drawing), millis: drawing.millis([50, 1_000], [1_000, 8_000]) }))],
-  [3, simple("stop", (drawing) => ({ relay: relayOf(drawing), millis: drawing.millis([10, 1_000], [1_000, 4_000]) }))],
-  [4, simple("kill", (drawing) => ({ relay: relayOf(drawing), millis: drawing.millis([5, 100], [100, 2_000]) }))],
-  [2, simple("end", (drawing) => ({ relay: relayOf(drawing), millis: drawing.millis([5, 1_000]) }))],
+  [2, simple("terminate", (drawing) => ({ program: relayOf(drawing) }))],
+  [1, simple("half-open", (drawing) => ({ program: relayOf(drawing), millis: drawing.millis([50, 1_000], [1_000, 8_000]) }))],
+  [3, simple("stop", (drawing) => ({ program: relayOf(drawing), millis: drawing.millis([10, 1_000], [1_000, 4_000]) }))],
+  [4, simple("kill", (drawing) => ({ program: relayOf(drawing), millis: drawing.millis([5, 100], [100, 2_000]) }))],
+  [2, simple("end", (drawing) => ({ program: relayOf(drawing), millis: drawing.millis([5, 1_000]) }))],
   [3, simple("second")],
   [1, simple("replay", ({ random }) => ({ key: random.pick(keys) }))],
   [1, simple("flush")],

@@ -6,6 +6,7 @@ import { Engine } from "../Engine.ts"
 import { Brokers } from "../kafka/Brokers.ts"
 import { breakLinks, cutOff, reconnect } from "../kafka/Client.ts"
 import type { Server } from "../postgres/Server.ts"
+import { Groups } from "../kafka/Groups.ts"
 import { isSet, numberOf, type Schedule, type Step, textOf } from "../Schedule.ts"
 import * as Seams from "../Seams.ts"
 import type { Outcome, RunOptions, World } from "../World.ts"
@@ -27,6 +28,7 @@ class RelayWorld {
   readonly database: Database
   readonly server: Server
   readonly brokers: Brokers
+  readonly groups: Groups
   readonly fencing = new Fencing(Seams.fencedTexts)
   readonly violations: Array<string> = []
   private readonly random: Random
@@ -58,6 +60,7 @@ class RelayWorld {
     })
     this.server = this.database.server
     this.brokers = new Brokers(this.engine, this.random.fork("brokers"), nodes)
+    this.groups = new Groups(this.engine, this.brokers)
     for (const topic of topics) this.brokers.create(topic, partitions)
     this.engine.describe = () => this.database.describe()
   }
@@ -94,6 +97,7 @@ class RelayWorld {
         server: this.server,
         statements: this.alterations.statements ?? statements,
         brokers: this.brokers,
+        groups: this.groups,
         observer: this.fencing.observe,
         alterations: this.alterations
       },
@@ -105,7 +109,7 @@ class RelayWorld {
   }
 
   private relayOf(step: Step): Relay.Relay | undefined {
-    return this.relays[numberOf(step, "relay")] ?? this.relays[0]
+    return this.relays[numberOf(step, "program")] ?? this.relays[0]
   }
 
   private stopBroker(id: number, millis: number): void {

@@ -16,6 +16,10 @@ export interface Writing {
   /** Milliseconds between the event and the commit. */
   readonly hold: number
   readonly isRolledBack: boolean
+  /** Of the aggregate from then on. */
+  readonly status?: string
+  /** When the commit was answered. */
+  readonly committed?: () => void
 }
 
 /** What became of an event of a writer. */
@@ -63,7 +67,7 @@ export class Writers {
       return
     }
     const ver = (cell.read(transaction)?.version ?? 0) + 1
-    server.write(transaction, cell, { version: ver, status: "" })
+    server.write(transaction, cell, { version: ver, status: writing.status ?? "" })
     const { id, key, lane, payload, topic, type } = writing
     const seq = server.nextval(transaction)
     const xid = server.assign(transaction)
@@ -80,6 +84,7 @@ export class Writers {
       server.commit(transaction, () => {
         written.committedAt = engine.now
         engine.note("writer", () => `has committed ${id}`)
+        writing.committed?.()
       })
     })
   }
