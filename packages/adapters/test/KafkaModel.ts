@@ -179,6 +179,13 @@ export class KafkaModel implements KafkaClient {
       fetchTopicMetadata: async ({ topics } = { topics: [] }) => ({
         topics: topics.map((name) => ({ name, partitions: metadataOf(this.topic(name)) }))
       }),
+      fetchTopicOffsets: async (name) =>
+        this.topic(name).partitions.map(({ records: { length } }, partition) => ({
+          partition,
+          offset: `${length}`,
+          high: `${length}`,
+          low: "0"
+        })),
       describeCluster: async () => ({ brokers: [], controller: 1, clusterId: "model" }),
       createTopics: async ({ topics }) => {
         if (!this.mayCreate) throw createErrorFromCode(codes.topicAuthorization)

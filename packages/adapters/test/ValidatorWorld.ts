@@ -78,10 +78,10 @@ const durable = (
   { records }: PublishRefused
 ): ReadonlyArray<InvoiceEvent.Message> => {
   const refused = new Set(records.map(({ index }) => index))
-  const held = new Set<string | undefined>()
+  const held = new Set<string>()
   return messages.filter(({ key }, index) => {
-    if (refused.has(index)) held.add(key)
-    return !held.has(key)
+    if (refused.has(index) && key !== undefined) held.add(key)
+    return !refused.has(index) && (key === undefined || !held.has(key))
   })
 }
 

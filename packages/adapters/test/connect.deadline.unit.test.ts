@@ -58,6 +58,7 @@ describe("a call over a connection that is half open", () => {
           store.decide([]),
           store.writable,
           outbox.acquire({ lane: 0, owner: "one", ttlMillis: 1_000 }),
+          outbox.parked,
           outbox.status,
           invoices.get(invoice.id)
         ].map((call) => Effect.flip(call as Effect.Effect<unknown, { readonly _tag: string }>)),

@@ -89,7 +89,7 @@ describe("a dead letter that the broker refuses", () => {
           if (failure !== undefined && failure !== large) refusals++
           return failure
         }
-        yield* publish([message("no json", "k"), about({ id }), about({ id: String(fine?.id) })])
+        yield* publish([message("no json", "k"), about({ id }), about({ id: String(fine?.id) }), message("no key")])
         yield* running
         yield* until(Effect.sync(() => refusals > 0))
         yield* Effect.forkScoped(publish([about({ id: String(later?.id) })]))
@@ -101,7 +101,7 @@ describe("a dead letter that the broker refuses", () => {
         yield* until(Effect.map(pending, (ids) => ids.length === 1))
         yield* ready
         const kinds = (yield* onDeadLetterTopic).map(({ message }) => message.headers["dlq_kind"])
-        assert.sameMembers(kinds, ["Undecodable", "Refused"])
+        assert.sameMembers(kinds, ["Undecodable", "Undecodable", "Refused"])
       }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1 })))
     })
   }
@@ -139,13 +139,13 @@ describe("a dead letter", () => {
       const reader = yield* TopicReader
       yield* handle(awkward)
       assert.strictEqual((yield* Stream.runCollect(list(topic))).length, 3)
-      assert.deepStrictEqual(yield* replay({ topic, key: "k" }), { sent: 1, left: 0 })
+      assert.deepStrictEqual(yield* replay({ topic, key: "k" }), { sent: 1, left: 0, refused: 0 })
       assert.deepStrictEqual(
         new Set((yield* Stream.runCollect(list(topic))).map(({ key }) => key)),
         new Set([undefined, ""])
       )
-      assert.deepStrictEqual(yield* replay({ topic }), { sent: 2, left: 0 })
-      assert.deepStrictEqual(yield* replay({ topic }), { sent: 0, left: 0 })
+      assert.deepStrictEqual(yield* replay({ topic }), { sent: 2, left: 0, refused: 0 })
+      assert.deepStrictEqual(yield* replay({ topic }), { sent: 0, left: 0, refused: 0 })
       assert.deepStrictEqual(yield* Stream.runCollect(list(topic)), [])
       const again = yield* Stream.runCollect(reader.read(topic))
       assert.sameDeepMembers(
@@ -154,6 +154,34 @@ describe("a dead letter", () => {
       )
     }).pipe(Effect.provide(world(noFaults())))
   )
+
+  it.live("stays one, with those of its key behind it, when the broker refuses it; the others are sent, once", () => {
+    const faults = noFaults()
+    return Effect.gen(function* () {
+      const { handle } = yield* ValidateInvoices
+      const { list, replay } = yield* DeadLetters
+      const reader = yield* TopicReader
+      const page = 100
+      // the key comes again in a later page
+      const fine = Array.from({ length: page }, (_, index) => message("fine", `${index}`))
+      yield* handle([message("refused", "a"), message("behind", "a"), ...fine, message("later", "a")])
+      faults.publish = (messages) =>
+        refuse(messages, (one) => one.topic === topic && new TextDecoder().decode(one.value) === "refused")
+      assert.deepStrictEqual(yield* replay({ topic }), { sent: page, left: 0, refused: 3 })
+      assert.deepStrictEqual(yield* replay({ topic }), { sent: 0, left: 0, refused: 3 })
+      assert.strictEqual((yield* Stream.runCollect(reader.read(topic))).length, page)
+      assert.strictEqual((yield* Stream.runCollect(list(topic))).length, 3)
+      faults.publish = () => undefined
+      assert.deepStrictEqual(yield* replay({ topic }), { sent: 3, left: 0, refused: 0 })
+      const again = yield* Stream.runCollect(reader.read(topic))
+      assert.deepStrictEqual(
+        again
+          .filter(({ message }) => message.key === "a")
+          .map(({ message }) => new TextDecoder().decode(message.value)),
+        ["refused", "behind", "later"]
+      )
+    }).pipe(Effect.provide(world(faults, { partitions: 1 })))
+  })
 
   it.live("is sent again by the next replay when one was cut off before it noted that", () =>
     Effect.gen(function* () {
@@ -177,7 +205,7 @@ describe("a dead letter", () => {
       yield* until(Effect.map(Stream.runCollect(reader.read(topic)), (sent) => sent.length === 3))
       yield* Fiber.interrupt(fiber)
       const { replay } = yield* DeadLetters
-      assert.deepStrictEqual(yield* replay({ topic }), { sent: 3, left: 0 })
+      assert.deepStrictEqual(yield* replay({ topic }), { sent: 3, left: 0, refused: 0 })
     }).pipe(Effect.scoped, Effect.provide(world(noFaults())))
   )
 })

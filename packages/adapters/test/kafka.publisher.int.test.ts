@@ -178,6 +178,18 @@ describe("the Kafka publisher", () => {
     }).pipe(Effect.provide(live))
   )
 
+  it.live("writes once what is published first to a topic that it has created", () =>
+    Effect.forEach(
+      Array.from({ length: 5 }, () => fresh("first")),
+      (topic) =>
+        Effect.gen(function* () {
+          yield* publish(Array.from({ length: 60 }, (_, index) => message(topic, `${index}`, `${index}`)))
+          assert.strictEqual(yield* endOf(topic), 60)
+        }),
+      { discard: true }
+    ).pipe(Effect.provide(live))
+  )
+
   it.live("has the broker stamp the records of a topic that it creates, whatever this machine's clock says", () =>
     Effect.gen(function* () {
       const topic = fresh("stamped")

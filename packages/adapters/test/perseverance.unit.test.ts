@@ -1,18 +1,8 @@
 /** What the validator does with what keeps failing: who waits, who goes on, and what becomes a dead letter. */
 import { assert, describe, it } from "@effect/vitest"
-import {
-  ConsumerUnavailable,
-  DeadLetter,
-  InvoiceStore,
-  MessageConsumer,
-  Profile,
-  TopicReader,
-  ValidateInvoices
-} from "@invoice/core"
-import { Deferred, Effect, Fiber, Layer, Metric, Stream } from "effect"
+import { DeadLetter, InvoiceStore, TopicReader, ValidateInvoices } from "@invoice/core"
+import { Effect, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import * as Broker from "../src/memory/Broker.ts"
-import * as Memory from "../src/memory/Memory.ts"
 import {
   about,
   fails,
@@ -177,6 +167,27 @@ describe("a message whose handling fails alone", () => {
   })
 })
 
+describe("an invoice that is gone when its verdict is to be written", () => {
+  it.live("makes its message a dead letter, and is not passed over", () =>
+    Effect.gen(function* () {
+      const inner = yield* InvoiceStore
+      const [invoice] = yield* store(1)
+      const forgetful = InvoiceStore.of({
+        ...inner,
+        decide: (decisions) => Effect.succeed(decisions.map(({ id }) => ({ id, outcome: "NotFound" as const })))
+      })
+      yield* Effect.flatMap(ValidateInvoices, ({ handle }) => handle([about({ id: String(invoice?.id) })])).pipe(
+        Effect.provide(ValidateInvoices.layer()),
+        Effect.provideService(InvoiceStore, forgetful)
+      )
+      assert.deepStrictEqual(
+        (yield* letters).map(({ kind }) => kind),
+        ["UnknownInvoice"]
+      )
+    }).pipe(Effect.provide(world(noFaults())))
+  )
+})
+
 describe("an outage", () => {
   for (const [what, kind, takesWrites] of [
     ["that refuses every write for good", "permanent", false],
@@ -259,6 +270,47 @@ describe("an outage", () => {
     }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 20 })))
   })
 
+  it.effect("that begins while messages are tried alone is met with one try and one probe", () => {
+    const faults = noFaults()
+    return Effect.gen(function* () {
+      const invoices = yield* store(100)
+      faults.decide = () => fails("permanent")
+      faults.writable = () => (faults.calls > 1 ? fails("unavailable") : undefined)
+      yield* publish(invoices.map((invoice) => about(invoice)))
+      yield* running
+      yield* Effect.repeat(Effect.yieldNow, { times: 5_000 })
+      assert.deepStrictEqual([faults.calls, faults.probes], [2, 2])
+    }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1 })))
+  })
+
+  it.live("that calls itself one is blamed on no message, though probes succeed", () => {
+    const faults = noFaults()
+    return Effect.gen(function* () {
+      const invoices = yield* store(10)
+      const [poison, weak] = [invoices[2]?.id, invoices[5]?.id]
+      const alone = new Set<string>()
+      let poisoned = false
+      let outages = 0
+      faults.decide = (decisions) => {
+        if (decisions.length === 1) alone.add(String(decisions[0]?.id))
+        if (poisoned && decisions.some(({ id }) => id === poison)) return fails("permanent")
+        return outages++ < 20 || (alone.size > 0 && decisions.some(({ id }) => id === weak) && outages < 60)
+          ? fails("unavailable")
+          : undefined
+      }
+      yield* publish(invoices.map((invoice) => about(invoice)))
+      yield* running
+      yield* until(Effect.sync(() => outages > 10))
+      assert.strictEqual(alone.size, 0)
+      poisoned = true
+      yield* until(Effect.zipWith(pending, letters, (ids, all) => ids.length === 1 && all.length > 0))
+      assert.deepStrictEqual(
+        (yield* letters).map(({ key }) => key),
+        [poison]
+      )
+    }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1, maxTries: 3 })))
+  })
+
   it.live("that begins while a message is tried alone counts against nobody", () => {
     const faults = noFaults()
     return Effect.gen(function* () {
@@ -297,177 +349,6 @@ describe("an outage", () => {
         buried.map(({ message }) => message.headers["dlq_kind"]),
         ["Undecodable"]
       )
-    }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1 })))
-  })
-})
-
-describe("the validator", () => {
-  it.effect("is not ready when its consumer has given up, until the next one has worked for a while", () => {
-    const broken = { now: true }
-    const consumer = MessageConsumer.of({
-      subscribe: () =>
-        broken.now ? Stream.fail(new ConsumerUnavailable({ cause: new Error("no broker") })) : Stream.never
-    })
-    return Effect.gen(function* () {
-      const { ready, run } = yield* ValidateInvoices
-      yield* ready
-      const failure = yield* Effect.flip(run)
-      assert.deepStrictEqual(yield* Effect.flip(ready), failure)
-      broken.now = false
-      yield* Effect.forkScoped(run)
-      yield* TestClock.adjust("9 seconds")
-      assert.deepStrictEqual(yield* Effect.flip(ready), failure)
-      yield* TestClock.adjust("2 seconds")
-      yield* ready
-    }).pipe(
-      Effect.scoped,
-      Effect.provide(
-        ValidateInvoices.layer().pipe(
-          Layer.provide(Layer.succeed(MessageConsumer, consumer)),
-          Layer.provide(Layer.mergeAll(Memory.layer, Profile.layer(Profile.core), Broker.layer()))
-        )
-      )
-    )
-  })
-
-  it.effect("is not ready when its consumer died, which ends the run as any other failure of it", () =>
-    Effect.gen(function* () {
-      const { ready, run } = yield* ValidateInvoices
-      assert.strictEqual((yield* Effect.flip(run))._tag, "ConsumerUnavailable")
-      assert.strictEqual((yield* Effect.flip(ready))._tag, "ConsumerUnavailable")
-    }).pipe(
-      Effect.provide(
-        ValidateInvoices.layer().pipe(
-          Layer.provide(
-            Layer.succeed(MessageConsumer, MessageConsumer.of({ subscribe: () => Stream.die(new Error("a bug")) }))
-          ),
-          Layer.provide(Layer.mergeAll(Memory.layer, Profile.layer(Profile.core), Broker.layer()))
-        )
-      )
-    )
-  )
-
-  it.live("works on other partitions while more of them wait than it works on at once", () => {
-    const faults = noFaults()
-    return Effect.gen(function* () {
-      const stuck = yield* store(5)
-      const fine = yield* store(1)
-      const poison = new Set<string>(stuck.map(({ id }) => id))
-      faults.decide = (decisions) => (decisions.some(({ id }) => poison.has(id)) ? fails("unavailable") : undefined)
-      yield* publish(stuck.map(({ id }, index) => about({ id }, `${index}`)))
-      yield* running
-      yield* until(Effect.sync(() => faults.calls > 30))
-      for (let key = 100; (yield* pending).length > 5; key++) {
-        yield* Effect.forkScoped(publish(fine.map((invoice) => about(invoice, `${key}`))))
-        yield* Effect.yieldNow
-      }
-      assert.strictEqual((yield* pending).length, 5)
-    }).pipe(
-      Effect.timeout("8 seconds"),
-      Effect.scoped,
-      Effect.provide(world(faults, { partitions: 50, concurrency: 2 }))
-    )
-  })
-
-  it.live("works on no more batches at once than it was told", () =>
-    Effect.gen(function* () {
-      const inner = yield* InvoiceStore
-      let most = 0
-      let now = 0
-      const counting = InvoiceStore.of({
-        ...inner,
-        decide: (decisions) =>
-          Effect.gen(function* () {
-            most = Math.max(most, ++now)
-            yield* Effect.sleep("1 millis")
-            now--
-            return yield* inner.decide(decisions)
-          })
-      })
-      const invoices = yield* store(200)
-      yield* publish(invoices.map((invoice) => about(invoice)))
-      yield* Effect.forkScoped(
-        Effect.flatMap(ValidateInvoices, ({ run }) => run).pipe(
-          Effect.provide(ValidateInvoices.layer({ concurrency: 2 })),
-          Effect.provideService(InvoiceStore, counting)
-        )
-      )
-      yield* until(Effect.map(pending, (ids) => ids.length === 0))
-      assert.strictEqual(most, 2)
-    }).pipe(Effect.scoped, Effect.provide(world(noFaults(), { partitions: 20 })))
-  )
-
-  it.live("finishes what it has in hand when it is stopped, and takes nothing more", () => {
-    const faults = noFaults()
-    return Effect.gen(function* () {
-      const entered = yield* Deferred.make<void>()
-      const release = yield* Deferred.make<void>()
-      const inner = yield* InvoiceStore
-      const invoices = yield* store(4)
-      const slow = InvoiceStore.of({
-        ...inner,
-        decide: (decisions) =>
-          Effect.andThen(
-            Deferred.succeed(entered, undefined),
-            Effect.andThen(Deferred.await(release), inner.decide(decisions))
-          )
-      })
-      yield* publish(invoices.map((invoice) => about(invoice, "k")))
-      const fiber = yield* Effect.forkScoped(
-        Effect.flatMap(ValidateInvoices, ({ run }) => run).pipe(
-          Effect.provide(ValidateInvoices.layer()),
-          Effect.provideService(InvoiceStore, slow)
-        )
-      )
-      yield* Deferred.await(entered)
-      const stopped = yield* Effect.forkScoped(Fiber.interrupt(fiber))
-      yield* Effect.forkScoped(publish([message("never handled", "k")]))
-      yield* Deferred.succeed(release, undefined)
-      yield* Fiber.join(stopped)
-      assert.deepStrictEqual(yield* pending, [])
-      // acknowledged, so that only what came later comes to the next one
-      const { subscribe } = yield* MessageConsumer
-      const next = yield* Stream.runHead(subscribe({ topic, group: "validation-service" }))
-      assert.deepStrictEqual(next._tag === "Some" ? next.value.offsets : [], ["4"])
-    }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1 })))
-  })
-
-  it.live("gives up at once when it is stopped while the store is away", () => {
-    const faults = noFaults()
-    return Effect.gen(function* () {
-      const invoices = yield* store(4)
-      faults.decide = () => fails("unavailable")
-      yield* publish(invoices.map((invoice) => about(invoice)))
-      const fiber = yield* running
-      yield* until(Effect.sync(() => faults.calls > 0))
-      yield* Fiber.interrupt(fiber)
-      assert.strictEqual((yield* pending).length, 4)
-    }).pipe(Effect.scoped, Effect.provide(world(faults, { retryMillis: 60_000, finishMillis: 60_000 })))
-  })
-
-  it.live("counts tries that failed, letters by the kind of reason, and the sizes of batches", () => {
-    const faults = noFaults()
-    const value = (name: string, attribute: string) =>
-      Effect.map(Metric.snapshot, (snapshots) =>
-        snapshots
-          .filter(({ attributes, id }) => id === name && Object.values(attributes ?? {}).includes(attribute))
-          .reduce((sum, { state }) => sum + ("count" in state ? Number(state.count) : 0), 0)
-      )
-    return Effect.gen(function* () {
-      const group = "counting"
-      const invoices = yield* store(2)
-      faults.decide = () => (faults.calls < 3 ? fails("unavailable") : undefined)
-      const before = yield* value("dead_letters_total", "Undecodable")
-      yield* publish([...invoices.map((invoice) => about(invoice)), message("no json")])
-      yield* Effect.forkScoped(
-        Effect.flatMap(ValidateInvoices, ({ run }) => run).pipe(
-          Effect.provide(ValidateInvoices.layer({ group, retryMillis: 5 }))
-        )
-      )
-      yield* until(Effect.map(letters, (all) => all.length === 1))
-      yield* until(Effect.map(value("dead_letters_total", "Undecodable"), (count) => count === before + 1))
-      assert.strictEqual(yield* value("consumer_retries_total", group), 2)
-      assert.strictEqual(yield* value("consumer_batch_messages", group), 1)
     }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1 })))
   })
 })

@@ -5,6 +5,7 @@ import { type PublishRefused, PublishTransient } from "./InvoiceError.ts"
 import type { Message } from "./InvoiceEvent.ts"
 import type { MessagePublisher } from "./ports/MessagePublisher.ts"
 import type * as Timestamp from "./Timestamp.ts"
+import * as Unsent from "./Unsent.ts"
 
 export interface Pending {
   readonly burial: DeadLetter.Burial
@@ -33,7 +34,8 @@ export const write = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Written> {
   let rest = letters
   while (rest.length > 0) {
-    const sent = yield* publish(rest.map(({ message }) => message)).pipe(
+    const messages = rest.map(({ message }) => message)
+    const sent = yield* publish(messages).pipe(
       Effect.catchDefect((cause) => Effect.fail(new PublishTransient({ cause }))),
       Effect.result
     )
@@ -45,13 +47,16 @@ export const write = Effect.fnUntraced(function* (
     if (failure._tag === "PublishTransient") {
       return { rest, failure }
     }
-    const { durable, refused, waiting } = divide(rest, failure)
-    yield* written(durable)
-    if ([...refused].every(({ withoutValue }) => withoutValue)) {
-      yield* refusedForGood([...refused], failure)
-      return { rest: waiting, failure }
+    const unsent = Unsent.indexes(messages, failure)
+    yield* written(rest.filter((_, index) => !unsent.has(index)))
+    const refused = new Set(failure.records.map(({ index }) => rest[index]))
+    rest = rest.filter((_, index) => unsent.has(index))
+    const final = rest.filter((letter) => refused.has(letter) && letter.withoutValue)
+    if (final.length === refused.size) {
+      yield* refusedForGood(final, failure)
+      return { rest, failure }
     }
-    rest = waiting.map((letter) => (refused.has(letter) ? strip(letter) : letter))
+    rest = rest.map((letter) => (refused.has(letter) ? strip(letter) : letter))
   }
   return { rest: [], failure: undefined }
 })
@@ -61,26 +66,6 @@ const strip = (letter: Pending): Pending => ({
   message: DeadLetter.withoutValue(letter.message),
   withoutValue: true
 })
-
-/** What a refusal has left unwritten: the refused ones, and those of the same topic and key behind them. */
-const divide = (letters: ReadonlyArray<Pending>, { records }: PublishRefused) => {
-  const indexes = new Set(records.map(({ index }) => index))
-  const behind = new Set<string>()
-  const refused = new Set<Pending>()
-  const durable: Array<Pending> = []
-  const waiting: Array<Pending> = []
-  for (const [index, letter] of letters.entries()) {
-    const { key, topic } = letter.message
-    // records without a key are taken for one key: writing one twice is better than not at all
-    const place = JSON.stringify([topic, key ?? null])
-    if (indexes.has(index)) {
-      refused.add(letter)
-      behind.add(place)
-    }
-    ;(behind.has(place) ? waiting : durable).push(letter)
-  }
-  return { durable, refused, waiting }
-}
 
 const written = (letters: ReadonlyArray<Pending>): Effect.Effect<void> =>
   Effect.forEach(

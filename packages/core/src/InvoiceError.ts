@@ -125,8 +125,8 @@ export class PublishTransient extends Schema.TaggedError<PublishTransient>()("Pu
 
 /**
  * The broker will never take these records of the batch (`index` into the batch, rising). Every other record of the batch
- * is durable, except those of the same topic and key that come after a refused one: they were not sent. So there is
- * nothing to send again; set the refused records and those behind them aside.
+ * is durable, except those of the same topic and key that come after a refused one: they were not sent (a record without
+ * a key has none behind it). So there is nothing to send again; set the refused records and those behind them aside.
  */
 export class PublishRefused extends Schema.TaggedError<PublishRefused>()("PublishRefused", {
   records: Schema.Array(Schema.Struct({ index: Schema.Int, reason: Schema.String }))

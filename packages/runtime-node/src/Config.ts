@@ -195,7 +195,7 @@ const entries = {
   storageTimeoutMillis: withDefault(10_000, {
     name: "STORAGE_TIMEOUT_MS",
     description:
-      "how long one call to STORAGE_ADDRESS may take, in milliseconds; then it is tried again as after an outage",
+      "how long one call to STORAGE_ADDRESS may take, in milliseconds; the relay's reading six times as long",
     read: milliseconds
   }),
   metricsAddress: withDefault<Address>(

@@ -72,7 +72,10 @@ export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Plac
     "broker.heartbeat.interval.ms": 500,
     // so that a test may let producers be forgotten (producer.id.expiration.ms), which is looked at every 10 minutes else
     "producer.id.expiration.check.interval.ms": 1000,
-    "log.cleaner.dedupe.buffer.size": 8_388_608
+    "log.cleaner.dedupe.buffer.size": 8_388_608,
+    // a test may take rights away from a topic of its own
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": true
   })
     .map(([name, value]) => `${name}=${value}\n`)
     .join("")

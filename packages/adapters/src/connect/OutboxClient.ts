@@ -14,9 +14,14 @@ const duration = (millis: number) => ({
   nanos: Math.floor(millis % 1_000) * 1_000_000
 })
 
+/** Reading may take this many times as long: the first page of a long backlog is put in order before it is sent. */
+const readFactor = 6
+
 export const make = (transport: Transport, options: Remote.Options = {}): Outbox["Service"] => {
   const outbox = createClient(OutboxService, transport)
-  const call = Remote.caller(unavailable, options)
+  const { timeoutMillis = Remote.defaultTimeoutMillis } = options
+  const call = Remote.caller(unavailable, { timeoutMillis })
+  const callLong = Remote.caller(unavailable, { timeoutMillis: timeoutMillis * readFactor })
   return {
     acquire: ({ lane, owner, ttlMillis }) =>
       Effect.map(
@@ -28,7 +33,7 @@ export const make = (transport: Transport, options: Remote.Options = {}): Outbox
     release: (lease) => Effect.asVoid(call((options) => outbox.release({ lease }, options), [])),
     read: ({ lease, limit, position }) =>
       Effect.map(
-        call((options) => outbox.read({ lease, position, limit }, options), []),
+        callLong((options) => outbox.read({ lease, position, limit }, options), []),
         ({ events, more, next }) => ({ events: events.map(toRecorded), more, next })
       ),
     commit: (lease, position) =>
@@ -66,7 +71,7 @@ export const make = (transport: Transport, options: Remote.Options = {}): Outbox
         call((options) => outbox.unpark({ lease, events: events.map(fromRecorded) }, options), ["LeaseLost"])
       ),
     status: Effect.map(
-      call((options) => outbox.status({}, options), []),
+      callLong((options) => outbox.status({}, options), []),
       ({ lanes, oldestTransactionSeconds }) => ({
         lanes: lanes.map(({ epoch, events, lane, owner, position, seconds }) => ({
           lane,

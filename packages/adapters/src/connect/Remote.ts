@@ -8,7 +8,7 @@ export interface Options {
   readonly timeoutMillis?: number
 }
 
-const defaultTimeoutMillis = 10_000
+export const defaultTimeoutMillis = 10_000
 
 export interface CallOptions {
   readonly signal: AbortSignal

@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import { type Connection, call, make } from "./Client.ts"
 import type { AdminClient, KafkaClient } from "./KafkaClient.ts"
 import type { KafkaFailure } from "./KafkaFailure.ts"
@@ -45,6 +45,17 @@ const exists = (admin: AdminClient, topic: string): Effect.Effect<boolean, Kafka
     )
   )
 
+/**
+ * The leaders of a new topic are known before they have made all of its partitions; what is sent to it meanwhile is taken
+ * in part, and comes twice. So all of them are asked for an offset. Whoever can't be had after 5 s is waited for by no one.
+ */
+const isServed = (admin: AdminClient, topic: string): Effect.Effect<void> =>
+  call(() => admin.fetchTopicOffsets(topic)).pipe(
+    Effect.retry(Schedule.spaced("50 millis")),
+    Effect.timeoutOption("5 seconds"),
+    Effect.ignore
+  )
+
 /** Creates the topics that are missing and waits for their leaders; an existing topic is left alone. */
 export const ensure = (
   kafka: KafkaClient,
@@ -68,6 +79,7 @@ export const ensure = (
           }))
         })
       )
+      for (const topic of missing) yield* isServed(admin, topic)
     })
   )
 

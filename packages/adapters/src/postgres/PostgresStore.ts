@@ -374,7 +374,7 @@ const make = Effect.fnUntraced(function* (
     decide,
     ...PostgresChanges.make(select),
     ready,
-    writable: Effect.asVoid(sql.unsafe(WriteProbe.probe)).pipe(
+    writable: Effect.asVoid(run(WriteProbe.probe, [])).pipe(
       // whatever Postgres has against it, it is not the probe's fault
       Effect.mapError((cause) => new StoreUnavailable({ kind: "unavailable", cause }))
     )
