@@ -38,6 +38,10 @@ export class Engine {
   readonly account: Array<Happening> | undefined
   /** Describes the models, for the account. */
   describe: () => string = () => ""
+  /** How many things have happened. */
+  happened = 0
+  /** A program that did nothing but wait for nothing, if there was one. */
+  spinning: Process | undefined
   /** The first thing that went wrong in the harness itself. */
   failure: unknown
   private readonly heap: Array<Planned> = []
@@ -99,6 +103,7 @@ export class Engine {
       const { process, run } = next
       if (run === undefined) continue
       this.now = next.time
+      this.happened += 1
       if (process !== undefined && !process.isRunning) {
         process.hold(next)
         continue

@@ -7,19 +7,23 @@ import * as Latency from "../Latency.ts"
 import type { Process } from "../Process.ts"
 import type { Brokers } from "./Brokers.ts"
 import type { Groups } from "./Groups.ts"
-import { basePort, Link, type Network } from "./Link.ts"
+import { basePort, type Emitter, Link, type Network } from "./Link.ts"
 
 /** Of kafkajs' private parts: what every client is made of. */
 interface Cluster {
   readonly brokerPool: {
     createBroker: (options: { readonly connectionPool: { readonly port: number } }) => Link
     connectionPoolBuilder: { readonly build: (address?: { readonly port?: number }) => Promise<{ readonly port: number }> }
+    getNodeIds: () => ReadonlyArray<string>
   }
 }
 
-type CreateCluster = (...options: ReadonlyArray<unknown>) => Cluster
+type CreateCluster = (options: { readonly instrumentationEmitter?: Emitter }) => Cluster
 
 const isCreateCluster = (value: unknown): value is CreateCluster => typeof value === "function"
+
+/** So often nobody asks between two things that happen. */
+const mostAsked = 2_000
 
 export interface Options {
   /** In milliseconds. */
@@ -50,12 +54,14 @@ export const connect = (process: Process, brokers: Brokers, groups: Groups, { re
   const create: unknown = name === undefined ? undefined : Reflect.get(kafka, name)
   if (name === undefined || !isCreateCluster(create)) throw new Error("kafkajs makes its clusters in another way")
   let seed = 0
-  Reflect.set(kafka, name, (...options: ReadonlyArray<unknown>) => {
-    const cluster = create(...options)
-    cluster.brokerPool.createBroker = ({ connectionPool }) => new Link(network, connectionPool.port)
-    cluster.brokerPool.connectionPoolBuilder = {
+  Reflect.set(kafka, name, (options: Parameters<CreateCluster>[0]) => {
+    const cluster = create(options)
+    const { brokerPool } = cluster
+    brokerPool.createBroker = ({ connectionPool }) => new Link(network, connectionPool.port, options.instrumentationEmitter)
+    brokerPool.connectionPoolBuilder = {
       build: async ({ port } = {}) => ({ port: port ?? basePort + (seed++ % brokers.nodes.length) })
     }
+    brokerPool.getNodeIds = unlessSpinning(process, brokerPool.getNodeIds.bind(brokerPool))
     return cluster
   })
   return { kafka, network }
@@ -78,4 +84,24 @@ export const cutOff = (network: Network, nodes: Iterable<number>): void => {
 export const reconnect = (network: Network): void => {
   network.cutOff.clear()
   for (const link of network.links) link.reconnect()
+}
+
+/**
+ * A fetcher of kafkajs asks which brokers there are before each fetch. One that asks again and again and waits for nothing
+ * in between keeps its process from doing anything else, for ever: the process is as good as dead, and the run is told.
+ */
+const unlessSpinning = <A>(process: Process, ask: () => A): (() => A) => {
+  let at = -1
+  let asked = 0
+  return () => {
+    const { engine } = process
+    asked = at === engine.happened ? asked + 1 : 0
+    at = engine.happened
+    if (asked > mostAsked) {
+      engine.note(process.name, () => "spins: kafkajs fetches and waits for nothing")
+      engine.spinning ??= process
+      throw new Error("kafkajs fetches and waits for nothing")
+    }
+    return ask()
+  }
 }

@@ -29,6 +29,14 @@ const { KafkaJSConnectionClosedError, KafkaJSConnectionError, KafkaJSRequestTime
 
 export const basePort = 9_000
 
+/** What kafkajs adds to the time that a broker may keep a request, in milliseconds. */
+const answerMillis = 5_000
+
+/** kafkajs', for whoever listens to what happens to a client. */
+export interface Emitter {
+  readonly emit: (event: string, payload: Readonly<Record<string, unknown>>) => void
+}
+
 /** What a program reaches of the cluster, and how well. */
 export interface Network {
   readonly process: Process
@@ -56,7 +64,18 @@ interface Connection {
 }
 
 interface Waiting {
+  readonly request: Request
   readonly reject: (error: Error) => void
+}
+
+/** What is sent. */
+interface Request {
+  /** Kafka's name of it. */
+  readonly api: string
+  /** How long its answer is waited for, in milliseconds; the client's default when none is said. */
+  readonly timeout?: number
+  /** Whether the answer may take long although all is well. */
+  readonly isSlow?: boolean
 }
 
 export class Link {
@@ -67,10 +86,13 @@ export class Link {
   private readonly network: Network
   private connection: Connection | undefined
 
-  constructor(network: Network, port: number) {
+  private readonly emitter: Emitter | undefined
+
+  constructor(network: Network, port: number, emitter: Emitter | undefined) {
     const node = network.brokers.nodes[port - basePort]
     if (node === undefined) throw new Error(`there is no broker at ${port}`)
     this.network = network
+    this.emitter = emitter
     this.node = node
     this.nodeId = node.id
     this.connectionPool = { host: `broker-${node.id}`, port, rack: null }
@@ -126,7 +148,9 @@ export class Link {
     const { connection } = this
     if (connection === undefined || connection.isHalfOpen) return
     connection.isHalfOpen = true
-    for (const waiting of connection.waiting) this.timeOut(connection, waiting)
+    for (const waiting of connection.waiting) {
+      if (waiting.request.isSlow !== true) this.timeOut(connection, waiting)
+    }
   }
 
   /** Some of what was sent arrives after all; then the connection is found to be dead. */
@@ -142,11 +166,11 @@ export class Link {
   }
 
   metadata(topics: ReadonlyArray<string> = []): Promise<unknown> {
-    return this.request(() => this.describeTopics(topics))
+    return this.request({ api: "Metadata" }, () => this.describeTopics(topics))
   }
 
   initProducerId(): Promise<unknown> {
-    return this.request(() => ({ producerId: this.network.brokers.initProducerId(), producerEpoch: 0 }))
+    return this.request({ api: "InitProducerId" }, () => ({ producerId: this.network.brokers.initProducerId(), producerEpoch: 0 }))
   }
 
   produce(request: {
@@ -156,7 +180,7 @@ export class Link {
   }): Promise<unknown> {
     const { brokers, losing, process } = this.network
     const { producerEpoch, producerId, topicData } = request
-    return this.request(() => {
+    return this.request({ api: "Produce" }, () => {
       const loss = losing.get(this.node.id)
       losing.delete(this.node.id)
       if (loss?.before === true) {
@@ -188,40 +212,43 @@ export class Link {
 
   findGroupCoordinator({ groupId }: { readonly groupId: string }): Promise<unknown> {
     const { groups } = this.network
-    return this.request(() => {
+    return this.request({ api: "FindCoordinator" }, () => {
       const nodeId = groups.coordinatorOf(groupId)
       return { errorCode: 0, coordinator: { nodeId, host: `broker-${nodeId}`, port: basePort + nodeId } }
     })
   }
 
   joinGroup(request: JoinRequest): Promise<Joined> {
-    return this.ask((reply) => this.network.groups.join(this.node, request, reply))
+    const timeout = Math.max(request.rebalanceTimeout, request.sessionTimeout) + answerMillis
+    return this.ask({ api: "JoinGroup", timeout, isSlow: true }, (reply) =>
+      this.network.groups.join(this.node, request, reply)
+    )
   }
 
   syncGroup(request: SyncRequest): Promise<Synced> {
-    return this.ask((reply) => this.network.groups.sync(this.node, request, reply))
+    return this.ask({ api: "SyncGroup", isSlow: true }, (reply) => this.network.groups.sync(this.node, request, reply))
   }
 
   heartbeat(request: MemberRequest): Promise<null> {
-    return this.ask((reply) => this.network.groups.heartbeat(this.node, request, reply))
+    return this.ask({ api: "Heartbeat" }, (reply) => this.network.groups.heartbeat(this.node, request, reply))
   }
 
   leaveGroup(request: Omit<MemberRequest, "groupGenerationId">): Promise<null> {
-    return this.ask((reply) => this.network.groups.leave(this.node, request, reply))
+    return this.ask({ api: "LeaveGroup" }, (reply) => this.network.groups.leave(this.node, request, reply))
   }
 
   offsetCommit(request: MemberRequest & { readonly topics: ReadonlyArray<TopicOffsets> }): Promise<null> {
-    return this.ask((reply) => this.network.groups.commit(this.node, request, reply))
+    return this.ask({ api: "OffsetCommit" }, (reply) => this.network.groups.commit(this.node, request, reply))
   }
 
   offsetFetch(request: { readonly groupId: string; readonly topics: ReadonlyArray<TopicOffsets> }): Promise<unknown> {
-    return this.ask((reply) => this.network.groups.committed(this.node, request.groupId, request.topics, reply))
+    return this.ask({ api: "OffsetFetch" }, (reply) => this.network.groups.committed(this.node, request.groupId, request.topics, reply))
   }
 
   /** Where partitions begin (-2), or end (-1). */
   listOffsets(request: { readonly topics: ReadonlyArray<TopicTimes> }): Promise<unknown> {
     const { brokers } = this.network
-    return this.request(() => {
+    return this.request({ api: "ListOffsets" }, () => {
       const responses = request.topics.map(({ partitions, topic }) => ({
         topic,
         partitions: partitions.map(({ partition: id, timestamp }) => {
@@ -239,7 +266,7 @@ export class Link {
   /** Answers as soon as there is anything, or after `maxWaitTime`. */
   fetch(request: FetchRequest): Promise<unknown> {
     const { brokers } = this.network
-    return this.ask((reply) => {
+    return this.ask({ api: "Fetch", timeout: request.maxWaitTime + answerMillis }, (reply) => {
       const answer = (): boolean => {
         const { errorCode, hasRecords, responses } = Fetch.read(brokers, this.node, request)
         if (errorCode !== 0) reply.fail(errorCode)
@@ -265,8 +292,8 @@ export class Link {
   }
 
   /** Carries a request there that is answered at once, and the answer back. */
-  private request<A>(answer: () => A): Promise<A> {
-    return this.carry<A>(({ reject, resolve }) => {
+  private request<A>(request: Request, answer: () => A): Promise<A> {
+    return this.carry<A>(request, ({ reject, resolve }) => {
       try {
         resolve(answer())
       } catch (error) {
@@ -276,13 +303,14 @@ export class Link {
   }
 
   /** The same for one that is answered some time, with a value or an error's code. */
-  private ask<A>(handle: (reply: Reply<A>) => void): Promise<A> {
-    return this.carry<A>(({ reject, resolve }) =>
+  private ask<A>(request: Request, handle: (reply: Reply<A>) => void): Promise<A> {
+    return this.carry<A>(request, ({ reject, resolve }) =>
       handle({ succeed: resolve, fail: (code) => reject(createErrorFromCode(code)) })
     )
   }
 
   private carry<A>(
+    request: Request,
     handle: (answer: { readonly resolve: (value: A) => void; readonly reject: (error: unknown) => void }) => void
   ): Promise<A> {
     const { process } = this.network
@@ -294,12 +322,14 @@ export class Link {
         return
       }
       const waiting: Waiting = {
+        request,
         reject: (error) => {
           connection.waiting.delete(waiting)
           reject(error)
         }
       }
       connection.waiting.add(waiting)
+      if (request.isSlow === true) this.timeOut(connection, waiting)
       const back = (deliver: () => void): void => {
         if (connection.isHalfOpen || !connection.isOpen) return
         process.engine.after(this.latency(), process, () => {
@@ -315,7 +345,7 @@ export class Link {
       }
       if (connection.isHalfOpen) {
         connection.swallowed.push(arrive)
-        this.timeOut(connection, waiting)
+        if (request.isSlow !== true) this.timeOut(connection, waiting)
         return
       }
       // the world's, not the process': what is sent arrives also when its sender has hung up or is dead by then
@@ -374,8 +404,11 @@ export class Link {
 
   private timeOut({ waiting: all }: Connection, waiting: Waiting): void {
     const { process, requestTimeout } = this.network
-    process.engine.after(requestTimeout, process, () => {
-      if (all.has(waiting)) waiting.reject(new KafkaJSRequestTimeoutError(`Request to ${this.address} timed out`))
+    const { api, timeout = 0 } = waiting.request
+    process.engine.after(Math.max(requestTimeout, timeout), process, () => {
+      if (!all.has(waiting)) return
+      waiting.reject(new KafkaJSRequestTimeoutError(`Request ${api} to ${this.address} timed out`))
+      this.emitter?.emit("network.request_timeout", { broker: this.address, apiName: api })
     })
   }
 

@@ -296,6 +296,7 @@ class ConsumerWorld {
       }
       if (refused.has(id)) violations.push("an invoice was decided though the store refuses it")
     }
+    if (this.engine.spinning !== undefined) violations.push("a program spins and does nothing else any more")
     if (!isComplete) violations.push(`stalled for ${bound} ms with ${this.pending().length} pending`)
     coverage.mattered("rebalances", groups.rebalances)
     coverage.mattered("join-fails", groups.failedJoins)
