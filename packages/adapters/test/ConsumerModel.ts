@@ -19,11 +19,12 @@ export class ConsumerModel {
   private readonly listeners = new Map<string, (event: never) => void>()
   private readonly cluster: {
     readonly findGroupCoordinator: (group: { readonly groupId: string }) => Promise<Coordinator>
+    readonly getNodeIds: () => ReadonlyArray<string>
   }
   private eachBatch: (payload: EachBatchPayload) => Promise<void> = nothing
 
   constructor(assigners: ReadonlyArray<PartitionAssigner>) {
-    this.cluster = { findGroupCoordinator: async () => this.coordinator }
+    this.cluster = { findGroupCoordinator: async () => this.coordinator, getNodeIds: () => ["0"] }
     for (const assigner of assigners) {
       // only this much of a cluster is used
       assigner({ cluster: this.cluster as never, groupId: "g", logger: undefined as never })
@@ -56,6 +57,11 @@ export class ConsumerModel {
     await coordinator.joinGroup()
     await coordinator.syncGroup()
     this.emit("consumer.group_join", {})
+  }
+
+  /** As each of kafkajs' fetchers asks before it fetches; what it throws ends the fetcher. */
+  nodeIds(): ReadonlyArray<string> {
+    return this.cluster.getNodeIds()
   }
 
   emit(name: string, payload: object): void {

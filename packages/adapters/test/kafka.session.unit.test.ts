@@ -54,6 +54,14 @@ describe("a session", () => {
     )
   })
 
+  it.effect("ends kafkajs' fetchers when it ends, also those that kafkajs makes after it was told to stop", () => {
+    const kafka = new ConsumersModel("t")
+    return Effect.gen(function* () {
+      yield* subscribed(kafka, (first) => Effect.sync(() => assert.deepEqual(first.nodeIds(), ["0"])))
+      assert.throws(() => kafka.consumers[0]?.nodeIds(), "the consumer is stopped")
+    })
+  })
+
   for (const step of ["joinGroup", "syncGroup"] as const) {
     it.effect(`ends when ${step} fails, also when kafkajs goes on fetching`, () => {
       const kafka = new ConsumersModel("t")

@@ -1,4 +1,4 @@
-import { type Broker, type PartitionAssigner, PartitionAssigners } from "kafkajs"
+import { type Broker, type Cluster, type PartitionAssigner, PartitionAssigners } from "kafkajs"
 import { KafkaFailure } from "./KafkaFailure.ts"
 
 /** The tries of a member to join its group (again). */
@@ -7,6 +7,8 @@ export interface Joins {
   readonly prepare: () => Promise<void>
   /** It failed, and kafkajs will not try again by itself. */
   readonly failed: (failure: KafkaFailure) => void
+  /** Whether the consumer is being stopped, or has been. */
+  readonly isStopping: () => boolean
 }
 
 /**
@@ -24,8 +26,22 @@ export const roundRobinWatching =
       await joins.prepare()
       return watched(await reporting(() => find(group), joins), joins)
     }
+    neverSpin(cluster, joins)
     return PartitionAssigners.roundRobin(config)
   }
+
+/**
+ * Ends the fetchers of a consumer that is stopped. kafkajs makes new ones when it finds that the brokers are others than
+ * before; when it was stopped at that moment nobody stops those: they fetch nothing, wait for nothing, and the process does
+ * nothing else any more. Before each fetch they ask which brokers there are.
+ */
+const neverSpin = (cluster: Cluster, { isStopping }: Joins): void => {
+  const nodeIds = cluster.getNodeIds.bind(cluster)
+  cluster.getNodeIds = () => {
+    if (isStopping()) throw new Error("the consumer is stopped")
+    return nodeIds()
+  }
+}
 
 /** With these kafkajs begins the whole try again. */
 const triesAgain = (failure: KafkaFailure): boolean => failure.rebalances || failure.type === "UNKNOWN_MEMBER_ID"
