@@ -1,6 +1,7 @@
 /** How long things take, in milliseconds: mostly little, now and then long. In a calm world always the same. */
-import type { Engine } from "./Engine.ts"
+
 import type { Random } from "../faults/Random.ts"
+import type { Engine } from "./Engine.ts"
 
 /** One way between a program and the database. */
 export const database = (engine: Engine, random: Random): number => {

@@ -1,6 +1,16 @@
 /** A program in the simulation: its fibers, its clock and its chances. It can be stopped, go on, and be killed. */
 import { OutboxNudge } from "@invoice/core"
-import { Clock, Context, Duration, Effect, type Fiber, Logger, Random as EffectRandom, References, Scheduler } from "effect"
+import {
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  Random as EffectRandom,
+  type Fiber,
+  Logger,
+  References,
+  Scheduler
+} from "effect"
 import type { TestClock } from "effect/testing"
 import type { Random } from "../faults/Random.ts"
 import type { Engine, Planned } from "./Engine.ts"

@@ -15,10 +15,7 @@ const timeoutMillis = 1_000
 
 type Named = Readonly<Record<string, Meanings.Meaning>>
 
-export const statements = (
-  outbox: Named = Meanings.outbox(),
-  changes: Named = Meanings.changes
-): Meanings.Statements =>
+export const statements = (outbox: Named = Meanings.outbox(), changes: Named = Meanings.changes): Meanings.Statements =>
   new Meanings.Statements().bind(PostgresOutbox.statements, outbox).bind(PostgresChanges.statements, changes)
 
 /** Runs the adapter's statements on the model, with deadlines as the adapter's own `Client.run` has them. */

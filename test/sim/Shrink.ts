@@ -36,9 +36,7 @@ const plainer = (step: Step): ReadonlyArray<Step> => [
       ? [{ ...step, with: { ...step.with, [name]: Math.round(value / 100) * 100 } }]
       : []
   ),
-  ...[100, 10, 1].flatMap((unit) =>
-    step.at % unit === 0 ? [] : [{ ...step, at: Math.round(step.at / unit) * unit }]
-  )
+  ...[100, 10, 1].flatMap((unit) => (step.at % unit === 0 ? [] : [{ ...step, at: Math.round(step.at / unit) * unit }]))
 ]
 
 const inOrder = (steps: ReadonlyArray<Step>): ReadonlyArray<Step> => steps.toSorted((one, other) => one.at - other.at)

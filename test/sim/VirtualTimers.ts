@@ -12,7 +12,11 @@ export const withVirtualTimers = async <A>(engine: Engine, random: Random, run: 
   const { random: chance } = Math
   const timers = new Map<number, Planned>()
   let last = 0
-  const set = (callback: (...values: ReadonlyArray<unknown>) => void, millis = 0, ...values: Array<unknown>): number => {
+  const set = (
+    callback: (...values: ReadonlyArray<unknown>) => void,
+    millis = 0,
+    ...values: Array<unknown>
+  ): number => {
     const id = ++last
     timers.set(
       id,

@@ -2,11 +2,12 @@
 import "./Lean.ts"
 import * as Arguments from "./Arguments.ts"
 import { relayMutants } from "./mutants/RelayMutants.ts"
+import { consumerMutants } from "./mutants/ConsumerMutants.ts"
 import { watchMutants } from "./mutants/WatchMutants.ts"
 import * as Report from "./Report.ts"
 import { search } from "./Search.ts"
-import { relayWorld } from "./worlds/RelayWorld.ts"
 import { consumerWorld } from "./worlds/ConsumerWorld.ts"
+import { relayWorld } from "./worlds/RelayWorld.ts"
 import { watchWorld } from "./worlds/WatchWorld.ts"
 
 const print = (...lines: ReadonlyArray<string>): void => {
@@ -14,7 +15,7 @@ const print = (...lines: ReadonlyArray<string>): void => {
 }
 
 const worlds = [relayWorld, watchWorld, consumerWorld]
-const mutants = [...relayMutants, ...watchMutants]
+const mutants = [...relayMutants, ...watchMutants, ...consumerMutants]
 
 const args = Arguments.parse(process.argv.slice(2))
 let failed = 0
@@ -37,7 +38,10 @@ if (args.mutants) {
   const mutant = mutants.find(({ name }) => name === args.mutant)
   for (const world of worlds.filter(({ name }) => args.world === undefined || name === args.world)) {
     print(`world ${world.name}, seed ${args.seed}`)
-    const searched = await search(world, { ...args, ...(mutant === undefined ? {} : { alterations: mutant.alterations }) })
+    const searched = await search(world, {
+      ...args,
+      ...(mutant === undefined ? {} : { alterations: mutant.alterations })
+    })
     print(Report.rate(searched), ...Report.coverage(searched.coverage.counts))
     print(`slowest recovery: ${searched.slowest.recovery.toFixed(0)} ms (seed ${searched.slowest.seed})`)
     if (searched.found !== undefined) {

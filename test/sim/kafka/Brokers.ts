@@ -90,7 +90,11 @@ export const codes = {
 const staleMillis = 150
 
 const textOf = (value: unknown): string | null =>
-  value === null || value === undefined ? null : value instanceof Uint8Array ? Buffer.from(value).toString() : String(value)
+  value === null || value === undefined
+    ? null
+    : value instanceof Uint8Array
+      ? Buffer.from(value).toString()
+      : String(value)
 
 const bytesOf = (value: unknown): Uint8Array =>
   value instanceof Uint8Array ? value : Buffer.from(value === null || value === undefined ? "" : String(value))

@@ -13,7 +13,9 @@ import { basePort, type Emitter, Link, type Network } from "./Link.ts"
 interface Cluster {
   readonly brokerPool: {
     createBroker: (options: { readonly connectionPool: { readonly port: number } }) => Link
-    connectionPoolBuilder: { readonly build: (address?: { readonly port?: number }) => Promise<{ readonly port: number }> }
+    connectionPoolBuilder: {
+      readonly build: (address?: { readonly port?: number }) => Promise<{ readonly port: number }>
+    }
     getNodeIds: () => ReadonlyArray<string>
   }
 }
@@ -57,7 +59,8 @@ export const connect = (process: Process, brokers: Brokers, groups: Groups, { re
   Reflect.set(kafka, name, (options: Parameters<CreateCluster>[0]) => {
     const cluster = create(options)
     const { brokerPool } = cluster
-    brokerPool.createBroker = ({ connectionPool }) => new Link(network, connectionPool.port, options.instrumentationEmitter)
+    brokerPool.createBroker = ({ connectionPool }) =>
+      new Link(network, connectionPool.port, options.instrumentationEmitter)
     brokerPool.connectionPoolBuilder = {
       build: async ({ port } = {}) => ({ port: port ?? basePort + (seed++ % brokers.nodes.length) })
     }

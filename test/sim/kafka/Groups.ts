@@ -208,7 +208,11 @@ export class Groups {
     reply.succeed(null)
   }
 
-  commit(node: Node, request: MemberRequest & { readonly topics: ReadonlyArray<TopicOffsets> }, reply: Reply<null>): void {
+  commit(
+    node: Node,
+    request: MemberRequest & { readonly topics: ReadonlyArray<TopicOffsets> },
+    reply: Reply<null>
+  ): void {
     const group = this.of(request.groupId)
     const member = this.memberOf(group, node, request.memberId, request.groupGenerationId, reply)
     if (member === undefined) return
@@ -284,13 +288,7 @@ export class Groups {
     return this.engine.now < group.loadedAt ? codes.groupLoadInProgress : 0
   }
 
-  private memberOf<A>(
-    group: Group,
-    node: Node,
-    id: string,
-    generation: number,
-    reply: Reply<A>
-  ): Member | undefined {
+  private memberOf<A>(group: Group, node: Node, id: string, generation: number, reply: Reply<A>): Member | undefined {
     const error = this.errorOf(group, node)
     const member = group.members.get(id)
     const failure =

@@ -6,18 +6,9 @@ import { createRequire } from "node:module"
 import * as Latency from "../Latency.ts"
 import type { Process } from "../Process.ts"
 import { type Brokers, codes, type Node, type TopicData } from "./Brokers.ts"
-import * as Fetch from "./Fetch.ts"
 import type { FetchRequest } from "./Fetch.ts"
-import type {
-  Groups,
-  Joined,
-  JoinRequest,
-  MemberRequest,
-  Reply,
-  Synced,
-  SyncRequest,
-  TopicOffsets
-} from "./Groups.ts"
+import * as Fetch from "./Fetch.ts"
+import type { Groups, Joined, JoinRequest, MemberRequest, Reply, Synced, SyncRequest, TopicOffsets } from "./Groups.ts"
 
 const load = createRequire(import.meta.url)
 const { createErrorFromCode } = load("kafkajs/src/protocol/error") as {
@@ -107,7 +98,8 @@ export class Link {
     if (this.isConnected()) return Promise.resolve()
     const { cutOff, process, requestTimeout } = this.network
     return new Promise<void>((resolve, reject) => {
-      const fail = (message: string): void => reject(new KafkaJSConnectionError(message, { broker: this.address, code: "ECONNREFUSED" }))
+      const fail = (message: string): void =>
+        reject(new KafkaJSConnectionError(message, { broker: this.address, code: "ECONNREFUSED" }))
       if (cutOff.has(this.node.id)) {
         process.engine.after(Math.min(3_000, requestTimeout), process, () => fail("Connection timeout"))
         return
@@ -170,7 +162,10 @@ export class Link {
   }
 
   initProducerId(): Promise<unknown> {
-    return this.request({ api: "InitProducerId" }, () => ({ producerId: this.network.brokers.initProducerId(), producerEpoch: 0 }))
+    return this.request({ api: "InitProducerId" }, () => ({
+      producerId: this.network.brokers.initProducerId(),
+      producerEpoch: 0
+    }))
   }
 
   produce(request: {
@@ -242,7 +237,9 @@ export class Link {
   }
 
   offsetFetch(request: { readonly groupId: string; readonly topics: ReadonlyArray<TopicOffsets> }): Promise<unknown> {
-    return this.ask({ api: "OffsetFetch" }, (reply) => this.network.groups.committed(this.node, request.groupId, request.topics, reply))
+    return this.ask({ api: "OffsetFetch" }, (reply) =>
+      this.network.groups.committed(this.node, request.groupId, request.topics, reply)
+    )
   }
 
   /** Where partitions begin (-2), or end (-1). */
@@ -431,13 +428,19 @@ interface TopicTimes {
 const describe = (
   topics: ReadonlyArray<{
     readonly topicName: string
-    readonly partitions: ReadonlyArray<{ readonly partition: number; readonly errorCode: number; readonly baseOffset: number }>
+    readonly partitions: ReadonlyArray<{
+      readonly partition: number
+      readonly errorCode: number
+      readonly baseOffset: number
+    }>
   }>
 ): string =>
   topics
     .flatMap(({ partitions, topicName }) =>
       partitions.map(({ baseOffset, errorCode, partition }) =>
-        errorCode === 0 ? `${topicName}/${partition} at ${baseOffset}` : `nothing for ${topicName}/${partition} (error ${errorCode})`
+        errorCode === 0
+          ? `${topicName}/${partition} at ${baseOffset}`
+          : `nothing for ${topicName}/${partition} (error ${errorCode})`
       )
     )
     .join(", ")

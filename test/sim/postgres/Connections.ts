@@ -21,7 +21,9 @@ const lost = (message: string): Outcome => ({
 })
 
 const failed = (cause: Failed): Outcome => ({
-  error: new SqlError.SqlError({ reason: new SqlError.UnknownError({ cause, message: cause.message, operation: "execute" }) })
+  error: new SqlError.SqlError({
+    reason: new SqlError.UnknownError({ cause, message: cause.message, operation: "execute" })
+  })
 })
 
 interface Connection {

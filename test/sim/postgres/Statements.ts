@@ -88,8 +88,7 @@ export const tail =
     const from = Snapshot.parse(String(lo))
     const events = visibleEvents(session)
     const found = events.filter(
-      (event) =>
-        (event.xid >= from.xmax || from.xip.includes(event.xid)) && (!ofLane || event.lane === Number(lane))
+      (event) => (event.xid >= from.xmax || from.xip.includes(event.xid)) && (!ofLane || event.lane === Number(lane))
     )
     const hi = Snapshot.format(session.server.snapshot(session.transaction))
     return pageOf(session, hi, newestOf(events, from.xmax), found.slice(0, Number(limit)))
@@ -123,7 +122,8 @@ const locked = (session: Session, lane: unknown): Cursor | undefined => {
 }
 
 /** How the adapter names a lease that it watches; the database's clock has microseconds. */
-const leaseOf = ({ epoch, leaseUntil }: Cursor): string | null => (leaseUntil === null ? null : `${epoch} ${leaseUntil}`)
+const leaseOf = ({ epoch, leaseUntil }: Cursor): string | null =>
+  leaseUntil === null ? null : `${epoch} ${leaseUntil}`
 
 const acquireLane: Meaning = (session, [lane, owner, millis, watched]) => {
   const { server, transaction } = session
@@ -218,7 +218,11 @@ const parkEvents =
       const cell = cellOf(server.tables.parkedKeys, key)
       server.lock(transaction, cell)
       const before = cell.read(transaction) ?? { reason: String(reason), since: server.clock, replay: false }
-      server.write(transaction, cell, endsReplay === true ? { ...before, replay: false, reason: String(reason) } : before)
+      server.write(
+        transaction,
+        cell,
+        endsReplay === true ? { ...before, replay: false, reason: String(reason) } : before
+      )
     }
     for (const [index, id] of ids.entries()) {
       const cell = cellOf(server.tables.parked, String(id))
@@ -277,7 +281,9 @@ const byKeyAndVersion = (one: Parked, other: Parked): number =>
 const selectReplayable: Meaning = (session, [lane, limit]) => {
   const { server, transaction } = session
   return parkedOf(session)
-    .filter((event) => event.lane === Number(lane) && server.tables.parkedKeys.get(event.key)?.read(transaction)?.replay)
+    .filter(
+      (event) => event.lane === Number(lane) && server.tables.parkedKeys.get(event.key)?.read(transaction)?.replay
+    )
     .sort(byKeyAndVersion)
     .slice(0, Number(limit))
     .map(eventColumns)

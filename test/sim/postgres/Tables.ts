@@ -65,7 +65,15 @@ export class Tables {
     for (let lane = 0; lane < lanes; lane++) {
       this.cursors.set(
         lane,
-        new Cell<Cursor>({ lo: "3:3:", hi: null, pos: null, epoch: 0, owner: null, leaseUntil: null, leaseMillis: null })
+        new Cell<Cursor>({
+          lo: "3:3:",
+          hi: null,
+          pos: null,
+          epoch: 0,
+          owner: null,
+          leaseUntil: null,
+          leaseMillis: null
+        })
       )
     }
   }

@@ -40,7 +40,8 @@ const moveAndLoad: Harm = (drawing) => {
   const { random } = drawing
   if (random.chance(0.6)) drawing.step("join-fails", { times: random.between(1, 2) })
   else drawing.step("coordinator", { node: nodeOf(drawing), millis: drawing.millis([0, 300], [300, 1_500]) })
-  if (random.chance(0.7)) drawing.step("move", { partition: random.between(0, partitions - 1), node: nodeOf(drawing) }, 1)
+  if (random.chance(0.7))
+    drawing.step("move", { partition: random.between(0, partitions - 1), node: nodeOf(drawing) }, 1)
 }
 
 const harm = oneOf([
@@ -59,11 +60,20 @@ const harm = oneOf([
   ],
   [1, simple("deny", (drawing) => ({ millis: drawing.millis([20, 300], [300, 1_500]) }))],
   [1, simple("terminate", (drawing) => ({ program: programOf(drawing) }))],
-  [1, simple("half-open", (drawing) => ({ program: programOf(drawing), millis: drawing.millis([50, 1_000], [1_000, 4_000]) }))],
+  [
+    1,
+    simple("half-open", (drawing) => ({
+      program: programOf(drawing),
+      millis: drawing.millis([50, 1_000], [1_000, 4_000])
+    }))
+  ],
   [2, simple("read-only", (drawing) => ({ millis: drawing.millis([20, 300], [300, 3_000]) }))],
   [1, simple("disk-full", (drawing) => ({ millis: drawing.millis([20, 300], [300, 3_000]) }))],
   [1, simple("conflict", ({ random }) => ({ times: random.between(1, 4) }))],
-  [2, simple("stop", (drawing) => ({ program: programOf(drawing), millis: drawing.millis([10, 1_000], [1_000, 3_000]) }))],
+  [
+    2,
+    simple("stop", (drawing) => ({ program: programOf(drawing), millis: drawing.millis([10, 1_000], [1_000, 3_000]) }))
+  ],
   [3, simple("kill", (drawing) => ({ program: programOf(drawing), millis: drawing.millis([5, 100], [100, 1_500]) }))],
   [2, simple("end", (drawing) => ({ program: programOf(drawing), millis: drawing.millis([5, 500]) }))],
   [3, simple("second")]

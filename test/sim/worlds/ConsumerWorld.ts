@@ -17,7 +17,7 @@ import * as ModelStore from "./ModelStore.ts"
 import * as Validator from "./Validator.ts"
 
 /** How long after the last harm everything must be settled, in milliseconds. */
-const bound = 30_000
+const bound = 10_000
 
 const topic = InvoiceEvent.topics.Pending
 const deadLetters = `${topic}.dlq`
@@ -279,7 +279,8 @@ class ConsumerWorld {
     const committed = database.committed()
     database.check(new Set(committed.map(({ id }) => id)))
     for (const id of letters) {
-      if (!refused.has(id) && !hopeless.has(id)) violations.push("an invoice that nothing is wrong with is a dead letter")
+      if (!refused.has(id) && !hopeless.has(id))
+        violations.push("an invoice that nothing is wrong with is a dead letter")
     }
     for (const [id, { committed: row }] of database.server.tables.aggregates) {
       const invoice = invoices.get(id)

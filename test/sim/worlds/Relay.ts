@@ -1,6 +1,7 @@
 /** A relay as a program: the real `RelayOutbox` with the real adapters over a model of what they stand on. */
-import { type MessagePublisher, Outbox, RelayOutbox } from "@invoice/core"
+
 import { KafkaPublisher } from "@invoice/adapters/kafka"
+import { type MessagePublisher, Outbox, RelayOutbox } from "@invoice/core"
 import { Effect, Fiber, Layer } from "effect"
 import type { Random } from "../../faults/Random.ts"
 import type { Engine } from "../Engine.ts"
@@ -8,10 +9,10 @@ import type { Brokers } from "../kafka/Brokers.ts"
 import { connect } from "../kafka/Client.ts"
 import type { Groups } from "../kafka/Groups.ts"
 import type { Network } from "../kafka/Link.ts"
+import { Process } from "../Process.ts"
 import { Connections, type Observer } from "../postgres/Connections.ts"
 import type { Server } from "../postgres/Server.ts"
 import type { Statements } from "../postgres/Statements.ts"
-import { Process } from "../Process.ts"
 import * as Seams from "../Seams.ts"
 import type { Alterations } from "./Alterations.ts"
 
@@ -61,7 +62,12 @@ export const start = (parts: Parts, name: string, lanes: ReadonlyArray<number>):
   }).pipe(Layer.provide(Layer.merge(publisher, Layer.succeed(Outbox, alterations.outbox?.(outbox) ?? outbox))))
   const fiber = process.fork(
     Effect.scoped(
-      Effect.flatMap(Layer.build(layer), (context) => Effect.provide(Effect.flatMap(RelayOutbox, ({ run }) => run), context))
+      Effect.flatMap(Layer.build(layer), (context) =>
+        Effect.provide(
+          Effect.flatMap(RelayOutbox, ({ run }) => run),
+          context
+        )
+      )
     )
   )
   return { process, connections, network, end: () => process.fork(Fiber.interrupt(fiber)) }

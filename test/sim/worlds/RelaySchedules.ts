@@ -67,8 +67,17 @@ const harm = oneOf([
     }))
   ],
   [2, simple("terminate", (drawing) => ({ program: relayOf(drawing) }))],
-  [1, simple("half-open", (drawing) => ({ program: relayOf(drawing), millis: drawing.millis([50, 1_000], [1_000, 8_000]) }))],
-  [3, simple("stop", (drawing) => ({ program: relayOf(drawing), millis: drawing.millis([10, 1_000], [1_000, 4_000]) }))],
+  [
+    1,
+    simple("half-open", (drawing) => ({
+      program: relayOf(drawing),
+      millis: drawing.millis([50, 1_000], [1_000, 8_000])
+    }))
+  ],
+  [
+    3,
+    simple("stop", (drawing) => ({ program: relayOf(drawing), millis: drawing.millis([10, 1_000], [1_000, 4_000]) }))
+  ],
   [4, simple("kill", (drawing) => ({ program: relayOf(drawing), millis: drawing.millis([5, 100], [100, 2_000]) }))],
   [2, simple("end", (drawing) => ({ program: relayOf(drawing), millis: drawing.millis([5, 1_000]) }))],
   [3, simple("second")],

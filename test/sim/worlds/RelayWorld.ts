@@ -5,17 +5,17 @@ import { Coverage } from "../Coverage.ts"
 import { Engine } from "../Engine.ts"
 import { Brokers } from "../kafka/Brokers.ts"
 import { breakLinks, cutOff, reconnect } from "../kafka/Client.ts"
-import type { Server } from "../postgres/Server.ts"
 import { Groups } from "../kafka/Groups.ts"
+import type { Server } from "../postgres/Server.ts"
 import { isSet, numberOf, type Schedule, type Step, textOf } from "../Schedule.ts"
 import * as Seams from "../Seams.ts"
-import type { Outcome, RunOptions, World } from "../World.ts"
 import { withVirtualTimers } from "../VirtualTimers.ts"
+import type { Outcome, RunOptions, World } from "../World.ts"
 import type { Alterations } from "./Alterations.ts"
 import { Database } from "./Database.ts"
 import { Fencing } from "./Fencing.ts"
-import { draw, nodes, partitions, topics } from "./RelaySchedules.ts"
 import * as Relay from "./Relay.ts"
+import { draw, nodes, partitions, topics } from "./RelaySchedules.ts"
 
 /** How long after the last harm everything must be there, in milliseconds. */
 const bound = 30_000
@@ -244,7 +244,15 @@ class RelayWorld {
     return [...this.brokers.topics.values()].flat().flatMap(({ id: partition, log, topic }) =>
       log.map(({ at, headers, key, offset }) => {
         const id = headers["ce_id"] ?? ""
-        return { topic, partition, offset: BigInt(offset), id, key: key ?? "", ver: this.database.writers.written.get(id)?.ver ?? 0, at }
+        return {
+          topic,
+          partition,
+          offset: BigInt(offset),
+          id,
+          key: key ?? "",
+          ver: this.database.writers.written.get(id)?.ver ?? 0,
+          at
+        }
       })
     )
   }

@@ -8,10 +8,10 @@ import type { Brokers } from "../kafka/Brokers.ts"
 import { connect } from "../kafka/Client.ts"
 import type { Groups } from "../kafka/Groups.ts"
 import type { Network } from "../kafka/Link.ts"
+import { Process } from "../Process.ts"
 import { Connections } from "../postgres/Connections.ts"
 import type { Server } from "../postgres/Server.ts"
 import type { Statements } from "../postgres/Statements.ts"
-import { Process } from "../Process.ts"
 import type { Alterations } from "./Alterations.ts"
 import * as ModelStore from "./ModelStore.ts"
 
@@ -65,7 +65,10 @@ export const start = (parts: Parts, name: string, ended: () => void): Validator 
   const fiber = process.fork(
     Effect.scoped(
       Effect.flatMap(Layer.build(layer), (context) =>
-        Effect.provide(Effect.flatMap(ValidateInvoices, ({ run }) => run), context)
+        Effect.provide(
+          Effect.flatMap(ValidateInvoices, ({ run }) => run),
+          context
+        )
       )
     ).pipe(Effect.onExit(() => Effect.sync(ended)))
   )

@@ -28,7 +28,13 @@ const harm = oneOf([
   [6, crash],
   [0.3, failoverBehind],
   [3, watch],
-  [3, simple("leave", (drawing) => ({ watcher: drawing.random.pick(watchers), millis: drawing.millis([5, 300], [300, 2_000]) }))],
+  [
+    3,
+    simple("leave", (drawing) => ({
+      watcher: drawing.random.pick(watchers),
+      millis: drawing.millis([5, 300], [300, 2_000])
+    }))
+  ],
   [2, simple("kill", (drawing) => ({ millis: drawing.millis([5, 100], [100, 1_000]) }))],
   [1, simple("stop", (drawing) => ({ millis: drawing.millis([10, 1_000], [1_000, 3_000]) }))],
   [2, simple("terminate")],

@@ -1,19 +1,19 @@
 /** Writers, a database, a program that serves watches, and clients that watch: does everybody see every later change? */
-import { Invoices, InvoiceStore, InvoiceValidator } from "@invoice/core"
+import { InvoiceStore, Invoices, InvoiceValidator } from "@invoice/core"
 import { Effect, Layer } from "effect"
 import { Random } from "../../faults/Random.ts"
 import { Coverage } from "../Coverage.ts"
 import { Engine } from "../Engine.ts"
-import { Connections } from "../postgres/Connections.ts"
 import { Process } from "../Process.ts"
+import { Connections } from "../postgres/Connections.ts"
 import { numberOf, type Schedule, type Step, textOf } from "../Schedule.ts"
 import * as Seams from "../Seams.ts"
 import { withVirtualTimers } from "../VirtualTimers.ts"
 import type { Outcome, RunOptions, World } from "../World.ts"
 import type { Alterations } from "./Alterations.ts"
 import { Database } from "./Database.ts"
-import { draw } from "./WatchSchedules.ts"
 import { type Committed, nameOfEvent, Watcher } from "./Watcher.ts"
+import { draw } from "./WatchSchedules.ts"
 
 /** How long after the last harm everybody must have seen everything, in milliseconds. */
 const bound = 20_000

@@ -3,8 +3,8 @@ import type { Invoices } from "@invoice/core"
 import type { Change } from "@invoice/core/ports/InvoiceStore"
 import { Cause, Effect, Exit, type Fiber, Option, Stream } from "effect"
 import type { Engine } from "../Engine.ts"
-import type { Event } from "../postgres/Tables.ts"
 import type { Process } from "../Process.ts"
+import type { Event } from "../postgres/Tables.ts"
 
 type WatchStart = Parameters<Invoices["Service"]["watch"]>[0]
 
