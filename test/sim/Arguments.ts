@@ -3,11 +3,15 @@ import { parseArgs } from "node:util"
 
 export interface Arguments {
   readonly seed: number
+  /** In each world. */
   readonly schedules: number
   /** All unless named. */
   readonly world: string | undefined
   readonly mutant: string | undefined
+  /** Whether every mutant is to be found. */
   readonly mutants: boolean
+  /** Whether the mutants are looked for with the seeds that are known to find them. */
+  readonly known: boolean
   readonly cores: number
   readonly list: boolean
 }
@@ -18,7 +22,7 @@ const integer = (name: string, text: string): number => {
   return value
 }
 
-export const parse = (args: ReadonlyArray<string>): Arguments => {
+export const parse = (args: ReadonlyArray<string>, now: number): Arguments => {
   const { values } = parseArgs({
     args: [...args],
     options: {
@@ -27,16 +31,18 @@ export const parse = (args: ReadonlyArray<string>): Arguments => {
       world: { type: "string" },
       mutant: { type: "string" },
       mutants: { type: "boolean", default: false },
+      known: { type: "boolean", default: false },
       cores: { type: "string", default: "1" },
       list: { type: "boolean", default: false }
     }
   })
   return {
-    seed: values.seed === undefined ? Date.now() % 1_000_000_000 : integer("seed", values.seed),
+    seed: values.seed === undefined ? now % 1_000_000_000 : integer("seed", values.seed),
     schedules: integer("schedules", values.schedules),
     world: values.world,
     mutant: values.mutant,
     mutants: values.mutants,
+    known: values.known,
     cores: Math.max(1, integer("cores", values.cores)),
     list: values.list
   }

@@ -1,53 +1,70 @@
-/** `npm run test:sim`: docs/guides/simulation.md. */
+/** `npm run test:sim`: see docs/guides/simulation.md. */
 import "./Lean.ts"
 import * as Arguments from "./Arguments.ts"
-import { relayMutants } from "./mutants/RelayMutants.ts"
-import { consumerMutants } from "./mutants/ConsumerMutants.ts"
-import { watchMutants } from "./mutants/WatchMutants.ts"
+import { mutantNamed, mutants } from "./mutants/All.ts"
 import * as Report from "./Report.ts"
-import { search } from "./Search.ts"
-import { consumerWorld } from "./worlds/ConsumerWorld.ts"
-import { relayWorld } from "./worlds/RelayWorld.ts"
-import { watchWorld } from "./worlds/WatchWorld.ts"
+import { searchSideBySide } from "./SideBySide.ts"
+import { worldNamed, worlds } from "./worlds/All.ts"
+
+/** A mutant is found within a minute, or not at all. */
+const mutantSeconds = 60
+const progressMillis = 30_000
 
 const print = (...lines: ReadonlyArray<string>): void => {
   process.stdout.write(`${lines.join("\n")}\n`)
 }
 
-const worlds = [relayWorld, watchWorld, consumerWorld]
-const mutants = [...relayMutants, ...watchMutants, ...consumerMutants]
-
-const args = Arguments.parse(process.argv.slice(2))
-let failed = 0
-if (args.mutants) {
-  for (const mutant of mutants.filter(({ name }) => args.mutant === undefined || name === args.mutant)) {
-    const world = worlds.find(({ name }) => name === mutant.world)
-    if (world === undefined) throw new Error(`there is no world ${mutant.world}`)
-    const { found, schedules, seconds } = await search(world, {
-      seed: args.seed,
-      schedules: 1_000_000,
-      until: 60,
-      alterations: mutant.alterations
-    })
-    if (found === undefined) failed += 1
-    print(
-      `${found === undefined ? "✗" : "✓"} ${mutant.name.padEnd(24)}${String(schedules).padStart(8)}${seconds.toFixed(1).padStart(8)}  ${found?.drawn.steps.length} → ${found?.shrunk.steps.length}  ${found?.outcome.violations[0]} seed ${found?.seed}`
-    )
-  }
-} else {
-  const mutant = mutants.find(({ name }) => name === args.mutant)
-  for (const world of worlds.filter(({ name }) => args.world === undefined || name === args.world)) {
-    print(`world ${world.name}, seed ${args.seed}`)
-    const searched = await search(world, {
-      ...args,
-      ...(mutant === undefined ? {} : { alterations: mutant.alterations })
-    })
-    print(Report.rate(searched), ...Report.coverage(searched.coverage.counts))
-    print(`slowest recovery: ${searched.slowest.recovery.toFixed(0)} ms (seed ${searched.slowest.seed})`)
-    if (searched.found !== undefined) {
-      failed += 1
-      print("", ...Report.found(world.name, searched.found))
-    }
+/** Says now and then how far a long search is. */
+const reporter = (name: string): ((schedules: number) => void) => {
+  let last = performance.now()
+  return (schedules) => {
+    if (performance.now() - last < progressMillis) return
+    last = performance.now()
+    process.stderr.write(`${name}: ${schedules} schedules so far\n`)
   }
 }
-process.exitCode = failed === 0 ? 0 : 1
+
+const { cores, known, list, mutant, mutants: all, schedules, seed, world } = Arguments.parse(
+  process.argv.slice(2),
+  Date.now()
+)
+
+/** Every mutant must be found. */
+const findMutants = async (): Promise<number> => {
+  print(known ? "mutants, with the seeds that are known to find them" : `mutants, seed ${seed}`, Report.mutantHeader())
+  let missed = 0
+  for (const one of mutants) {
+    if ((mutant !== undefined && one.name !== mutant) || (world !== undefined && one.world !== world)) continue
+    const options = known
+      ? { seed: one.seed, schedules: 1 }
+      : { seed, schedules: Number.MAX_SAFE_INTEGER, seconds: mutantSeconds }
+    const searched = await searchSideBySide({ world: one.world, mutant: one.name, options }, 1, () => undefined)
+    if (searched.found === undefined) missed += 1
+    print(Report.mutantLine(one, searched))
+  }
+  return missed
+}
+
+/** No schedule of any world may break the promise. */
+const searchWorlds = async (): Promise<number> => {
+  let failed = 0
+  const its = mutant === undefined ? worlds : [worldNamed(mutantNamed(mutant).world)]
+  for (const { name } of world === undefined ? its : [worldNamed(world)]) {
+    const options = { seed, schedules }
+    const searched = await searchSideBySide({ world: name, mutant, options }, cores, reporter(name))
+    print(`world ${name}, seed ${seed}: ${Report.rate(searched)}`, ...Report.coverage(searched.coverage))
+    print(`  slowest recovery: ${searched.slowest.recovery.toFixed(0)} ms (seed ${searched.slowest.seed})`, "")
+    if (searched.found !== undefined) {
+      failed += 1
+      const how = [`--world ${name}`, ...(mutant === undefined ? [] : [`--mutant ${mutant}`])].join(" ")
+      print(...Report.found(how, searched.found), "")
+    }
+  }
+  return failed
+}
+
+if (list) {
+  print(...worlds.map(({ name }) => `world ${name}`), ...mutants.map((one) => `mutant ${one.name}: ${one.what}`))
+} else {
+  process.exitCode = (await (all ? findMutants() : searchWorlds())) === 0 ? 0 : 1
+}
