@@ -40,8 +40,9 @@ const progressEvery = 500
 
 const since = (from: number): number => (performance.now() - from) / 1_000
 
+/** Of this thread. */
 const cpu = (): number => {
-  const { system, user } = process.cpuUsage()
+  const { system, user } = process.threadCpuUsage()
   return (system + user) / 1e6
 }
 

@@ -23,6 +23,9 @@ export const basePort = 9_000
 /** What kafkajs adds to the time that a broker may keep a request, in milliseconds. */
 const answerMillis = 5_000
 
+/** How long opening a connection may take, in milliseconds. */
+const connectMillis = 3_000
+
 /** kafkajs', for whoever listens to what happens to a client. */
 export interface Emitter {
   readonly emit: (event: string, payload: Readonly<Record<string, unknown>>) => void
@@ -76,6 +79,7 @@ export class Link {
   readonly node: Node
   private readonly network: Network
   private connection: Connection | undefined
+  private connecting: Promise<void> | undefined
 
   private readonly emitter: Emitter | undefined
 
@@ -94,31 +98,13 @@ export class Link {
     return this.connection !== undefined
   }
 
+  /** Whoever asks meanwhile waits for the same connection. */
   connect(): Promise<void> {
     if (this.isConnected()) return Promise.resolve()
-    const { cutOff, process, requestTimeout } = this.network
-    return new Promise<void>((resolve, reject) => {
-      const fail = (message: string): void =>
-        reject(new KafkaJSConnectionError(message, { broker: this.address, code: "ECONNREFUSED" }))
-      if (cutOff.has(this.node.id)) {
-        process.engine.after(Math.min(3_000, requestTimeout), process, () => fail("Connection timeout"))
-        return
-      }
-      process.engine.after(this.latency(), process, () => {
-        if (!this.node.isUp) {
-          fail("Connection error: connect ECONNREFUSED")
-          return
-        }
-        this.connection = {
-          incarnation: this.node.incarnation,
-          isOpen: true,
-          isHalfOpen: false,
-          swallowed: [],
-          waiting: new Set()
-        }
-        resolve()
-      })
+    this.connecting ??= this.open().finally(() => {
+      this.connecting = undefined
     })
+    return this.connecting
   }
 
   async disconnect(): Promise<void> {
@@ -284,6 +270,32 @@ export class Link {
         isOver = true
         engine.cancel(end)
         return true
+      })
+    })
+  }
+
+  private open(): Promise<void> {
+    const { cutOff, process, requestTimeout } = this.network
+    return new Promise<void>((resolve, reject) => {
+      const fail = (message: string): void =>
+        reject(new KafkaJSConnectionError(message, { broker: this.address, code: "ECONNREFUSED" }))
+      if (cutOff.has(this.node.id)) {
+        process.engine.after(Math.min(connectMillis, requestTimeout), process, () => fail("Connection timeout"))
+        return
+      }
+      process.engine.after(this.latency(), process, () => {
+        if (!this.node.isUp) {
+          fail("Connection error: connect ECONNREFUSED")
+          return
+        }
+        this.connection = {
+          incarnation: this.node.incarnation,
+          isOpen: true,
+          isHalfOpen: false,
+          swallowed: [],
+          waiting: new Set()
+        }
+        resolve()
       })
     })
   }

@@ -29,6 +29,8 @@ interface Record {
 export interface Options {
   readonly lanes: number
   readonly firstXid: number
+  /** Whether the log is flushed now and then although nobody waits for it; default true. */
+  readonly walWriter?: boolean
 }
 
 const sequenceAhead = 32
@@ -66,12 +68,14 @@ export class Server {
   private readonly committing: Array<{ readonly transaction: Transaction; readonly done: () => void }> = []
   private sequence = 0
   private sequenceLogged = 0
+  private readonly walWriter: boolean
   private walWriterPlanned = false
 
   constructor(engine: Engine, random: Random, options: Options) {
     this.engine = engine
     this.random = random
     this.firstXid = options.firstXid
+    this.walWriter = options.walWriter ?? true
     this.nextXid = options.firstXid
     this.highestXid = options.firstXid
     this.latestCompleted = options.firstXid - 1
@@ -128,29 +132,30 @@ export class Server {
     cell.writer = transaction
     cell.pending = cell.committed
     transaction.cells.push(cell)
+    this.record(transaction)
   }
 
   /** Writes a row that is locked. */
   write<A>(transaction: Transaction, cell: Cell<A>, value: A | undefined): void {
     this.lock(transaction, cell)
     cell.pending = value
-    this.record(this.assign(transaction))
+    this.record(transaction)
   }
 
   /** `nextval('outbox_seq')` */
   nextval(transaction: Transaction): number {
-    const xid = this.assign(transaction)
+    this.assign(transaction)
     this.sequence += 1
     if (this.sequence > this.sequenceLogged) {
       this.sequenceLogged = this.sequence + sequenceAhead
-      this.record(xid, this.sequenceLogged)
+      this.record(transaction, this.sequenceLogged)
     }
     return this.sequence
   }
 
   /** The row of an event goes to the log, and to the table, where it is seen with its transaction. */
   insertEvent(event: Parameters<Tables["insert"]>[0]): void {
-    this.record(event.xid)
+    this.record(event.writer)
     this.tables.insert(event)
   }
 
@@ -162,8 +167,10 @@ export class Server {
       done()
       return
     }
-    transaction.lsn = this.record(xid)
-    if (!transaction.isSynchronous) {
+    // a transaction that took an id and wrote nothing is not waited for (`wrote_xlog` of `RecordTransactionCommit`)
+    const isWaitedFor = transaction.isSynchronous && transaction.hasWritten
+    transaction.lsn = this.record(transaction)
+    if (!isWaitedFor) {
       this.show(transaction)
       done()
       return
@@ -181,7 +188,7 @@ export class Server {
     if (transaction.state !== "running") return
     transaction.state = "aborted"
     if (xid !== undefined) {
-      this.record(xid)
+      this.record(transaction)
       this.over(xid)
     }
     this.wake(transaction)
@@ -219,10 +226,11 @@ export class Server {
     this.startedAt = standby ? -1_000 * this.standbys : this.engine.now
   }
 
-  private record(xid: number, sequence?: number): number {
+  private record(transaction: Transaction, sequence?: number): number {
+    transaction.hasWritten = true
     this.lsn += 1
-    this.log.push({ lsn: this.lsn, xid, sequence })
-    if (!this.walWriterPlanned) {
+    this.log.push({ lsn: this.lsn, xid: this.assign(transaction), sequence })
+    if (!this.walWriterPlanned && this.walWriter) {
       this.walWriterPlanned = true
       this.engine.after(this.random.next() * walWriterMillis, undefined, () => {
         this.walWriterPlanned = false

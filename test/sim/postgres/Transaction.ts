@@ -26,6 +26,8 @@ export class Transaction {
   /** Assigned with the first write. */
   xid: number | undefined
   state: State = "running"
+  /** Whether the log knows of it. */
+  hasWritten = false
   readonly cells: Array<Cell<unknown>> = []
   /** What the cells held before, once it is committed. */
   readonly before: Array<unknown> = []
