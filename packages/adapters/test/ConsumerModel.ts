@@ -77,9 +77,9 @@ export class ConsumerModel {
 /** Makes a consumer for every session. */
 export class ConsumersModel implements KafkaClient {
   readonly consumers: Array<ConsumerModel> = []
-  private readonly brokers = new KafkaModel(1)
+  readonly brokers = new KafkaModel(1)
   readonly producer = this.brokers.producer
-  readonly admin = this.brokers.admin
+  admin: KafkaClient["admin"] = this.brokers.admin
 
   constructor(topic: string) {
     this.brokers.create(topic, 1)

@@ -71,6 +71,17 @@ describe("a publish", () => {
     }).pipe(Effect.provide(over(kafka)))
   })
 
+  it.live("does not wait for a topic of somebody else that has no leader", () => {
+    const kafka = new KafkaModel(1)
+    kafka.create("t", 3)
+    for (const partition of kafka.create("of somebody else", 1).partitions) partition.leader = -1
+    const messages = numbered("t", 6)
+    return Effect.gen(function* () {
+      yield* publish(messages)
+      assert.deepStrictEqual([...kafka.texts("t")].toSorted(), messages.map(text))
+    }).pipe(Effect.provide(over(kafka)))
+  })
+
   const answers: ReadonlyArray<readonly [name: string, bend: (answer: Answered) => Answered]> = [
     ["names fewer partitions", ({ topics }) => ({ topics: topics.map((one) => rest(one)) })],
     ["names no topic", () => ({ topics: [] })],

@@ -86,6 +86,10 @@ const broken: Record<keyof typeof shapes, (path: string) => unknown> = {
     }
   })),
   triesOnce: producer(() => ({ retry: { retries: 1, initialRetryTime: 1 } })),
+  targetTopics: altered("producer", (create: Create) => (parts: object) => ({
+    ...create(parts),
+    sendBatch: async () => []
+  })),
   sequenceNumbers: producer(({ cluster }) => {
     const { findBroker } = cluster as {
       readonly findBroker: () => Promise<Record<string, (request: object) => unknown>>

@@ -84,6 +84,11 @@ export const make = (connection: Connection): Effect.Effect<Kafka> =>
     })
   })
 
+/** A last step that a broker which does not answer must not hold up. */
+export const bounded = (step: Effect.Effect<unknown, KafkaFailure>, timeout: Duration.Input): Effect.Effect<void> =>
+  // finalizers are not interruptible unless they say so
+  Effect.ignore(Effect.timeout(Effect.interruptible(step), timeout))
+
 /** A call of kafkajs, with whatever it rejects with as a typed failure. */
 export const call = <A>(evaluate: () => Promise<A>): Effect.Effect<A, KafkaFailure> =>
   Effect.tryPromise({ try: evaluate, catch: KafkaFailure.from })

@@ -6,7 +6,7 @@ import { createRequire } from "node:module"
 import { isDeepStrictEqual } from "node:util"
 import { Effect } from "effect"
 import { KafkaFailure } from "./KafkaFailure.ts"
-import { handling, handsOutCluster, joining, type Load, sends, silent } from "./Rehearsals.ts"
+import { connecting, handling, handsOutCluster, joining, type Load, sends, silent } from "./Rehearsals.ts"
 
 export interface Shape {
   /** What is not so, when it is not so. */
@@ -80,6 +80,11 @@ export const shapes: Readonly<Record<string, Shape>> = {
       const { asked, sequences } = await sends(load)
       return sequences.length === 3 && asked.length === 3
     }
+  },
+  targetTopics: {
+    sentence: "a producer that connected in vain can't be told which topics matter by a send of no messages",
+    holds: async (load) =>
+      isDeepStrictEqual(await connecting(load), ["connect", "failed", "look at t", "connect", "initProducerId"])
   },
   sequenceNumbers: {
     sentence: "a send that the broker refused uses up sequence numbers",

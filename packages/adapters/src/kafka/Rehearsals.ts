@@ -83,6 +83,41 @@ export const sends = async (load: Load): Promise<Sends> => {
   return { given, asked, sequences, errors, answer: await send() }
 }
 
+/** What a producer asks its cluster for when it connects in vain, sends no messages, and connects again. */
+export const connecting = async (load: Load): Promise<ReadonlyArray<string>> => {
+  const createProducer = load("kafkajs/src/producer") as (parts: object) => ProducerClient
+  const steps: Array<string> = []
+  let isKnown = false
+  const producer = createProducer({
+    cluster: {
+      connect: async () => steps.push("connect"),
+      addMultipleTargetTopics: async (topics: ReadonlyArray<string>) => {
+        steps.push(`look at ${topics.join()}`)
+        isKnown = true
+      },
+      refreshMetadataIfNecessary: async () => {
+        if (!isKnown) throw new Error("some topic has no leader")
+      },
+      findTopicPartitionMetadata: () => [leader],
+      findLeaderForPartitions: () => ({}),
+      findControllerBroker: async () => ({
+        initProducerId: async () => {
+          steps.push("initProducerId")
+          return { producerId: 1, producerEpoch: 0 }
+        }
+      })
+    },
+    logger: silent,
+    createPartitioner: () => () => 0,
+    retry: { retries: Number.NaN, initialRetryTime: 1 },
+    idempotent: true
+  })
+  await producer.connect().catch(() => steps.push("failed"))
+  await producer.sendBatch({ acks: -1, topicMessages: [{ topic: "t", messages: [] }] })
+  await producer.connect().catch(() => steps.push("failed"))
+  return steps
+}
+
 /** The steps of a try to join, as they were asked for. */
 export const joining = async (load: Load): Promise<ReadonlyArray<string>> => {
   const ConsumerGroup = load("kafkajs/src/consumer/consumerGroup") as new (

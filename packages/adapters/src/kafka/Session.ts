@@ -1,8 +1,8 @@
 import type { Subscription } from "@invoice/core/ports/MessageConsumer"
-import { Clock, Deferred, type Duration, Effect, Exit, Fiber, type Queue, Schedule } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, type Queue, Schedule } from "effect"
 import type { EachBatchPayload } from "kafkajs"
 import { roundRobinWatching } from "./Assigner.ts"
-import { call, millis } from "./Client.ts"
+import { bounded, call, millis } from "./Client.ts"
 import type { ConsumerClient, KafkaClient } from "./KafkaClient.ts"
 import type { Resolved } from "./KafkaConsumer.ts"
 import { KafkaFailure } from "./KafkaFailure.ts"
@@ -27,7 +27,7 @@ export const session = (
   Effect.gen(function* () {
     yield* ensure(kafka, [topic], options)
     const run = Effect.runPromiseWith(yield* Effect.context<never>())
-    const liveness = new Liveness(yield* Clock.Clock)
+    const liveness = new Liveness(yield* Clock.Clock, "neither fetched nor joined")
     const { drainTimeout } = options
     const offsets = new Offsets(topic)
     const commit = call(() => offsets.commit(consumer))
@@ -152,8 +152,3 @@ const whileRunning = (act: () => void): void => {
     act()
   } catch {}
 }
-
-/** A broker that does not answer must not keep a program from ending. */
-const bounded = (step: Effect.Effect<unknown, KafkaFailure>, timeout: Duration.Input): Effect.Effect<void> =>
-  // finalizers are not interruptible unless they say so
-  Effect.ignore(Effect.timeout(Effect.interruptible(step), timeout))
