@@ -78,6 +78,20 @@ describe("a session", () => {
     })
   }
 
+  it.effect("ends when the metadata that its try to join needs can't be read", () => {
+    const kafka = new ConsumersModel("t")
+    return subscribed(kafka, (first) =>
+      Effect.gen(function* () {
+        first.metadata = rejecting({ name: "KafkaJSConnectionClosedError" })
+        yield* tryToJoin(first)
+        yield* turns
+        yield* fetching(first, 1)
+        assert.isTrue(first.disconnected)
+        assert.lengthOf(kafka.consumers, 2)
+      })
+    )
+  })
+
   it.effect("goes on when kafkajs tries to join again by itself", () => {
     const kafka = new ConsumersModel("t")
     return subscribed(kafka, (first) =>

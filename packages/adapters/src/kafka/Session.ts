@@ -57,7 +57,12 @@ export const session = (
         kafka.consumer({
           groupId: group,
           partitionAssigners: [
-            roundRobinWatching({ prepare: () => run(membership.settle), failed: end, isStopping: () => isStopping })
+            roundRobinWatching({
+              prepare: () => run(membership.settle),
+              failed: end,
+              isJoining: () => membership.isJoining,
+              isStopping: () => isStopping
+            })
           ],
           sessionTimeout: millis(options.sessionTimeout),
           rebalanceTimeout: rebalanceMillis(options),
