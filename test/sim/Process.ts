@@ -93,6 +93,8 @@ export class Process {
   readonly context: Context.Context<never>
   /** How far the time of day that it sees is ahead of the world's, in milliseconds. */
   clockOffset = 0
+  /** What came to pass while it was stopped. */
+  missed = 0
   private state: "running" | "stopped" | "dead" = "running"
   private readonly held: Array<Planned> = []
 
@@ -149,7 +151,9 @@ export class Process {
 
   /** Keeps what can't happen now. */
   hold(planned: Planned): void {
-    if (this.state === "stopped") this.held.push(planned)
+    if (this.state !== "stopped") return
+    this.missed += 1
+    this.held.push(planned)
   }
 }
 

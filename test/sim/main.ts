@@ -24,10 +24,16 @@ const reporter = (name: string): ((schedules: number) => void) => {
   }
 }
 
-const { cores, known, list, mutant, mutants: all, schedules, seed, world } = Arguments.parse(
-  process.argv.slice(2),
-  Date.now()
-)
+const {
+  cores,
+  known,
+  list,
+  mutant,
+  mutants: all,
+  schedules,
+  seed,
+  world
+} = Arguments.parse(process.argv.slice(2), Date.now())
 
 /** Every mutant must be found. */
 const findMutants = async (): Promise<number> => {

@@ -115,7 +115,8 @@ class Real {
   async perform(what: string, session: number): Promise<string> {
     const its = this.all[session]
     if (its === undefined) throw new Error("there is no such session")
-    const one = async (text: string): Promise<string> => String(Object.values((await its.query(text))[0] ?? {})[0] ?? "")
+    const one = async (text: string): Promise<string> =>
+      String(Object.values((await its.query(text))[0] ?? {})[0] ?? "")
     switch (what) {
       case "crash":
         await this.postgres.crash()

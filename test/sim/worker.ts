@@ -7,9 +7,8 @@ import type { Assignment } from "./SideBySide.ts"
 import { worldNamed } from "./worlds/All.ts"
 
 const { mutant, options, world }: Assignment = workerData
-const searched = await search(
-  worldNamed(world),
-  mutant === undefined ? undefined : mutantNamed(mutant).alterations,
-  { ...options, progress: (schedules) => parentPort?.postMessage({ schedules }) }
-)
+const searched = await search(worldNamed(world), mutant === undefined ? undefined : mutantNamed(mutant).alterations, {
+  ...options,
+  progress: (schedules) => parentPort?.postMessage({ schedules })
+})
 parentPort?.postMessage({ searched })

@@ -111,6 +111,10 @@ export class Brokers {
   minInSync = 1
   /** Batches that were appended. */
   appends = 0
+  /** How often each error was answered to a produce or fetch request, by its code. */
+  readonly errors = new Map<number, number>()
+  /** Partitions that got another leader. */
+  moves = 0
   /** Records that a leader had not been asked for again because it knew them. */
   deduplicated = 0
   private readonly random: Random
@@ -143,6 +147,7 @@ export class Brokers {
     partition.formerLeader = partition.leader
     partition.leader = leader
     partition.movedAt = this.engine.now
+    this.moves += 1
   }
 
   /** What the broker leads goes to others; so does what it coordinates. */
@@ -196,7 +201,10 @@ export class Brokers {
     topic: string,
     { firstSequence, messages, partition: id }: TopicData["partitions"][number]
   ): { readonly errorCode: number; readonly baseOffset: number } {
-    const fail = (errorCode: number) => ({ errorCode, baseOffset: -1 })
+    const fail = (errorCode: number) => {
+      this.failed(errorCode)
+      return { errorCode, baseOffset: -1 }
+    }
     const partition = this.partition(topic, id)
     if (partition === undefined) return fail(codes.unknownTopicOrPartition)
     if (this.denied.has(topic)) return fail(codes.topicAuthorizationFailed)
@@ -229,6 +237,10 @@ export class Brokers {
     partition.producers.set(producer.id, { epoch: producer.epoch, lastSequence: last, batches })
     this.appended()
     return { errorCode: codes.none, baseOffset: offset }
+  }
+
+  failed(code: number): void {
+    this.errors.set(code, (this.errors.get(code) ?? 0) + 1)
   }
 
   private appended(): void {

@@ -41,7 +41,8 @@ export const connect = (process: Process, brokers: Brokers, groups: Groups, { re
     requestTimeout,
     cutOff: new Set(),
     losing: new Map(),
-    links: new Set()
+    links: new Set(),
+    swallowed: 0
   }
   const kafka = new Kafka({
     brokers: brokers.nodes.map(({ id }) => `broker-${id}:${basePort + id}`),

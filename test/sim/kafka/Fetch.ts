@@ -47,5 +47,6 @@ export const read = (brokers: Brokers, node: Node, { topics }: FetchRequest) => 
       }
     })
   }))
+  if (errorCode !== codes.none) brokers.failed(errorCode)
   return { errorCode, hasRecords, responses }
 }

@@ -87,6 +87,8 @@ export class Groups {
   rebalances = 0
   /** Joins that failed since the coordinator was loading. */
   failedJoins = 0
+  /** Requests that came to a broker which does not coordinate, or not yet. */
+  refusals = 0
   /** Members that were put out since they were silent. */
   expired = 0
   private readonly engine: Engine
@@ -116,6 +118,14 @@ export class Groups {
 
   failJoins(name: string, times: number): void {
     this.of(name).failingJoins += times
+  }
+
+  /** Whatever was wrong with the coordinators is over. */
+  heal(): void {
+    for (const group of this.groups.values()) {
+      group.failingJoins = 0
+      group.loadedAt = Math.min(group.loadedAt, this.engine.now)
+    }
   }
 
   join(node: Node, request: JoinRequest, reply: Reply<Joined>): void {
@@ -284,8 +294,10 @@ export class Groups {
   }
 
   private errorOf(group: Group, node: Node): number {
-    if (this.coordinatorOf(group.name) !== node.id) return codes.notCoordinatorForGroup
-    return this.engine.now < group.loadedAt ? codes.groupLoadInProgress : 0
+    const isHere = this.coordinatorOf(group.name) === node.id
+    if (isHere && this.engine.now >= group.loadedAt) return 0
+    this.refusals += 1
+    return isHere ? codes.groupLoadInProgress : codes.notCoordinatorForGroup
   }
 
   private memberOf<A>(group: Group, node: Node, id: string, generation: number, reply: Reply<A>): Member | undefined {

@@ -14,9 +14,13 @@ const load = createRequire(import.meta.url)
 const { createErrorFromCode } = load("kafkajs/src/protocol/error") as {
   readonly createErrorFromCode: (code: number) => Error
 }
+type MakeError = new (message: string, details?: Readonly<Record<string, unknown>>) => Error
+
 const { KafkaJSConnectionClosedError, KafkaJSConnectionError, KafkaJSRequestTimeoutError } = load(
   "kafkajs"
-) as typeof import("kafkajs")
+) as Readonly<
+  Record<"KafkaJSConnectionClosedError" | "KafkaJSConnectionError" | "KafkaJSRequestTimeoutError", MakeError>
+>
 
 export const basePort = 9_000
 
@@ -43,6 +47,8 @@ export interface Network {
   /** Brokers whose connection breaks at the next produce request, before or after the append. */
   readonly losing: Map<number, { readonly before: boolean; readonly broken: () => void }>
   readonly links: Set<Link>
+  /** Requests of which the network let nothing come through. */
+  swallowed: number
 }
 
 /** Lives until either side closes it. */
@@ -126,6 +132,7 @@ export class Link {
     const { connection } = this
     if (connection === undefined || connection.isHalfOpen) return
     connection.isHalfOpen = true
+    this.network.swallowed += connection.waiting.size
     for (const waiting of connection.waiting) {
       if (waiting.request.isSlow !== true) this.timeOut(connection, waiting)
     }
@@ -280,6 +287,7 @@ export class Link {
       const fail = (message: string): void =>
         reject(new KafkaJSConnectionError(message, { broker: this.address, code: "ECONNREFUSED" }))
       if (cutOff.has(this.node.id)) {
+        this.network.swallowed += 1
         process.engine.after(Math.min(connectMillis, requestTimeout), process, () => fail("Connection timeout"))
         return
       }
@@ -353,6 +361,7 @@ export class Link {
         handle({ resolve: (value) => back(() => resolve(value)), reject: (error) => back(() => reject(error)) })
       }
       if (connection.isHalfOpen) {
+        this.network.swallowed += 1
         connection.swallowed.push(arrive)
         if (request.isSlow !== true) this.timeOut(connection, waiting)
         return

@@ -49,6 +49,12 @@ export interface Options {
 const connectMillis = 5_000
 
 export class Connections {
+  /** Dead connections that were replaced, and nobody was told. */
+  replaced = 0
+  /** Statements under way whose connection broke, or did not answer in time. */
+  broken = 0
+  /** Statements that a half open connection swallowed. */
+  swallowed = 0
   private readonly server: Server
   private readonly statements: Statements
   private readonly process: Process
@@ -111,7 +117,9 @@ export class Connections {
   reconnect(): void {
     this.isCutOff = false
     for (const connection of this.connections) {
+      if (!connection.isHalfOpen) continue
       connection.isDead = true
+      connection.isHalfOpen = false
       connection.fail?.("Connection reset")
     }
   }
@@ -130,6 +138,7 @@ export class Connections {
       if (connection.isBusy) continue
       if (!connection.isHalfOpen && (connection.isDead || connection.incarnation !== this.server.incarnation)) {
         this.connections.delete(connection)
+        this.replaced += 1
         continue
       }
       connection.isBusy = true
@@ -184,8 +193,14 @@ export class Connections {
     finish: (outcome: Outcome) => void
   ): void {
     const { server } = this
-    connection.fail = (why) => finish(lost(why))
-    if (connection.isHalfOpen) return
+    connection.fail = (why) => {
+      this.broken += 1
+      finish(lost(why))
+    }
+    if (connection.isHalfOpen) {
+      this.swallowed += 1
+      return
+    }
     const reply = (outcome: Outcome): void => {
       if (connection.isHalfOpen) return
       this.answer(() => {

@@ -53,6 +53,8 @@ export class Server {
   reusedIds = 0
   /** Why nothing can be written, while that is so: what is asked for is answered all the same. */
   refusesWrites: string | undefined
+  /** How often that was said, by the reason. */
+  readonly refusedWrites = new Map<string, number>()
   private readonly engine: Engine
   private readonly random: Random
   private nextXid: number

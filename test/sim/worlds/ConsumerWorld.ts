@@ -12,6 +12,7 @@ import { withVirtualTimers } from "../VirtualTimers.ts"
 import type { Outcome, RunOptions, World } from "../World.ts"
 import type { Alterations } from "./Alterations.ts"
 import { draw, nodes, partitions } from "./ConsumerSchedules.ts"
+import { countProgram, reasons } from "./Counting.ts"
 import { Database } from "./Database.ts"
 import * as ModelStore from "./ModelStore.ts"
 import * as Validator from "./Validator.ts"
@@ -58,8 +59,12 @@ class ConsumerWorld {
   private readonly validators: Array<Validator.Validator | undefined> = []
   /** Keys that belong to the dead letters: of messages that nobody can settle. */
   private readonly hopeless = new Set<string>()
+  /** All that were ever started. */
+  private readonly programs: Array<Validator.Validator> = []
   private generations = 0
   private isHealed = false
+  /** Statements that shall fail since another transaction is in the way. */
+  private conflicts = 0
   private changesSeen = -1
 
   constructor(schedule: Schedule, { account, alterations, coverage }: RunOptions<Alterations>) {
@@ -125,6 +130,7 @@ class ConsumerWorld {
       })
     })
     this.validators[slot] = validator
+    this.programs.push(validator)
     this.database.clients[slot] = validator.connections
   }
 
@@ -159,7 +165,9 @@ class ConsumerWorld {
     const { brokers, engine, validators } = this
     const node = brokers.nodes[id]
     if (node?.isUp !== true || brokers.up.length === 1) return
+    const { moves } = brokers
     brokers.stop(node)
+    if (brokers.moves > moves) this.coverage.mattered("broker")
     for (const validator of validators) {
       if (validator !== undefined) breakLinks(validator.network, id, "Closed connection")
     }
@@ -210,6 +218,7 @@ class ConsumerWorld {
         return
       case "conflict":
         this.contents.conflicts += numberOf(step, "times")
+        this.conflicts += numberOf(step, "times")
         return
       case "stop":
         validator?.process.stop()
@@ -233,12 +242,14 @@ class ConsumerWorld {
   }
 
   private heal(): void {
-    const { brokers, contents, database, engine, validators } = this
+    const { brokers, contents, database, engine, groups, validators } = this
     engine.note("world", () => "heals everything")
     this.isHealed = true
     database.heal()
     for (const node of brokers.nodes) if (!node.isUp) brokers.start(node)
     brokers.denied.clear()
+    groups.heal()
+    if (contents.conflicts < this.conflicts) this.coverage.mattered("conflict", this.conflicts - contents.conflicts)
     contents.conflicts = 0
     for (const validator of validators) {
       if (validator === undefined) continue
@@ -299,6 +310,13 @@ class ConsumerWorld {
     }
     if (this.engine.spinning !== undefined) violations.push("a program spins and does nothing else any more")
     if (!isComplete) violations.push(`stalled for ${bound} ms with ${this.pending().length} pending`)
+    for (const { connections, network, process } of this.programs) countProgram(coverage, process, connections, network)
+    for (const [code, what] of reasons) {
+      const count = this.brokers.errors.get(code) ?? 0
+      if (count > 0) coverage.mattered(what, count)
+    }
+    for (const [what, times] of database.server.refusedWrites) coverage.mattered(what, times)
+    if (groups.refusals > 0) coverage.mattered("coordinator", groups.refusals)
     coverage.mattered("rebalances", groups.rebalances)
     coverage.mattered("join-fails", groups.failedJoins)
     coverage.mattered("members put out", groups.expired)

@@ -20,11 +20,18 @@ export interface FencedTexts {
 export class Fencing {
   readonly violations: Array<string> = []
   acquisitions = 0
+  /** Everyone who ever had a lane. */
+  readonly holders = new Set<Process>()
   private readonly last = new Map<number, Acquisition>()
   private readonly texts: FencedTexts
 
   constructor(texts: FencedTexts) {
     this.texts = texts
+  }
+
+  /** Whether the process was the last to acquire a lane. */
+  holds(process: Process): boolean {
+    return [...this.last.values()].some((one) => one.process === process)
   }
 
   /** What was promised ends with an asynchronous standby that is behind. */
@@ -41,6 +48,7 @@ export class Fencing {
       if (typeof row["epoch"] !== "string") return
       if (last?.process !== process) this.acquisitions += 1
       this.last.set(number, { process, epoch: row["epoch"] })
+      this.holders.add(process)
       return
     }
     if (!this.texts.fenced.has(text) || last === undefined || last.process === process) return

@@ -31,7 +31,10 @@ const rowOf = ({ server, transaction }: Session, id: string): Aggregate | undefi
   server.tables.aggregates.get(id)?.read(transaction)
 
 const demandWrites = ({ server }: Session): void => {
-  if (server.refusesWrites !== undefined) throw new Failed("unavailable", server.refusesWrites)
+  const { refusedWrites, refusesWrites } = server
+  if (refusesWrites === undefined) return
+  refusedWrites.set(refusesWrites, (refusedWrites.get(refusesWrites) ?? 0) + 1)
+  throw new Failed("unavailable", refusesWrites)
 }
 
 const apply = (session: Session, decision: Decision): Decided => {

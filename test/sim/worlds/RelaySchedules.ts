@@ -38,8 +38,19 @@ const lose: Harm = (drawing) => {
   write(drawing, 6)
 }
 
+/** A lane is taken over, and the server dies as soon as that is told. */
+const crashAfterLease: Harm = (drawing) => {
+  const { random } = drawing
+  drawing.step("second")
+  const restart = drawing.millis([2, 30])
+  drawing.step("kill", { program: relayOf(drawing), millis: restart })
+  drawing.at += restart + random.next() * 8
+  drawing.step("crash", { millis: drawing.millis([20, 150]) })
+}
+
 const harm = oneOf([
   [6, crash],
+  [1.5, crashAfterLease],
   [1, failoverBehind],
   [4, lose],
   [

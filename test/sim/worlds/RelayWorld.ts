@@ -12,6 +12,7 @@ import * as Seams from "../Seams.ts"
 import { withVirtualTimers } from "../VirtualTimers.ts"
 import type { Outcome, RunOptions, World } from "../World.ts"
 import type { Alterations } from "./Alterations.ts"
+import { countProgram, reasons } from "./Counting.ts"
 import { Database } from "./Database.ts"
 import { Fencing } from "./Fencing.ts"
 import * as Relay from "./Relay.ts"
@@ -33,6 +34,8 @@ class RelayWorld {
   readonly violations: Array<string> = []
   private readonly random: Random
   private readonly relays: Array<Relay.Relay | undefined> = []
+  /** All that were ever started. */
+  private readonly programs: Array<Relay.Relay> = []
   private generations = 0
   /** What was there when it was last looked whether everything is. */
   private changesSeen = -1
@@ -105,6 +108,7 @@ class RelayWorld {
       [0]
     )
     this.relays[slot] = relay
+    this.programs.push(relay)
     this.database.clients[slot] = relay.connections
   }
 
@@ -117,7 +121,9 @@ class RelayWorld {
     const node = brokers.nodes[id]
     if (node?.isUp !== true || brokers.up.length === 1) return
     engine.note("world", () => `broker ${id} stops`)
+    const { moves } = brokers
     brokers.stop(node)
+    if (brokers.moves > moves) this.coverage.mattered("broker")
     for (const relay of relays) if (relay !== undefined) breakLinks(relay.network, id, "Closed connection")
     engine.after(millis, undefined, () => {
       if (!node.isUp) brokers.start(node)
@@ -175,6 +181,7 @@ class RelayWorld {
       case "end": {
         const slot = relay === this.relays[0] ? 0 : 1
         if (relay === undefined || relay.process.isDead) return
+        if (fencing.holds(relay.process)) coverage.mattered(step.what)
         if (step.what === "kill") relay.process.kill()
         else relay.end()
         later(() => {
@@ -257,6 +264,20 @@ class RelayWorld {
     )
   }
 
+  /** What made a difference. */
+  private count(): void {
+    const { brokers, coverage, fencing, programs } = this
+    for (const [code, what] of reasons) {
+      const count = brokers.errors.get(code) ?? 0
+      if (count > 0) coverage.mattered(what, count)
+    }
+    for (const { connections, network, process } of programs) countProgram(coverage, process, connections, network)
+    if (brokers.deduplicated > 0) coverage.mattered("records known to the broker", brokers.deduplicated)
+    if (programs.some(({ process }) => process.name.startsWith("relay-1") && fencing.holders.has(process))) {
+      coverage.mattered("second")
+    }
+  }
+
   private judge(isComplete: boolean): void {
     const { database, fencing, server, violations } = this
     const { isBehind } = database
@@ -266,12 +287,21 @@ class RelayWorld {
     violations.push(...fencing.violations.slice(0, 1))
     if (!isComplete && judgement.lost === 0) violations.push(`stalled for ${bound} ms`)
     database.check(new Set(committed.map(({ id }) => id)))
+    if (judgement.duplicates > 0 && this.schedule.steps.every(isHarmless)) {
+      violations.push(`${judgement.duplicates} duplicates though nothing was harmed`)
+    }
+    this.count()
     if (server.reusedIds > 0) this.coverage.mattered("ids handed out again", server.reusedIds)
     this.coverage.mattered("take-overs", Math.max(0, fencing.acquisitions - 1))
     this.coverage.mattered("duplicates", judgement.duplicates)
     this.coverage.mattered("events", judgement.events)
   }
 }
+
+const harmless: ReadonlySet<string> = new Set(["write", "burn", "flush"])
+
+/** After such steps nothing is sent twice. A refusal takes what was sent with it apart, and some of it may be sent again. */
+const isHarmless = (step: Step): boolean => harmless.has(step.what) && !isSet(step, "large")
 
 export const relayWorld: World<Alterations> = {
   name: "relay",

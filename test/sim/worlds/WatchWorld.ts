@@ -11,6 +11,7 @@ import * as Seams from "../Seams.ts"
 import { withVirtualTimers } from "../VirtualTimers.ts"
 import type { Outcome, RunOptions, World } from "../World.ts"
 import type { Alterations } from "./Alterations.ts"
+import { countProgram } from "./Counting.ts"
 import { Database } from "./Database.ts"
 import { type Committed, nameOfEvent, Watcher } from "./Watcher.ts"
 import { draw } from "./WatchSchedules.ts"
@@ -40,6 +41,7 @@ class WatchWorld {
   private readonly alterations: Alterations
   private readonly watchers: Array<Watcher> = []
   private serving: { readonly process: Process; invoices: Invoices["Service"] | undefined } | undefined
+  private readonly programs: Array<{ readonly process: Process; readonly connections: Connections }> = []
   private generations = 0
 
   constructor(schedule: Schedule, { account, alterations, coverage }: RunOptions<Alterations>) {
@@ -97,6 +99,7 @@ class WatchWorld {
       maxConnections: 4
     })
     this.database.clients = [connections]
+    this.programs.push({ process, connections })
     const changes = { ...never, ...Seams.changes(connections) } as InvoiceStore["Service"]
     const layer = Invoices.layer.pipe(
       Layer.provide(Layer.succeed(InvoiceStore, this.alterations.store?.(changes) ?? changes)),
@@ -160,6 +163,7 @@ class WatchWorld {
         return
       case "kill":
         if (serving === undefined) return
+        if (this.watchers.length > 0) coverage.mattered("kill")
         serving.process.kill()
         this.serving = undefined
         for (const watcher of this.watchers) watcher.disconnected()
@@ -196,6 +200,7 @@ class WatchWorld {
     const names = new Set(committed.map(nameOfEvent))
     database.check(new Set(committed.map(({ id }) => id)))
     const violations: Array<string> = []
+    for (const { connections, process } of this.programs) countProgram(coverage, process, connections)
     for (const watcher of watchers) {
       coverage.mattered("seen", watcher.seen.length)
       if (watcher.ended !== undefined) coverage.mattered(watcher.ended)
