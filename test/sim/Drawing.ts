@@ -75,8 +75,10 @@ export const oneOf = (harms: ReadonlyArray<readonly [number, Harm]>): Harm => {
 export const crash: Harm = (drawing) => {
   const { random } = drawing
   if (random.chance(0.7)) drawing.burn()
-  const down = drawing.millis([20, 400], [20, 1_500])
-  drawing.step(random.chance(0.75) ? "crash" : "failover", { millis: down }, 5)
+  // who looks now and then has seen what was burnt, or has not
+  drawing.at += 5 + random.pick([0, 60, 250]) * random.next()
+  const down = drawing.millis([5, 60], [20, 400], [20, 1_500])
+  drawing.step(random.chance(0.75) ? "crash" : "failover", { millis: down })
   if (random.chance(0.5)) drawing.at += down
 }
 

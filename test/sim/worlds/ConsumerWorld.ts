@@ -77,6 +77,7 @@ class ConsumerWorld {
       engine: this.engine,
       random: this.random,
       coverage: this.coverage,
+      lanes: 1,
       writing: (step) => this.writing(step)
     })
     this.brokers = new Brokers(this.engine, this.random.fork("brokers"), nodes)

@@ -1,4 +1,5 @@
 /** The database of a world, who is connected to it, who writes to it, and the harm that can be done to it. */
+import { Lane } from "@invoice/core"
 import type { Random } from "../../faults/Random.ts"
 import type { Coverage } from "../Coverage.ts"
 import type { Engine } from "../Engine.ts"
@@ -14,6 +15,8 @@ export interface Parts {
   readonly engine: Engine
   readonly random: Random
   readonly coverage: Coverage
+  /** How many lanes the outbox has. */
+  readonly lanes: number
   /** How a step that writes becomes an event. */
   readonly writing: (step: Step) => Pick<Writing, "key" | "payload" | "topic" | "type" | "status" | "committed">
 }
@@ -36,14 +39,18 @@ export class Database {
 
   constructor(parts: Parts) {
     this.parts = parts
-    this.server = new Server(parts.engine, parts.random.fork("server"), { lanes: 1, firstXid: 1_000 })
+    this.server = new Server(parts.engine, parts.random.fork("server"), {
+      lanes: parts.lanes,
+      firstXid: 1_000
+    })
     this.writers = new Writers(parts.engine, this.server)
   }
 
   describe(): string {
     const { nextXid, unflushed } = this.server.position
-    const cursor = this.server.tables.cursors.get(0)?.committed
-    return `next ${nextXid}, unflushed ${unflushed}, snapshot ${format(this.server.snapshot())}, position ${cursor?.lo}`
+    const positions = [...this.server.tables.cursors.values()].map(({ committed }) => committed?.lo)
+    const snapshot = format(this.server.snapshot())
+    return `next ${nextXid}, unflushed ${unflushed}, snapshot ${snapshot}, position ${positions.join(" / ")}`
   }
 
   /** Answers false when the step is none of the database's. */
@@ -110,10 +117,11 @@ export class Database {
   }
 
   private write(step: Step): void {
+    const writing = this.parts.writing(step)
     this.writers.write({
-      ...this.parts.writing(step),
+      ...writing,
       id: `event-${textOf(step, "name")}`,
-      lane: 0,
+      lane: Lane.of(writing.key, this.parts.lanes),
       early: numberOf(step, "early"),
       hold: numberOf(step, "hold"),
       isRolledBack: isSet(step, "undone")

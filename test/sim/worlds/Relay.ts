@@ -38,7 +38,7 @@ export interface Relay {
   readonly end: () => void
 }
 
-export const start = (parts: Parts, name: string, lanes: ReadonlyArray<number>): Relay => {
+export const start = (parts: Parts, name: string, lanes: ReadonlyArray<number> | undefined): Relay => {
   const { alterations, brokers, engine, groups, observer, random, server, statements } = parts
   const process = new Process(engine, name, random.fork(name))
   const connections = new Connections(server, statements, process, {
@@ -54,7 +54,7 @@ export const start = (parts: Parts, name: string, lanes: ReadonlyArray<number>):
   })
   const layer = RelayOutbox.layer({
     owner: name,
-    lanes,
+    ...(lanes === undefined ? {} : { lanes }),
     pageSize: 3,
     leaseMillis,
     idleMillis: 200,

@@ -105,6 +105,7 @@ const harm = oneOf([
 export const draw = (seed: number): Schedule => {
   const random = new Random(seed).fork("relay")
   const drawing = new Drawing(random)
+  if (random.chance(0.15)) drawing.step("lanes")
   if (random.chance(0.25)) drawing.step("second")
   drawing.at = random.pick([0, 20, 300])
   if (random.chance(0.8)) write(drawing, 4)

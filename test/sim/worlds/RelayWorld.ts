@@ -33,6 +33,7 @@ class RelayWorld {
   readonly fencing = new Fencing(Seams.fencedTexts)
   readonly violations: Array<string> = []
   private readonly random: Random
+  private readonly lanes: number
   private readonly relays: Array<Relay.Relay | undefined> = []
   /** All that were ever started. */
   private readonly programs: Array<Relay.Relay> = []
@@ -50,10 +51,12 @@ class RelayWorld {
     this.coverage = coverage ?? new Coverage()
     this.engine = new Engine({ account, calm: schedule.calm })
     this.random = new Random(schedule.seed)
+    this.lanes = schedule.steps.some(({ what }) => what === "lanes") ? 2 : 1
     this.database = new Database({
       engine: this.engine,
       random: this.random,
       coverage: this.coverage,
+      lanes: this.lanes,
       writing: (step) => ({
         key: textOf(step, "key"),
         topic: textOf(step, "topic"),
@@ -105,7 +108,8 @@ class RelayWorld {
         alterations: this.alterations
       },
       name,
-      [0]
+      // where there are several the relay asks which
+      this.lanes === 1 ? [0] : undefined
     )
     this.relays[slot] = relay
     this.programs.push(relay)
@@ -189,6 +193,9 @@ class RelayWorld {
         })
         return
       }
+      case "lanes":
+        coverage.mattered("lanes")
+        return
       case "second":
         if (this.relays[1] === undefined) this.startRelay(1)
         return
@@ -298,7 +305,7 @@ class RelayWorld {
   }
 }
 
-const harmless: ReadonlySet<string> = new Set(["write", "burn", "flush"])
+const harmless: ReadonlySet<string> = new Set(["write", "burn", "flush", "lanes"])
 
 /** After such steps nothing is sent twice. A refusal takes what was sent with it apart, and some of it may be sent again. */
 const isHarmless = (step: Step): boolean => harmless.has(step.what) && !isSet(step, "large")

@@ -54,6 +54,7 @@ class WatchWorld {
       engine: this.engine,
       random: this.random,
       coverage: this.coverage,
+      lanes: 1,
       writing: (step) => ({ key: idOf(textOf(step, "key")), topic: "new_invoice", payload, type: "invoice.approved" })
     })
     this.engine.describe = () => this.database.describe()
