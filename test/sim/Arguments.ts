@@ -10,8 +10,8 @@ export interface Arguments {
   readonly mutant: string | undefined
   /** Whether every mutant is to be found. */
   readonly mutants: boolean
-  /** Whether the mutants are looked for with the seeds that are known to find them. */
-  readonly known: boolean
+  /** The run of CI: mutants, and some schedules of each world. */
+  readonly short: boolean
   readonly cores: number
   readonly list: boolean
 }
@@ -31,7 +31,7 @@ export const parse = (args: ReadonlyArray<string>, now: number): Arguments => {
       world: { type: "string" },
       mutant: { type: "string" },
       mutants: { type: "boolean", default: false },
-      known: { type: "boolean", default: false },
+      short: { type: "boolean", default: false },
       cores: { type: "string", default: "1" },
       list: { type: "boolean", default: false }
     }
@@ -42,7 +42,7 @@ export const parse = (args: ReadonlyArray<string>, now: number): Arguments => {
     world: values.world,
     mutant: values.mutant,
     mutants: values.mutants,
-    known: values.known,
+    short: values.short,
     cores: Math.max(1, integer("cores", values.cores)),
     list: values.list
   }

@@ -145,7 +145,7 @@ export const relayMutants: ReadonlyArray<Mutant> = [
     world: "relay",
     fault: 1,
     what: "a publish is acknowledged whatever partitions the answer names",
-    seed: 1,
+    seed: 103,
     alterations: { kafka: answersInFull }
   },
   {
@@ -153,7 +153,7 @@ export const relayMutants: ReadonlyArray<Mutant> = [
     world: "relay",
     fault: 2,
     what: "a failed session commits its position, which is not capped, to whatever server answers next",
-    seed: 1,
+    seed: 83,
     alterations: {
       ...altered({ readTail: uncapped(regular.readTail), commitPosition: ofAnyServer(regular.commitPosition) }),
       outbox: commitsAfterFailure
@@ -164,7 +164,7 @@ export const relayMutants: ReadonlyArray<Mutant> = [
     world: "relay",
     fault: 3,
     what: "a position ends where the snapshot ends, and outlives a restart of the server",
-    seed: 1,
+    seed: 223,
     alterations: altered({
       readTail: nameless(uncapped(regular.readTail)),
       readRest: nameless(regular.readRest),
@@ -177,7 +177,7 @@ export const relayMutants: ReadonlyArray<Mutant> = [
     world: "relay",
     fault: 6,
     what: "a lease is not durable when it is answered, outlives a restart, and is fenced by its epoch alone",
-    seed: 1,
+    seed: 281,
     alterations: {
       statements: Seams.statements({
         ...byEpoch,
@@ -192,21 +192,21 @@ export const relayMutants: ReadonlyArray<Mutant> = [
     name: "parked-keys-forgotten",
     world: "relay",
     what: "whoever takes a lane over does not know which keys are parked",
-    seed: 1,
+    seed: 151,
     alterations: { outbox: forgetsParked }
   },
   {
     name: "position-before-send",
     world: "relay",
     what: "the position is committed before the broker has answered",
-    seed: 1,
+    seed: 70,
     alterations: { outbox: commitsFirst }
   },
   {
     name: "rest-without-end",
     world: "relay",
     what: "the next pages of a window also hold what began after it",
-    seed: 1,
+    seed: 396,
     alterations: altered({ readRest: restWithoutEnd })
   }
 ]

@@ -19,7 +19,7 @@ export const watchMutants: ReadonlyArray<Mutant> = [
     world: "watch",
     fault: 4,
     what: "a cursor ends where the snapshot ends",
-    seed: 1,
+    seed: 20,
     alterations: altered({ tail: uncapped(Meanings.changes.tail) })
   },
   {
@@ -27,7 +27,7 @@ export const watchMutants: ReadonlyArray<Mutant> = [
     world: "watch",
     fault: 4,
     what: "a watch from now on begins where the snapshot ends",
-    seed: 1,
+    seed: 65,
     alterations: altered({ head: uncapped(Meanings.changes.head) })
   }
 ]
