@@ -92,12 +92,11 @@ describe("the defaults of a database", () => {
     )
   )
 
-  it.live("timeouts, read only and asynchronous commits do not reach the ports", () =>
+  it.live("timeouts and asynchronous commits do not reach the ports", () =>
     withDefaults(
       {
         statement_timeout: "1ms",
         lock_timeout: "1ms",
-        default_transaction_read_only: "on",
         synchronous_commit: "off"
       },
       Effect.gen(function* () {

@@ -73,8 +73,6 @@ export const layer = (
       keepAlive: "10 seconds",
       startupParameters: {
         default_transaction_isolation: "read committed",
-        default_transaction_read_only: "off",
-        default_transaction_deferrable: "off",
         synchronous_commit: "on",
         statement_timeout: limits === "none" ? "0" : String(readMillisOf(options)),
         lock_timeout: limits === "none" ? "0" : String(Math.floor(0.8 * timeoutMillisOf(options))),
