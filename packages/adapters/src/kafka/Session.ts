@@ -47,6 +47,7 @@ export const session = (
       drainTimeout
     })
 
+    let isStopping = false
     const ended = yield* Deferred.make<never, KafkaFailure>()
     const end = (failure: KafkaFailure): void => {
       Deferred.doneUnsafe(ended, Exit.fail(failure))
@@ -55,7 +56,14 @@ export const session = (
       try: () =>
         kafka.consumer({
           groupId: group,
-          partitionAssigners: [roundRobinWatching({ prepare: () => run(membership.settle), failed: end })],
+          partitionAssigners: [
+            roundRobinWatching({
+              prepare: () => run(membership.settle),
+              failed: end,
+              isJoining: () => membership.isJoining,
+              isStopping: () => isStopping
+            })
+          ],
           sessionTimeout: millis(options.sessionTimeout),
           rebalanceTimeout: rebalanceMillis(options),
           heartbeatInterval: millis(options.heartbeatInterval),
@@ -66,12 +74,16 @@ export const session = (
         }),
       catch: (cause) => new KafkaFailure({ type: "INVALID_CONFIG", cause })
     })
+    const disconnect = (): Promise<void> => {
+      isStopping = true
+      return consumer.disconnect()
+    }
     listen(consumer, { membership, liveness, end })
 
     const eachBatch = (payload: EachBatchPayload): Promise<void> => run(membership.handle(payload))
     // joining can't be called off: a member that vanishes halfway holds up its group until the session times out
     const started = yield* Effect.forkDetach(call(() => start(consumer, topic, options, eachBatch)))
-    const leave = [Fiber.await(started), commit, call(() => consumer.disconnect())]
+    const leave = [Fiber.await(started), commit, call(disconnect)]
     yield* Effect.addFinalizer((exit) => {
       // after a failure the next session matters more, and these may go through the connection that is dead
       const longest = failed(exit) ? Math.min(millis(drainTimeout), givenUpAfter) : drainTimeout
