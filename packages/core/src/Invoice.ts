@@ -12,6 +12,7 @@ import { InvalidInvoice } from "./InvoiceError.ts"
 import { JsonNumber } from "./Json.ts"
 import * as Money from "./Money.ts"
 import * as Timestamp from "./Timestamp.ts"
+import * as UnknownField from "./UnknownField.ts"
 import type { Violation } from "./Violation.ts"
 
 /** A UUID (RFC 9562) in lower case. */
@@ -61,26 +62,48 @@ const parseUuid = (text: string): string | undefined =>
 /** The canonical id that a text says in either case, undefined when it is no UUID. */
 export const parseId = (text: string): InvoiceId | undefined => parseUuid(text) as InvoiceId | undefined
 
-type Fault = "INV-MISSING" | "INV-TYPE" | `INV-${string}`
+const invoiceFields: ReadonlySet<string> = new Set([
+  "id",
+  "customer_id",
+  "amount",
+  "currency",
+  "due_date",
+  "created_at",
+  "updated_at",
+  "items",
+  "notes"
+])
+
+const lineFields: ReadonlySet<string> = new Set(["description", "quantity", "unit_price", "total"])
+
+/** Codes of faults of the shape; every other is one of a value. */
+const syntaxCodes: ReadonlySet<string> = new Set(["INV-MISSING", "INV-TYPE", "INV-FIELD"])
 
 /** Reads one document and gathers its faults. */
 class Reader {
   readonly violations: Array<Violation> = []
   syntax = false
 
-  fault(code: Fault, path: string, message: string, expected?: string, actual?: unknown): undefined {
-    this.syntax ||= code === "INV-MISSING" || code === "INV-TYPE"
+  fault(code: `INV-${string}`, path: string, message: string, expected?: string, actual?: unknown): undefined {
+    return this.add({
+      code,
+      severity: "error",
+      path,
+      message,
+      ...(expected === undefined ? {} : { expected }),
+      ...(actual === undefined ? {} : { actual: show(actual) })
+    })
+  }
+
+  add(violation: Violation): undefined {
+    this.syntax ||= syntaxCodes.has(violation.code)
     if (this.violations.length < limits.faults) {
-      this.violations.push({
-        code,
-        severity: "error",
-        path,
-        message,
-        ...(expected === undefined ? {} : { expected }),
-        ...(actual === undefined ? {} : { actual: show(actual) })
-      })
+      this.violations.push(violation)
     }
-    return undefined
+  }
+
+  unknown(record: Readonly<Record<string, unknown>>, known: ReadonlySet<string>, path: string): void {
+    for (const violation of UnknownField.find(record, known, path)) this.add(violation)
   }
 
   /** The field's value, undefined (and a fault) when it isn't there. */
@@ -194,6 +217,7 @@ class Reader {
     const unitPrice = this.decimal(this.required(value, "unit_price", `${path}/unit_price`), `${path}/unit_price`)
     const total = this.decimal(this.required(value, "total", `${path}/total`), `${path}/total`)
     const money = this.money(currency, total, `${path}/total`)
+    this.unknown(value, lineFields, path)
     return description === undefined || quantity === undefined || unitPrice === undefined || money === undefined
       ? undefined
       : { description, quantity, unitPrice, total: money }
@@ -276,6 +300,7 @@ const read = (reader: Reader, record: Readonly<Record<string, unknown>>, at: str
   const updatedAt = reader.timestamp(record["updated_at"], `${at}/updated_at`)
   const lines = reader.lines(reader.required(record, "items", `${at}/items`), `${at}/items`, currency)
   const notes = reader.notes(record["notes"], `${at}/notes`)
+  reader.unknown(record, invoiceFields, at)
   return id === undefined || customerId === undefined || amount === undefined || lines?.every(isDefined) !== true
     ? undefined
     : {
