@@ -5,7 +5,7 @@
  * The parser is plain code, not a schema: faults across fields (10.555 USD) must be listed beside the others, each with
  * its JSON pointer, and it stands on the path of every create.
  */
-import { type Brand, Predicate, Result } from "effect"
+import { type Brand, Result } from "effect"
 import * as Currency from "./Currency.ts"
 import * as Decimal from "./Decimal.ts"
 import { InvalidInvoice } from "./InvoiceError.ts"
@@ -234,17 +234,19 @@ class Reader {
     if (!Array.isArray(value)) {
       return this.fault("INV-TYPE", path, "must be an array", "array", value)
     }
-    return value.length > limits.lines
-      ? this.fault("INV-LINES-MAX", path, "has too many lines", `at most ${limits.lines}`, String(value.length))
-      : // not `map`, which passes over the holes of a sparse array
-        Array.from(value, (line, index) => this.line(line, `${path}/${index}`, currency))
+    // asked for once: a proxy may say something else the next time
+    const { length } = value
+    return length > limits.lines
+      ? this.fault("INV-LINES-MAX", path, "has too many lines", `at most ${limits.lines}`, String(length))
+      : // by index: `map` passes over the holes of a sparse array, and an iterator may be endless
+        Array.from({ length }, (_, index) => this.line(value[index], `${path}/${index}`, currency))
   }
 }
 
 const digitsExpected = `up to ${Decimal.maxIntegerDigits} digits, then up to ${Decimal.maxScale} decimals`
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  Predicate.isObject(value) && !Array.isArray(value) && !(value instanceof JsonNumber)
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof JsonNumber)
 
 const show = (value: unknown): string => {
   const text =
@@ -254,8 +256,8 @@ const show = (value: unknown): string => {
         ? value.text
         : Array.isArray(value)
           ? "array"
-          : Predicate.isObject(value)
-            ? "object"
+          : typeof value === "object" || typeof value === "function"
+            ? typeof value
             : String(value)
   return (text.length > 64 ? `${text.slice(0, 63)}…` : text).toWellFormed()
 }
@@ -269,6 +271,12 @@ const utf8Length = (text: string): number => {
   return bytes
 }
 
+/** Why a document can't be held as an invoice: what `InvalidInvoice` holds, as plain data. */
+export interface Faults {
+  readonly kind: "syntax" | "meaning"
+  readonly violations: ReadonlyArray<Violation>
+}
+
 /**
  * The invoice that a document says, or every fault of it, in the order of the contract's fields.
  *
@@ -278,18 +286,25 @@ const utf8Length = (text: string): number => {
 export const parse = (
   document: unknown,
   options: { readonly pointer?: string } = {}
-): Result.Result<Invoice, InvalidInvoice> => {
+): Result.Result<Invoice, InvalidInvoice> =>
+  Result.mapError(read(document, options), (faults) => new InvalidInvoice(faults))
+
+/** The same with its faults as plain data: what needs no error class needs no Schema either. */
+export const read = (
+  document: unknown,
+  options: { readonly pointer?: string } = {}
+): Result.Result<Invoice, Faults> => {
   const at = options.pointer ?? ""
   const reader = new Reader()
   const invoice = isRecord(document)
-    ? read(reader, document, at)
+    ? readFields(reader, document, at)
     : reader.fault("INV-TYPE", at, "must be an object", "object", document ?? "nothing")
   return invoice !== undefined && reader.violations.length === 0
     ? Result.succeed(invoice)
-    : Result.fail(new InvalidInvoice({ kind: reader.syntax ? "syntax" : "meaning", violations: reader.violations }))
+    : Result.fail({ kind: reader.syntax ? "syntax" : "meaning", violations: reader.violations })
 }
 
-const read = (reader: Reader, record: Readonly<Record<string, unknown>>, at: string): Invoice | undefined => {
+const readFields = (reader: Reader, record: Readonly<Record<string, unknown>>, at: string): Invoice | undefined => {
   const id = reader.uuid(reader.required(record, "id", `${at}/id`), `${at}/id`)
   const customerId = reader.uuid(reader.required(record, "customer_id", `${at}/customer_id`), `${at}/customer_id`)
   const decimal = reader.decimal(reader.required(record, "amount", `${at}/amount`), `${at}/amount`)
