@@ -50,7 +50,11 @@ const searchWorlds = async (seed: number, schedules: number): Promise<number> =>
   const its = mutant === undefined ? worlds : [worldNamed(mutantNamed(mutant).world)]
   let failed = 0
   for (const { name } of world === undefined ? its : [worldNamed(world)]) {
-    const searched = await searchSideBySide({ world: name, mutant, options: { seed, schedules } }, cores, reporter(name))
+    const searched = await searchSideBySide(
+      { world: name, mutant, options: { seed, schedules } },
+      cores,
+      reporter(name)
+    )
     print(`world ${name}, seed ${seed}: ${Report.rate(searched)}`, ...Report.coverage(searched.coverage))
     print(`  slowest recovery: ${searched.slowest.recovery.toFixed(0)} ms (seed ${searched.slowest.seed})`, "")
     if (searched.found !== undefined) {
