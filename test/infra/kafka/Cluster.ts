@@ -39,6 +39,9 @@ export const nodesOn = async (count: number): Promise<ReadonlyArray<Node>> => {
 export const bootstrapOf = (nodes: ReadonlyArray<Node>): string =>
   nodes.map((node) => `127.0.0.1:${node.port}`).join(",")
 
+/** Partitions of `__consumer_offsets`: the leader of a group's one is its coordinator. */
+export const offsetsPartitions = 4
+
 /** 16 bytes in base64url, as `StorageTool random-uuid` makes them. */
 export const clusterId = "aW52b2ljZS10ZXN0czAwMQ"
 
@@ -67,7 +70,11 @@ export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Plac
     "log.dirs": place.dataOf(node),
     // a topic that nobody ensured is a bug that a test must see
     "auto.create.topics.enable": false,
-    "offsets.topic.num.partitions": 4,
+    // an acknowledged record outlives any one broker; a topic with one replica is not held to it
+    "min.insync.replicas": nodes.length >= 3 ? 2 : 1,
+    // leaders go back to their preferred broker within a second of its return, instead of five minutes
+    "leader.imbalance.check.interval.seconds": 1,
+    "offsets.topic.num.partitions": offsetsPartitions,
     "offsets.topic.replication.factor": replicas,
     "transaction.state.log.replication.factor": replicas,
     "transaction.state.log.min.isr": 1,

@@ -104,14 +104,13 @@ const publishing = (
       publish: (messages) =>
         Effect.suspend(() => {
           const records = messages.map((message, index) => ({ index, message, size: sizeOf(message) }))
-          const publication = new Publication(parts)
+          const publication = new Publication(records, parts)
           const enormous = records.filter(({ size }) => batchOverhead + size > requestLimit)
           return prepare(publication, records).pipe(
             Effect.andThen(Effect.sync(() => publication.refuse(enormous, `larger than ${requestLimit} bytes`))),
-            Effect.andThen(publication.deliver(records)),
+            Effect.andThen(publication.deliver),
             // a topic may be gone
-            Effect.tapError(() => Effect.sync(() => ensured.clear())),
-            Effect.andThen(publication.outcome)
+            Effect.tapErrorTag("PublishTransient", () => Effect.sync(() => ensured.clear()))
           )
         }).pipe(oneAtATime.withPermit),
       ready: withAdmin(kafka, (admin) => call(() => admin.describeCluster())).pipe(

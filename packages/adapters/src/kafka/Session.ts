@@ -1,5 +1,5 @@
 import type { Subscription } from "@invoice/core/ports/MessageConsumer"
-import { Clock, Deferred, Effect, Exit, Fiber, type Queue, Schedule } from "effect"
+import { Cause, Clock, Deferred, Effect, Exit, Fiber, type Queue, Schedule } from "effect"
 import type { EachBatchPayload } from "kafkajs"
 import { roundRobinWatching } from "./Assigner.ts"
 import { bounded, call, millis } from "./Client.ts"
@@ -84,12 +84,14 @@ export const session = (
     // joining can't be called off: a member that vanishes halfway holds up its group until the session times out
     const started = yield* Effect.forkDetach(call(() => start(consumer, topic, options, eachBatch)))
     const leave = [Fiber.await(started), commit, call(disconnect)]
-    yield* Effect.addFinalizer(() =>
-      Effect.andThen(
+    yield* Effect.addFinalizer((exit) => {
+      // after a failure the next session matters more, and these may go through the connection that is dead
+      const longest = failed(exit) ? Math.min(millis(drainTimeout), givenUpAfter) : drainTimeout
+      return Effect.andThen(
         membership.end,
-        Effect.forEach(leave, (step) => bounded(step, drainTimeout), { discard: true })
+        Effect.forEach(leave, (step) => bounded(step, longest), { discard: true })
       )
-    )
+    })
     yield* Effect.forkScoped(
       Effect.repeat(Effect.ignore(commit), Schedule.spaced(options.commitInterval ?? "500 millis"))
     )
@@ -99,6 +101,12 @@ export const session = (
       Effect.andThen(Fiber.join(started), Effect.never)
     ])
   }).pipe(Effect.scoped)
+
+/** The longest that a session which failed spends on each step of leaving, in milliseconds. */
+const givenUpAfter = 3_000
+
+const failed = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
 
 /**
  * How long the group waits for its members to join again, in milliseconds: each may finish what it has in hand and then
