@@ -256,18 +256,16 @@ class RelayWorld {
 
   private published(): ReadonlyArray<Oracle.Published> {
     return [...this.brokers.topics.values()].flat().flatMap(({ id: partition, log, topic }) =>
-      log.map(({ at, headers, key, offset }) => {
-        const id = headers["ce_id"] ?? ""
-        return {
-          topic,
-          partition,
-          offset: BigInt(offset),
-          id,
-          key: key ?? "",
-          ver: this.database.writers.written.get(id)?.ver ?? 0,
-          at
-        }
-      })
+      log.map(({ at, headers, key, offset, value }) => ({
+        topic,
+        partition,
+        offset: BigInt(offset),
+        id: headers["ce_id"] ?? "",
+        key: key ?? "",
+        value: latin1(value),
+        headers,
+        at
+      }))
     )
   }
 
@@ -288,7 +286,11 @@ class RelayWorld {
   private judge(isComplete: boolean): void {
     const { database, fencing, server, violations } = this
     const { isBehind } = database
-    const committed = database.committed()
+    const committed = database.committed().map((event) => ({
+      ...event,
+      value: latin1(event.payload),
+      traceparent: undefined
+    }))
     const judgement = Oracle.judge(committed, this.published())
     violations.push(...Oracle.broken(isBehind ? { ...judgement, invented: 0, inversions: 0 } : judgement))
     violations.push(...fencing.violations.slice(0, 1))
@@ -304,6 +306,8 @@ class RelayWorld {
     this.coverage.mattered("events", judgement.events)
   }
 }
+
+const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1")
 
 const harmless: ReadonlySet<string> = new Set(["write", "burn", "flush", "lanes"])
 
