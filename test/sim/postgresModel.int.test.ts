@@ -159,7 +159,7 @@ class Real {
   }
 }
 
-const inTransaction = ["assign", "insert", "insert", "snapshot", "commit", "commit", "lazy", "rollback"] as const
+const inTransaction = ["assign", "insert", "insert", "snapshot", "commit", "lazy", "lazy", "rollback"] as const
 
 describe("the model of Postgres", () => {
   let postgres: Postgres
@@ -188,7 +188,7 @@ describe("the model of Postgres", () => {
       const done: Array<string> = []
       for (let count = 0; count < 40; count++) {
         const session = random.between(0, sessions - 1)
-        const what = random.chance(0.06) ? "crash" : open.has(session) ? random.pick(inTransaction) : "begin"
+        const what = random.chance(0.1) ? "crash" : open.has(session) ? random.pick(inTransaction) : "begin"
         done.push(`${session} ${what}`)
         const [ours, theirs] = [await model.perform(what, session), await real.perform(what, session)]
         if (what === "begin") open.add(session)
@@ -205,6 +205,6 @@ describe("the model of Postgres", () => {
   }
 
   it("had ids handed out again by both", () => {
-    assert.isAbove(reused, 10)
+    assert.isAbove(reused, 3)
   })
 })
