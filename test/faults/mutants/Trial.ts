@@ -13,6 +13,8 @@ import type { Name } from "./Patch.ts"
 const caught = {
   loss: ({ judgement }) => judgement.lost > 0,
   disorder: ({ judgement }) => judgement.inversions > 0,
+  // in a scene whose real run has none
+  duplicates: ({ judgement }) => judgement.duplicates > 0,
   "altered records": ({ judgement }) => (judgement.altered ?? 0) > 0,
   "wrong verdicts": ({ wrong = 0 }) => wrong > 0
 } as const satisfies Record<string, (outcome: Outcome) => boolean>
@@ -78,7 +80,7 @@ export const trials: ReadonlyArray<Trial> = [
   },
   {
     name: "ours, pages of a window look beyond its end",
-    caughtBy: "disorder",
+    caughtBy: "duplicates",
     run: patched("restUnbounded", Backlog.underLateWriters.run)
   },
   {

@@ -1,4 +1,5 @@
 /** Writers, a database, relays and brokers: does every committed event arrive, in order, whatever happens? */
+import type * as Expected from "../../faults/Expected.ts"
 import * as Oracle from "../../faults/Oracle.ts"
 import { Random } from "../../faults/Random.ts"
 import { Coverage } from "../Coverage.ts"
@@ -7,6 +8,7 @@ import { Brokers } from "../kafka/Brokers.ts"
 import { breakLinks, cutOff, reconnect } from "../kafka/Client.ts"
 import { Groups } from "../kafka/Groups.ts"
 import type { Server } from "../postgres/Server.ts"
+import type { Event } from "../postgres/Tables.ts"
 import { isSet, numberOf, type Schedule, type Step, textOf } from "../Schedule.ts"
 import * as Seams from "../Seams.ts"
 import { withVirtualTimers } from "../VirtualTimers.ts"
@@ -286,12 +288,8 @@ class RelayWorld {
   private judge(isComplete: boolean): void {
     const { database, fencing, server, violations } = this
     const { isBehind } = database
-    const committed = database.committed().map((event) => ({
-      ...event,
-      value: latin1(event.payload),
-      traceparent: undefined
-    }))
-    const judgement = Oracle.judge(committed, this.published())
+    const committed = database.committed()
+    const judgement = Oracle.judge(committed.map(expected), this.published())
     violations.push(...Oracle.broken(isBehind ? { ...judgement, invented: 0, inversions: 0 } : judgement))
     violations.push(...fencing.violations.slice(0, 1))
     if (!isComplete && judgement.lost === 0) violations.push(`stalled for ${bound} ms`)
@@ -308,6 +306,8 @@ class RelayWorld {
 }
 
 const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1")
+
+const expected = (event: Event): Expected.Event => ({ ...event, value: latin1(event.payload), traceparent: undefined })
 
 const harmless: ReadonlySet<string> = new Set(["write", "burn", "flush", "lanes"])
 
