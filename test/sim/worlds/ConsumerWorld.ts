@@ -84,7 +84,12 @@ class ConsumerWorld {
     this.groups = new Groups(this.engine, this.brokers)
     this.brokers.create(topic, partitions)
     this.brokers.create(deadLetters, 1)
-    this.contents = { invoices: this.invoices, refused: this.refused, conflicts: 0 }
+    this.contents = {
+      invoices: this.invoices,
+      refused: this.refused,
+      told: this.alterations.told ?? ((verdict) => verdict),
+      conflicts: 0
+    }
     this.parts = {
       engine: this.engine,
       random: this.random,
