@@ -1,5 +1,6 @@
 /** Topics of this suite: the broker stamps the records, so that times mean something whatever a client's clock says. */
-import { client } from "./LogReader.ts"
+import { client, foreign } from "./LogReader.ts"
+import { until } from "./Waiting.ts"
 
 export type Config = Readonly<Record<string, string>>
 
@@ -47,6 +48,27 @@ export const configureTopic = (brokers: string, topic: string, config: Config): 
       resources: [{ type: resources.topic, name: topic, configEntries: entriesOf({ ...stamps, ...config }) }]
     })
   )
+
+/** Raises the limit on records' sizes, and waits until the leaders of all partitions go by it. */
+export const allowLarge = async (brokers: string, topic: string, bytes: number): Promise<void> => {
+  await configureTopic(brokers, topic, { "max.message.bytes": String(bytes) })
+  const producer = client(brokers).producer()
+  await producer.connect()
+  try {
+    const value = Buffer.alloc(bytes - 1_000)
+    for (const { partition } of await administer(brokers, (admin) => admin.fetchTopicOffsets(topic))) {
+      const send = () => producer.send({ topic, messages: [{ partition, value, headers: { [foreign]: "1" } }] })
+      await until("the leader takes large records", () =>
+        send().then(
+          () => true,
+          () => false
+        )
+      )
+    }
+  } finally {
+    await producer.disconnect()
+  }
+}
 
 /** Of every broker. */
 export const configureBroker = (brokers: string, config: Config): Promise<unknown> =>

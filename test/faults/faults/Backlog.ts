@@ -1,7 +1,7 @@
 import * as Ledger from "../Ledger.ts"
 import { LogReader } from "../LogReader.ts"
 import type { Scene } from "../Scene.ts"
-import { configureTopic, createTopic, deleteTopics } from "../Topic.ts"
+import { allowLarge, createTopic, deleteTopics } from "../Topic.ts"
 import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 import { replay } from "./Parked.ts"
@@ -13,10 +13,10 @@ export const underLateWriters: Fault = {
   bound: 60,
   once: true,
   run: async (scene) => {
-    await scene.sql.query("select faults_backlog($1, 10000::int8, 40, true)", [scene.topic])
+    await scene.sql.query("select faults_backlog($1, 2000::int8, 40, true)", [scene.topic])
     const writing = scene.write({ restMillis: 1 })
     await writing.more(400)
-    await scene.relay({ env: { RELAY_PAGE: "50" } })
+    await scene.relay({ env: { RELAY_PAGE: "4" } })
     await writing.more(800)
     return scene.judge()
   }
@@ -72,7 +72,7 @@ const manyRefused: Fault = {
         const [row] = await scene.sql.query("select count(*)::int as count from outbox_parked_key")
         return row?.["count"] === refusedKeys.length
       })
-      await configureTopic(brokers, scene.topic, { "max.message.bytes": "200000" })
+      await allowLarge(brokers, scene.topic, 200_000)
       await replay(scene, ...refusedKeys)
       const outcome = await scene.judge({ topics: [scene.topic, other] })
       const most = outcome.most ?? 0

@@ -3,7 +3,7 @@ import { Outbox } from "@invoice/core"
 import { Effect, Redacted } from "effect"
 import { keyOf } from "../Ledger.ts"
 import type { Scene } from "../Scene.ts"
-import { configureTopic, size } from "../Topic.ts"
+import { allowLarge, size } from "../Topic.ts"
 import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
@@ -19,7 +19,7 @@ export const replay = (scene: Scene, ...keys: ReadonlyArray<string>): Promise<nu
 
 const poisoned = keyOf(7)
 const small = { "max.message.bytes": "20000" }
-const large = { "max.message.bytes": "200000" }
+const large = 200_000
 
 const park = async (scene: Scene): Promise<void> => {
   await scene.sql.query("select faults_event($1, $2, 60000)", [scene.topic, poisoned])
@@ -33,6 +33,9 @@ const stillParked = async (scene: Scene): Promise<ReadonlyArray<string>> => {
   const parked = await scene.sql.query("select key from outbox_parked_key")
   return parked.length === 0 ? [] : [`${parked.length} keys are still parked`]
 }
+
+const passed = `select from outbox_cursor c, outbox_parked p join outbox_event e on e.id = p.id
+  where p.key = $1 and pg_visible_in_snapshot(e.xid, c.lo) limit 1`
 
 /** Another relay takes over meanwhile, which has to know what the first one held back. */
 export const tooLarge: Fault = {
@@ -49,13 +52,17 @@ export const tooLarge: Fault = {
     const before = await size(brokers, scene.topic)
     await writing.more(100)
     await until("the other keys go on", async () => (await size(brokers, scene.topic)) > before + 50)
+    await until(
+      "its position has passed what it parked",
+      async () => (await scene.sql.query(passed, [poisoned])).length > 0
+    )
     const epoch = await scene.epoch()
     await relay.signal("SIGKILL")
     await scene.relay()
     await scene.takenOver(epoch)
     await writing.more(300)
     await until("the other keys go on", async () => (await size(brokers, scene.topic)) > before + 150)
-    await configureTopic(brokers, scene.topic, large)
+    await allowLarge(brokers, scene.topic, large)
     const held = await replay(scene, poisoned)
     await writing.more(100)
     const outcome = await scene.judge()
@@ -101,7 +108,7 @@ const replayedAtRestart: Fault = {
     await scene.sql.query(atTheGate.replace("select pid", "select pg_terminate_backend(pid)"))
     await gate.query(`select pg_advisory_unlock(${gateKey})`)
     await gate.release()
-    await configureTopic(scene.world.kafka.brokers, scene.topic, large)
+    await allowLarge(scene.world.kafka.brokers, scene.topic, large)
     const held = await replay(scene, poisoned)
     scene.notes.push(`${held} events were held back and replayed`)
     await scene.relay()

@@ -104,4 +104,29 @@ const uncommitted: Fault = {
   }
 }
 
-export const faults: ReadonlyArray<Fault> = [atRandom, reading, appended, uncommitted]
+/** It waits for the answer as long as a stop may take, and then it does not know what became of the send. */
+export const stoppedWhileSending: Fault = {
+  number: 38,
+  name: "relay told to stop while its send is not answered",
+  bound: 20,
+  run: async (scene) => {
+    const { proxy } = scene.world
+    proxy.acknowledged = 0
+    const relay = await scene.relay({ proxied: true })
+    const writing = scene.write({ restMillis: 20 })
+    await until("the relay sends", () => proxy.acknowledged > 0)
+    await writing.more(scene.random.between(20, 100))
+    proxy.set({ request: (api) => (api === apis.produce ? "swallow" : "pass") })
+    await proxy.catches()
+    await writing.more(scene.random.between(20, 50))
+    const code = await relay.signal("SIGTERM")
+    proxy.cut()
+    proxy.pass()
+    await scene.relay({ proxied: true })
+    await writing.more(50)
+    const outcome = await scene.judge()
+    return { ...outcome, broken: [...outcome.broken, ...(code === 0 ? [] : [`the relay ended with ${code}`])] }
+  }
+}
+
+export const faults: ReadonlyArray<Fault> = [atRandom, reading, appended, uncommitted, stoppedWhileSending]

@@ -5,13 +5,15 @@
 import * as Backlog from "../faults/Backlog.ts"
 import type { Fault } from "../faults/Fault.ts"
 import { tooLarge } from "../faults/Parked.ts"
-import { inTheMiddleOfASend } from "../faults/RelayKilled.ts"
+import { inTheMiddleOfASend, stoppedWhileSending } from "../faults/RelayKilled.ts"
 import { unharmed } from "../faults/Validators.ts"
 import type { Outcome, Scene } from "../Scene.ts"
 import type { Name } from "./Patch.ts"
 
 const caught = {
   loss: ({ judgement }) => judgement.lost > 0,
+  // where none are allowed
+  duplicates: ({ judgement }) => judgement.duplicates > 0,
   disorder: ({ judgement }) => judgement.inversions > 0,
   "altered records": ({ judgement }) => (judgement.altered ?? 0) > 0,
   "wrong verdicts": ({ wrong = 0 }) => wrong > 0
@@ -40,12 +42,6 @@ const underWriters =
     return scene.judge({ patience })
   }
 
-const killedWhileSending = async (scene: Scene, start: () => ReturnType<Scene["relay"]>): Promise<Outcome> => {
-  scene.world.proxy.acknowledged = 0
-  await inTheMiddleOfASend(scene, start)
-  return scene.judge({ patience })
-}
-
 /** The real programs, with a patch, in a scene that the real ones pass. */
 const patched =
   (patch: Name, run: (scene: Scene) => Promise<Outcome>) =>
@@ -62,12 +58,16 @@ export const trials: ReadonlyArray<Trial> = [
   {
     name: "position before the answer",
     caughtBy: "loss",
-    run: (scene) => killedWhileSending(scene, () => scene.mutant("positionFirst", { proxied: true }))
+    run: async (scene) => {
+      scene.world.proxy.acknowledged = 0
+      await inTheMiddleOfASend(scene, () => scene.mutant("positionFirst", { proxied: true }))
+      return scene.judge({ patience })
+    }
   },
   {
     name: "ours, position set before the send",
     caughtBy: "loss",
-    run: patched("positionBeforeSend", (scene) => killedWhileSending(scene, () => scene.relay({ proxied: true })))
+    run: patched("positionBeforeSend", stoppedWhileSending.run)
   },
   {
     name: "ours, one partition's records not sent",
@@ -80,13 +80,13 @@ export const trials: ReadonlyArray<Trial> = [
   },
   {
     name: "ours, pages of a window look beyond its end",
-    caughtBy: "loss",
+    caughtBy: "duplicates",
     run: patched("restUnbounded", Backlog.underLateWriters.run)
   },
   {
     name: "ours, parked keys unknown at take-over",
     topic: tooLarge.topic ?? {},
-    caughtBy: "disorder",
+    caughtBy: "loss",
     run: patched("parkedForgotten", tooLarge.run)
   },
   {
