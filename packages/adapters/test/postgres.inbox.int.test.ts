@@ -2,30 +2,46 @@
 import { randomUUID } from "node:crypto"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { type InvoiceEvent, MessageConsumer, MessagePublisher } from "@invoice/core"
+import { InvoiceEvent, MessageConsumer, MessagePublisher, Timestamp } from "@invoice/core"
 import type { MessageBatch } from "@invoice/core/ports/MessageConsumer"
-import { Deferred, Effect, Fiber, Layer, Redacted, Stream } from "effect"
+import { Deferred, Effect, Fiber, Layer, Redacted, Schedule, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { inject } from "vitest"
 import * as Broker from "../src/memory/Broker.ts"
 import { Inbox } from "../src/postgres/index.ts"
+import * as Leaves from "../src/postgres/Leaves.ts"
 
-const database = PgClient.layer({ url: Redacted.make(inject("postgresUrl")), maxConnections: 4 })
+const databaseWith = (startupParameters: Readonly<Record<string, string>>) =>
+  PgClient.layer({ url: Redacted.make(inject("postgresUrl")), maxConnections: 4, startupParameters })
+const database = databaseWith({})
 
-const event = (topic: string, key: string, version: number): InvoiceEvent.Message => ({
-  topic,
-  key,
-  value: new TextEncoder().encode(JSON.stringify({ id: key, version })),
-  headers: {}
-})
+const value = (key: string, version: number): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify({ id: key, version }))
+
+/** As the relay publishes it. */
+const event = (topic: string, key: string, version: number): InvoiceEvent.Message =>
+  InvoiceEvent.toMessage({
+    id: randomUUID(),
+    topic,
+    key,
+    type: "invoice.approved",
+    version,
+    payload: value(key, version),
+    at: Timestamp.fromMillis(0)
+  })
 
 /** A batch as an adapter would make it; counts its acknowledgements and remembers where it was sent back to. */
-const batchOf = (topic: string, from: number, messages: ReadonlyArray<InvoiceEvent.Message>, gapBefore = 0) => {
+const batchOf = (
+  topic: string,
+  from: number,
+  messages: ReadonlyArray<InvoiceEvent.Message>,
+  options: { readonly gapBefore?: number; readonly partition?: number; readonly held?: boolean } = {}
+) => {
   const heard = { acknowledged: 0, rewound: undefined as string | undefined }
-  const first = from + gapBefore
+  const first = from + (options.gapBefore ?? 0)
   const batch: MessageBatch = {
     topic,
-    partition: 3,
+    partition: options.partition ?? 3,
     messages,
     offsets: messages.map((_, index) => `${first + index}`),
     from: `${from}`,
@@ -37,7 +53,7 @@ const batchOf = (topic: string, from: number, messages: ReadonlyArray<InvoiceEve
       Effect.sync(() => {
         heard.rewound = offset
       }),
-    isHeld: Effect.succeed(true)
+    isHeld: Effect.succeed(options.held ?? true)
   }
   return { batch, heard }
 }
@@ -70,6 +86,16 @@ const consumer = (options: { readonly versions: boolean } = { versions: true }) 
     )
     return { inbox, write, done, name }
   })
+
+/** Until a statement waits for a row that another transaction has written. */
+const waiting = Effect.flatMap(SqlClient.SqlClient, (sql) =>
+  Effect.repeat(
+    sql<{ readonly waits: boolean }>`select exists (
+      select from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock' and query like '%into inbox_version%') as waits`,
+    { until: ([row]) => row?.waits === true, schedule: Schedule.spaced("5 millis") }
+  )
+)
 
 describe("an inbox", () => {
   it.live("writes effects and offset together, then acknowledges; a batch that comes again changes nothing", () =>
@@ -110,6 +136,42 @@ describe("an inbox", () => {
     }).pipe(Effect.provide(database))
   )
 
+  it.live("takes no message for a repeated event that is not one of ours, however much its value looks like it", () =>
+    Effect.gen(function* () {
+      const topic = randomUUID()
+      const { inbox } = yield* consumer()
+      const order = { topic, key: "order", value: value("order", 1) }
+      const foreign = (headers: InvoiceEvent.Message["headers"]): InvoiceEvent.Message => ({ ...order, headers })
+      const messages = [
+        foreign({}),
+        foreign({}),
+        foreign({ ce_source: "/orders", ce_type: "invoice.created", ce_subject: "order", ce_version: "1" }),
+        foreign({ ce_source: "/invoice", ce_type: "order.placed", ce_subject: "order", ce_version: "1" }),
+        foreign({ ce_source: "/invoice", ce_type: "invoice.created", ce_version: "1" })
+      ]
+      let seen = 0
+      const outcome = yield* inbox.handle(batchOf(topic, 0, messages).batch, (some) =>
+        Effect.sync(() => {
+          seen += some.length
+        })
+      )
+      assert.deepStrictEqual(outcome, { handled: 5, repeated: 0 })
+      assert.strictEqual(seen, 5)
+    }).pipe(Effect.provide(database))
+  )
+
+  it.live("knows a repeated event also when an earlier version published it, with its version in the value", () =>
+    Effect.gen(function* () {
+      const topic = randomUUID()
+      const { inbox } = yield* consumer()
+      const { headers, ...rest } = event(topic, "a", 1)
+      const { ce_version: _, ...without } = headers
+      const old = { ...rest, headers: without }
+      const { batch } = batchOf(topic, 0, [old, old, event(topic, "a", 1), event(topic, "a", 2)])
+      assert.deepStrictEqual(yield* inbox.handle(batch, () => Effect.void), { handled: 2, repeated: 2 })
+    }).pipe(Effect.provide(database))
+  )
+
   it.live("has done nothing when the effects fail, and does not acknowledge", () =>
     Effect.gen(function* () {
       const topic = randomUUID()
@@ -130,7 +192,7 @@ describe("an inbox", () => {
       const topic = randomUUID()
       const { inbox, write } = yield* consumer()
       yield* inbox.handle(batchOf(topic, 0, [event(topic, "a", 1)]).batch, write)
-      const { batch, heard } = batchOf(topic, 1, [event(topic, "b", 1)], 50)
+      const { batch, heard } = batchOf(topic, 1, [event(topic, "b", 1)], { gapBefore: 50 })
       assert.deepStrictEqual(yield* inbox.handle(batch, write), { handled: 1, repeated: 0 })
       assert.strictEqual(heard.rewound, undefined)
       assert.strictEqual(heard.acknowledged, 1)
@@ -157,6 +219,22 @@ describe("an inbox", () => {
       yield* inbox.accept(gap)
       yield* inbox.handle(batchOf(topic, 5, [event(topic, "b", 1)]).batch, write)
       assert.deepStrictEqual(yield* done, ["a 1 after 0", "b 1 after 0"])
+    }).pipe(Effect.provide(database))
+  )
+
+  it.live("takes nothing for gone while the batches that say so are given back, as in a storm of rebalances", () =>
+    Effect.gen(function* () {
+      const topic = randomUUID()
+      const { done, inbox, write } = yield* consumer()
+      yield* inbox.handle(batchOf(topic, 0, [event(topic, "a", 1)]).batch, write)
+      for (let round = 0; round < 10; round++) {
+        // a rewind of a batch that is not held does nothing, so it proves nothing
+        const lost = batchOf(topic, 7, [event(topic, "b", 1)], { held: false })
+        assert.deepStrictEqual(yield* inbox.handle(lost.batch, write), { handled: 0, repeated: 0 })
+        assert.strictEqual(lost.heard.acknowledged, 0)
+      }
+      yield* inbox.handle(batchOf(topic, 1, [event(topic, "c", 1)]).batch, write)
+      assert.deepStrictEqual(yield* done, ["a 1 after 0", "c 1 after 0"])
     }).pipe(Effect.provide(database))
   )
 
@@ -211,6 +289,93 @@ describe("an inbox", () => {
         [2, 0]
       )
       assert.deepStrictEqual(yield* done, ["a 1 after 0", "b 1 after 0"])
+    }).pipe(Effect.scoped, Effect.provide(database))
+  )
+
+  for (const level of ["read committed", "repeatable read", "serializable"]) {
+    it.live(`does the work once however many think that the batch is theirs, where the default is ${level}`, () =>
+      Effect.gen(function* () {
+        const topic = randomUUID()
+        const { done, inbox, write } = yield* consumer()
+        const handle = (from: number, messages: ReadonlyArray<InvoiceEvent.Message>) =>
+          Effect.retry(inbox.handle(batchOf(topic, from, messages).batch, write), {
+            while: (error) => error._tag === "SqlError" && error.isRetryable,
+            schedule: Schedule.spaced("5 millis")
+          })
+        const [a, b, c, d] = ["a", "b", "c", "d"].map((key) => event(topic, key, 1))
+        for (const [from, messages] of [
+          // the partition's first batch, whose row nobody has made yet, and one that overlaps it
+          [0, [a, b]],
+          [0, [a, b, c, d]]
+        ] as const) {
+          const whole = messages.filter((message) => message !== undefined)
+          yield* Effect.all(
+            Array.from({ length: 4 }, () => handle(from, whole)),
+            { concurrency: "unbounded" }
+          )
+        }
+        assert.sameMembers([...(yield* done)], ["a 1 after 0", "b 1 after 0", "c 1 after 0", "d 1 after 0"])
+      }).pipe(Effect.provide(databaseWith({ default_transaction_isolation: level })))
+    )
+  }
+
+  it.live("handles an event once that comes in two partitions at the same time, as when partitions were added", () =>
+    Effect.gen(function* () {
+      const topic = randomUUID()
+      const { done, inbox, write } = yield* consumer()
+      const inside = yield* Deferred.make<void>()
+      const release = yield* Deferred.make<void>()
+      const slow = yield* Effect.forkScoped(
+        inbox.handle(batchOf(topic, 0, [event(topic, "a", 1)], { partition: 1 }).batch, (some) =>
+          Effect.andThen(Deferred.succeed(inside, undefined), Effect.andThen(Deferred.await(release), write(some)))
+        )
+      )
+      yield* Deferred.await(inside)
+      const messages = [event(topic, "a", 1), event(topic, "a", 2)]
+      const other = yield* Effect.forkScoped(inbox.handle(batchOf(topic, 0, messages, { partition: 2 }).batch, write))
+      yield* waiting
+      yield* Deferred.succeed(release, undefined)
+      assert.deepStrictEqual(yield* Fiber.join(slow), { handled: 1, repeated: 0 })
+      assert.deepStrictEqual(yield* Fiber.join(other), { handled: 1, repeated: 1 })
+      assert.deepStrictEqual(yield* done, ["a 1 after 0", "a 2 after 1"])
+    }).pipe(Effect.scoped, Effect.provide(database))
+  )
+
+  it.live("has a partition's first row on disk before it acknowledges, where commits don't wait for the disk", () =>
+    Effect.gen(function* () {
+      const topic = randomUUID()
+      const sql = yield* SqlClient.SqlClient
+      const { inbox } = yield* consumer()
+      const settings: Array<string> = []
+      const look = Effect.map(sql<{ readonly synchronous_commit: string }>`show synchronous_commit`, ([row]) => {
+        settings.push(row?.synchronous_commit ?? "")
+      })
+      // without the row nothing would tell that the group is ahead of the database
+      yield* inbox.handle(batchOf(topic, 0, [event(topic, "a", 1)]).batch, () => look)
+      yield* inbox.handle(batchOf(topic, 1, [event(topic, "a", 2)]).batch, () => look)
+      assert.deepStrictEqual(settings, ["on", "off"])
+    }).pipe(Effect.provide(databaseWith({ synchronous_commit: "off" })))
+  )
+
+  it.live("does not hold up the outbox's own maintenance while its tables are made", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const inside = yield* Deferred.make<void>()
+      const release = yield* Deferred.make<void>()
+      // an application may make them in a transaction of its own, which may last
+      const making = yield* Effect.forkScoped(
+        sql.withTransaction(
+          Effect.andThen(Inbox.ensure, Effect.andThen(Deferred.succeed(inside, undefined), Deferred.await(release)))
+        )
+      )
+      yield* Deferred.await(inside)
+      // others may hold it for a moment
+      yield* Effect.repeat(
+        sql<{ readonly free: boolean }>`select pg_try_advisory_xact_lock(${Leaves.lockKey}) as free`,
+        { until: ([row]) => row?.free === true, schedule: Schedule.spaced("5 millis") }
+      )
+      yield* Deferred.succeed(release, undefined)
+      yield* Fiber.join(making)
     }).pipe(Effect.scoped, Effect.provide(database))
   )
 })

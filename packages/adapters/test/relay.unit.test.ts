@@ -6,6 +6,8 @@ import {
   Outbox,
   OutboxNudge,
   OutboxRestored,
+  OutboxUnavailable,
+  PublishRefused,
   PublishTransient,
   RelayOutbox
 } from "@invoice/core"
@@ -48,7 +50,10 @@ const changed = (change: (outbox: Outbox["Service"]) => Partial<Outbox["Service"
 
 const create = Effect.flatMap(InvoiceStore, (store) => store.create(Generators.invoice()))
 
-const start = Effect.flatMap(RelayOutbox, ({ run }) => Effect.forkScoped(run))
+/** Until it sleeps: the clock turns only for who has begun to. */
+const start = Effect.flatMap(RelayOutbox, ({ run }) => Effect.forkScoped(run)).pipe(
+  Effect.andThen(Effect.repeat(Effect.yieldNow, { times: 50 }))
+)
 
 describe("a relay", () => {
   it.effect("that was stopped for longer than its lease sends nothing under it when it goes on", () => {
@@ -155,6 +160,135 @@ describe("a relay", () => {
       assert.strictEqual(broker.sent.length, 1)
       yield* relay.ready
     }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(RelayOutbox.layer(), [ports, broker.layer])))
+  })
+
+  it.effect(
+    "whose outbox does not answer says so within the time of its lease, and goes on when it answers again",
+    () => {
+      const broker = makeBroker()
+      let silent = false
+      const ports = changed((outbox) => {
+        const unlessSilent = <A, E>(call: Effect.Effect<A, E>) => Effect.suspend(() => (silent ? Effect.never : call))
+        return {
+          read: (options) => unlessSilent(outbox.read(options)),
+          renew: (lease, ttlMillis) => unlessSilent(outbox.renew(lease, ttlMillis)),
+          acquire: (options) => unlessSilent(outbox.acquire(options)),
+          commit: (lease, position) => unlessSilent(outbox.commit(lease, position))
+        }
+      })
+      return Effect.gen(function* () {
+        const relay = yield* RelayOutbox
+        yield* create
+        yield* start
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(broker.sent.length, 1)
+        yield* relay.ready
+        silent = true
+        yield* create
+        yield* TestClock.adjust(ttlMillis)
+        assert.strictEqual((yield* Effect.flip(relay.ready))._tag, "OutboxUnavailable")
+        silent = false
+        yield* TestClock.adjust("15 seconds")
+        assert.strictEqual(broker.sent.length, 2)
+        yield* relay.ready
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(Layer.provideMerge(RelayOutbox.layer({ leaseMillis: ttlMillis }), [ports, broker.layer]))
+      )
+    }
+  )
+
+  it.effect("commits nothing after a failure of its outbox, and begins again at what is committed", () => {
+    const broker = makeBroker()
+    const committed: Array<string> = []
+    const acquired: Array<string> = []
+    let failing = false
+    const ports = changed((outbox) => ({
+      acquire: (options) =>
+        Effect.tap(outbox.acquire(options), (lease) =>
+          Effect.sync(() => acquired.push(...Option.toArray(lease).map(({ position }) => position)))
+        ),
+      read: (options) =>
+        Effect.suspend(() =>
+          failing ? Effect.fail(new OutboxUnavailable({ cause: "restarted" })) : outbox.read(options)
+        ),
+      commit: (lease, position) =>
+        Effect.andThen(
+          Effect.sync(() => committed.push(position)),
+          outbox.commit(lease, position)
+        )
+    }))
+    return Effect.gen(function* () {
+      yield* create
+      yield* start
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(committed, ["1"])
+      yield* create
+      failing = true
+      yield* TestClock.adjust("1 second")
+      failing = false
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([...new Set(acquired)], ["0", "1"])
+      assert.deepStrictEqual(committed, ["1", "2"])
+      assert.strictEqual(broker.sent.length, 2)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.provideMerge(RelayOutbox.layer({ leaseMillis: ttlMillis }), [ports, broker.layer]))
+    )
+  })
+
+  it.effect("sends what a page's refusals leave once, and never the page again", () => {
+    const sent: Array<Message> = []
+    let sends = 0
+    const poisoned = new Set<string | undefined>()
+    const publisher = Layer.succeed(
+      MessagePublisher,
+      MessagePublisher.of({
+        publish: (messages) =>
+          Effect.suspend(() => {
+            sends++
+            const records = messages.flatMap(({ key }, index) => (poisoned.has(key) ? [{ index, reason: "no" }] : []))
+            sent.push(...messages.filter(({ key }) => !poisoned.has(key)))
+            return records.length === 0 ? Effect.void : Effect.fail(new PublishRefused({ records }))
+          }),
+        ready: Effect.void
+      })
+    )
+    return Effect.gen(function* () {
+      for (let count = 0; count < 100; count++) {
+        const { stored } = yield* create
+        if (count % 10 === 0) poisoned.add(stored.invoice.id)
+      }
+      yield* start
+      yield* TestClock.adjust("500 millis")
+      assert.strictEqual(sent.length, 90)
+      assert.strictEqual(sends, 1)
+      assert.strictEqual((yield* (yield* Outbox).parked).length, 10)
+    }).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(RelayOutbox.layer(), [Memory.layer, publisher])))
+  })
+
+  it.effect("leaves a request for a replay standing when it reads parked events again", () => {
+    const broker = makeBroker()
+    return Effect.gen(function* () {
+      const outbox = yield* Outbox
+      const { stored } = yield* create
+      const lease = Option.getOrThrow(yield* outbox.acquire({ lane: 0, owner: "before", ttlMillis: 1_000 }))
+      const { events } = yield* outbox.read({ lease, position: lease.position, limit: 10 })
+      yield* outbox.park({ lease, events, reason: "too large", endsReplay: false })
+      // the relay of before dies here: its position is not committed, so the event is read again
+      assert.strictEqual(yield* outbox.replay(stored.invoice.id), 1)
+      yield* TestClock.adjust("2 seconds")
+      yield* start
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(
+        broker.sent.map(({ key }) => key),
+        [stored.invoice.id]
+      )
+      assert.deepStrictEqual(yield* outbox.parked, [])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.provideMerge(RelayOutbox.layer({ leaseMillis: ttlMillis }), [Memory.layer, broker.layer]))
+    )
   })
 
   it.effect("that idles looks at once when the bell rings", () => {

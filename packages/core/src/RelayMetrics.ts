@@ -1,6 +1,6 @@
 /** What a relay tells its operators. Lag and age are sampled, since asking for them costs the outbox something. */
 import { Clock, Effect, Metric } from "effect"
-import type * as InvoiceEvent from "./InvoiceEvent.ts"
+import * as InvoiceEvent from "./InvoiceEvent.ts"
 import type { Outbox } from "./ports/Outbox.ts"
 
 const sampleMillis = 5_000
@@ -42,9 +42,9 @@ const epochs = Metric.gauge("outbox_lane_epoch", {
 /** Counts what the broker has taken. */
 export const produced = (events: ReadonlyArray<InvoiceEvent.Recorded>): Effect.Effect<void> => {
   const totals = new Map<string, { messages: number; bytes: number }>()
-  for (const { payload, topic } of events) {
-    const total = totals.get(topic) ?? { messages: 0, bytes: 0 }
-    totals.set(topic, { messages: total.messages + 1, bytes: total.bytes + payload.length })
+  for (const event of events) {
+    const { bytes, messages } = totals.get(event.topic) ?? { messages: 0, bytes: 0 }
+    totals.set(event.topic, { messages: messages + 1, bytes: bytes + InvoiceEvent.messageValue(event).length })
   }
   return Effect.andThen(
     Metric.update(pages, events.length),

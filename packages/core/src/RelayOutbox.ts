@@ -3,15 +3,21 @@
  *
  * One relay holds a lane's lease, any number stand by; one relay may hold several lanes. The next page is read while the
  * last one is being sent. The position is committed only behind what the broker has acknowledged, at most ten times a
- * second. A broker that is away is waited for; a record that it refuses for good parks its key, and only its key.
+ * second. A broker that is unavailable is waited for; a record that it refuses for good parks its key, and only its key.
+ *
+ * A session under a lease ends with the first failure of the outbox, and its position is forgotten with it: the next one
+ * begins at what is committed. So nothing that was read from one server is ever told to another.
  */
-import { Cause, Clock, Context, Effect, Exit, Fiber, FiberMap, Layer, Option, Ref, Schedule } from "effect"
-import { LeaseLost, type OutboxRestored, type OutboxUnavailable, type PublishRefused } from "./InvoiceError.ts"
-import * as InvoiceEvent from "./InvoiceEvent.ts"
+import { Cause, Clock, Context, Effect, Exit, Fiber, FiberMap, Layer, Option, Schedule } from "effect"
+import * as Deadline from "./Deadline.ts"
+import type { LeaseLost, OutboxRestored, OutboxUnavailable } from "./InvoiceError.ts"
+import * as OutboxDeadline from "./OutboxDeadline.ts"
 import { MessagePublisher } from "./ports/MessagePublisher.ts"
-import { type Lease, Outbox, type OutboxPage } from "./ports/Outbox.ts"
+import { Outbox, type OutboxPage } from "./ports/Outbox.ts"
 import { OutboxNudge } from "./ports/OutboxNudge.ts"
+import * as RelayLease from "./RelayLease.ts"
 import * as RelayMetrics from "./RelayMetrics.ts"
+import * as RelayPages from "./RelayPages.ts"
 
 export interface Options {
   /** Which lanes to relay; default all that the outbox has. */
@@ -37,6 +43,8 @@ const standbyMillis = 500
 const refusedMillis = 5_000
 /** How long a stop waits for the page in hand, so that it isn't sent twice. */
 const finishMillis = 3_000
+/** How long a stop waits for the outbox to take the position and the lane back. */
+const goodbyeMillis = 2_000
 
 export class RelayOutbox extends Context.Service<
   RelayOutbox,
@@ -54,7 +62,7 @@ export class RelayOutbox extends Context.Service<
 declare const crypto: { readonly randomUUID: () => string }
 
 const make = Effect.fnUntraced(function* (options: Options) {
-  const outbox = yield* Outbox
+  const outbox = OutboxDeadline.make(yield* Outbox)
   const publisher = yield* MessagePublisher
   const nudge = yield* OutboxNudge
   const owner = options.owner ?? crypto.randomUUID()
@@ -62,111 +70,12 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const ttlMillis = options.leaseMillis ?? 10_000
   const idleMillis = Math.max(busyMillis, options.idleMillis ?? 50)
   const retryMillis = options.retryMillis ?? 1_000
-  let trouble: OutboxUnavailable | OutboxRestored | undefined
+  /** What keeps which lane from being relayed; `undefined` is the list of lanes itself. */
+  const troubles = new Map<number | undefined, OutboxUnavailable | OutboxRestored>()
 
   const backOff = Schedule.min([Schedule.exponential("20 millis"), Schedule.spaced(`${retryMillis} millis`)]).pipe(
     Schedule.jittered
   )
-
-  /**
-   * Sends until the broker has it all; only a refusal comes out, and that the lease ran out: a relay that was stopped
-   * for longer than its lease must not send anything new when it goes on.
-   */
-  const send = (
-    held: Holding,
-    events: ReadonlyArray<InvoiceEvent.Recorded>
-  ): Effect.Effect<void, PublishRefused | LeaseLost> =>
-    held.check.pipe(
-      Effect.andThen(RelayMetrics.timed(publisher.publish(events.map(InvoiceEvent.toMessage)))),
-      Effect.tapErrorTag("PublishTransient", (error) =>
-        Effect.andThen(
-          RelayMetrics.retried,
-          Effect.logWarning("broker away, events wait").pipe(
-            Effect.annotateLogs({ events: events.length, error: error.cause })
-          )
-        )
-      ),
-      Effect.catchTags({
-        PublishRefused: (refused) => Effect.succeed(refused),
-        LeaseLost: (lost) => Effect.succeed(lost)
-      }),
-      Effect.retry(backOff),
-      Effect.orDie,
-      Effect.flatMap((failure) => (failure === undefined ? RelayMetrics.produced(events) : Effect.fail(failure)))
-    )
-
-  /** Sends a page, but for the events of parked keys; those are held back behind the one that was refused. */
-  const relay = Effect.fnUntraced(function* (
-    held: Holding,
-    parked: Set<string>,
-    events: ReadonlyArray<InvoiceEvent.Recorded>
-  ): Effect.fn.Return<void, LeaseLost | OutboxUnavailable> {
-    let rest = events
-    if (parked.size > 0) {
-      const behind = events.filter(({ key }) => parked.has(key))
-      if (behind.length > 0) {
-        yield* outbox.park({ lease: held.lease, events: behind, reason: "an earlier event of the key is parked" })
-        rest = events.filter(({ key }) => !parked.has(key))
-      }
-    }
-    while (rest.length > 0) {
-      const refused: PublishRefused | undefined = yield* send(held, rest).pipe(
-        Effect.as(undefined),
-        Effect.catchTag("PublishRefused", Effect.succeed)
-      )
-      if (refused === undefined) {
-        return
-      }
-      rest = yield* park(held.lease, parked, rest, refused)
-    }
-  })
-
-  /** Parks the refused events and what follows them of their keys; answers what is still to be sent. */
-  const park = Effect.fnUntraced(function* (
-    lease: Lease,
-    parked: Set<string>,
-    events: ReadonlyArray<InvoiceEvent.Recorded>,
-    refused: PublishRefused
-  ) {
-    const reasons = new Map(refused.records.map(({ index, reason }) => [index, reason]))
-    const held = new Map<string, { reason: string; events: Array<InvoiceEvent.Recorded> }>()
-    const rest: Array<InvoiceEvent.Recorded> = []
-    for (const [index, event] of events.entries()) {
-      const reason = reasons.get(index)
-      const key = held.get(event.key)
-      if (key !== undefined) {
-        key.events.push(event)
-      } else if (reason !== undefined) {
-        held.set(event.key, { reason, events: [event] })
-      } else {
-        rest.push(event)
-      }
-    }
-    for (const [key, { events, reason }] of held) {
-      yield* Effect.logError("key parked").pipe(Effect.annotateLogs({ key, reason, events: events.length }))
-      yield* outbox.park({ lease, events, reason })
-      parked.add(key)
-    }
-    return rest
-  })
-
-  /** Sends again what someone asked to replay; what is refused again stays parked, with the new reason. */
-  const replay = Effect.fnUntraced(function* (held: Holding, parked: Set<string>) {
-    const events = yield* outbox.replayable(held.lease, limit)
-    if (events.length === 0) {
-      return
-    }
-    const replaying = new Set<string>()
-    yield* relay(held, replaying, events)
-    yield* outbox.unpark(
-      held.lease,
-      events.filter(({ key }) => !replaying.has(key))
-    )
-    parked.clear()
-    for (const { key } of yield* outbox.parked) {
-      parked.add(key)
-    }
-  })
 
   /** Waits, but no longer than until the bell rings; a millisecond more then, so that commits gather. */
   const idle = (millis: number, rings: number): Effect.Effect<void> =>
@@ -174,17 +83,20 @@ const make = Effect.fnUntraced(function* (options: Options) {
       ? Effect.yieldNow
       : Effect.raceFirst(Effect.sleep(`${millis} millis`), Effect.andThen(nudge.after(rings), Effect.sleep("1 millis")))
 
-  const session = Effect.fnUntraced(function* (held: Holding) {
+  const session = Effect.fnUntraced(function* (held: RelayLease.RelayLease) {
     const { lease } = held
-    const position = yield* Ref.make(lease.position)
-    const parked = new Set((yield* outbox.parked).map(({ key }) => key))
+    let position = lease.position
     let committed = lease.position
-    const commit = Effect.gen(function* () {
-      const at = yield* Ref.get(position)
-      if (at !== committed) {
-        yield* outbox.commit(lease, at)
-        committed = at
-      }
+    const parked = new Set((yield* outbox.parked).map(({ key }) => key))
+    const pages = RelayPages.make({ outbox, publisher, held, parked, backOff, limit })
+    const read = (from: string) => outbox.read({ lease, position: from, limit })
+    const commit = Effect.suspend(() => {
+      const at = position
+      return at === committed
+        ? Effect.void
+        : Effect.map(outbox.commit(lease, at), () => {
+            committed = at
+          })
     })
 
     /** Not cut off by a stop, but bounded: an event sent and not committed would be sent again. */
@@ -192,7 +104,11 @@ const make = Effect.fnUntraced(function* (options: Options) {
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
           const sending = yield* Effect.forkDetach(
-            Effect.interruptible(relay(held, parked, page.events).pipe(Effect.andThen(Ref.set(position, page.next))))
+            Effect.interruptible(
+              Effect.map(pages.relay(page.events), () => {
+                position = page.next
+              })
+            )
           )
           yield* restore(Fiber.join(sending)).pipe(
             Effect.onInterrupt(() =>
@@ -211,20 +127,18 @@ const make = Effect.fnUntraced(function* (options: Options) {
       let lastReplay = lastCommit
       // counted before each read, so that no ring falls between the two
       let rings = yield* nudge.rings
-      let page = yield* outbox.read({ lease, position: lease.position, limit })
+      let page = yield* read(lease.position)
       while (true) {
         if (page.events.length === 0) {
-          yield* Ref.set(position, page.next)
+          position = page.next
           yield* idle(page.more ? 0 : wait, rings)
           wait = Math.min(wait * 2, idleMillis)
           rings = yield* nudge.rings
-          page = yield* outbox.read({ lease, position: page.next, limit })
+          page = yield* read(page.next)
         } else {
           wait = busyMillis
           rings = yield* nudge.rings
-          const [next] = yield* Effect.all([outbox.read({ lease, position: page.next, limit }), deliver(page)], {
-            concurrency: 2
-          })
+          const [next] = yield* Effect.all([read(page.next), deliver(page)], { concurrency: 2 })
           page = next
         }
         const now = yield* Clock.currentTimeMillis
@@ -233,32 +147,33 @@ const make = Effect.fnUntraced(function* (options: Options) {
           lastCommit = now
         }
         if (parked.size > 0 && now - lastReplay >= replayEveryMillis) {
-          yield* replay(held, parked)
+          yield* pages.replay
           lastReplay = now
         }
       }
     })
 
-    const renew = Effect.forever(
-      Effect.andThen(Effect.sleep(`${Math.ceil(ttlMillis / 3)} millis`), held.extend(outbox.renew(lease, ttlMillis)))
+    /** A stop commits and gives the lane back, in bounded time; after a failure neither is known to be right. */
+    const goodbye = Effect.ignore(
+      Deadline.within(Effect.andThen(commit, outbox.release(lease)), {
+        millis: goodbyeMillis,
+        orElse: () => "no answer"
+      })
     )
-
-    return yield* Effect.raceFirst(loop, renew).pipe(
-      Effect.ensuring(Effect.ignore(Effect.andThen(commit, outbox.release(lease))))
-    )
+    return yield* Effect.raceFirst(loop, held.keep).pipe(Effect.onInterrupt(() => goodbye))
   })
 
   const attempt = Effect.fnUntraced(function* (lane: number) {
     const askedAt = yield* Clock.currentTimeNanos
     const lease = yield* outbox.acquire({ lane, owner, ttlMillis })
-    trouble = undefined
+    troubles.delete(lane)
     if (Option.isNone(lease)) {
       return yield* Effect.sleep(`${Math.min(standbyMillis, Math.ceil(ttlMillis / 4))} millis`)
     }
     const { epoch } = lease.value
     yield* Effect.logInfo("lane leased").pipe(Effect.annotateLogs({ lane, epoch }))
     yield* RelayMetrics.leased(lane, epoch)
-    return yield* session(hold(lease.value, ttlMillis, askedAt))
+    return yield* session(RelayLease.make(outbox, lease.value, ttlMillis, askedAt))
   })
 
   /** Relays one lane, or stands by for it, for ever: reading again from the lease's position makes all consistent. */
@@ -267,14 +182,14 @@ const make = Effect.fnUntraced(function* (options: Options) {
       Effect.catchTags({
         LeaseLost: (error) => Effect.as(Effect.logWarning(error.message), Math.min(200, retryMillis)),
         OutboxUnavailable: (error) => {
-          trouble = error
+          troubles.set(lane, error)
           return Effect.logWarning(error.message).pipe(
-            Effect.annotateLogs({ error: error.cause }),
+            Effect.annotateLogs({ lane, error: error.cause }),
             Effect.as(Math.min(200, retryMillis))
           )
         },
         OutboxRestored: (error) => {
-          trouble = error
+          troubles.set(lane, error)
           return Effect.as(Effect.logError(error.message), refusedMillis)
         }
       }),
@@ -303,10 +218,15 @@ const make = Effect.fnUntraced(function* (options: Options) {
           yield* FiberMap.run(running, lane, runLane(lane), { onlyIfMissing: true })
         }
         for (const [lane] of running) {
-          if (!wanted.value.includes(lane)) yield* FiberMap.remove(running, lane)
+          if (!wanted.value.includes(lane)) {
+            yield* FiberMap.remove(running, lane)
+            troubles.delete(lane)
+          }
         }
+        troubles.delete(undefined)
       } else {
-        trouble = Option.getOrUndefined(Cause.findErrorOption(wanted.cause))
+        const trouble = Option.getOrUndefined(Cause.findErrorOption(wanted.cause))
+        if (trouble !== undefined) troubles.set(undefined, trouble)
       }
       yield* Effect.sleep(`${Exit.isSuccess(wanted) ? refreshMillis : Math.min(200, retryMillis)} millis`)
     }
@@ -314,7 +234,10 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   return RelayOutbox.of({
     run,
-    ready: Effect.suspend(() => (trouble === undefined ? Effect.void : Effect.fail(trouble)))
+    ready: Effect.suspend(() => {
+      const [trouble] = troubles.values()
+      return trouble === undefined ? Effect.void : Effect.fail(trouble)
+    })
   })
 })
 
@@ -323,35 +246,3 @@ const refreshMillis = 5_000
 /** All lanes at once, so that a stop takes as long as the slowest of them. */
 const stopAll = (running: FiberMap.FiberMap<number, never>): Effect.Effect<void> =>
   Effect.suspend(() => Fiber.interruptAll(Array.from(running, ([, fiber]) => fiber)))
-
-/** A lease, and until when it is certain to be ours by this process' own clock. */
-interface Holding {
-  readonly lease: Lease
-  /** Fails when the lease may have run out. */
-  readonly check: Effect.Effect<void, LeaseLost>
-  readonly extend: <E>(renew: Effect.Effect<void, E>) => Effect.Effect<void, E>
-}
-
-/**
- * The clock doesn't stop while a process is stopped, and isn't set like the time of day is. Counted from before the
- * request, so that this end comes before the one that the outbox knows.
- */
-const hold = (lease: Lease, ttlMillis: number, askedAt: bigint): Holding => {
-  const ttl = BigInt(ttlMillis) * 1_000_000n
-  let until = askedAt + ttl
-  return {
-    lease,
-    check: Effect.flatMap(Clock.currentTimeNanos, (now) =>
-      now < until ? Effect.void : Effect.fail(new LeaseLost({ lane: lease.lane }))
-    ),
-    extend: (renew) =>
-      Effect.flatMap(Clock.currentTimeNanos, (now) =>
-        Effect.andThen(
-          renew,
-          Effect.sync(() => {
-            until = now + ttl
-          })
-        )
-      )
-  }
-}

@@ -2,6 +2,7 @@
 export * as Currency from "./Currency.ts"
 export * as DeadLetter from "./DeadLetter.ts"
 export { DeadLetters } from "./DeadLetters.ts"
+export * as Deadline from "./Deadline.ts"
 export * as Decimal from "./Decimal.ts"
 export * as Invoice from "./Invoice.ts"
 export * from "./InvoiceError.ts"

@@ -36,7 +36,6 @@ const isolated: Fault = {
   name: "lanes changed under writers, where repeatable read is the default",
   topic: "left to the product",
   bound: 30,
-  once: true,
   run: async (scene) => {
     await scene.sql.query(`alter database ${scene.database} set default_transaction_isolation = 'repeatable read'`)
     await scene.sql.query(`alter database ${scene.database} set synchronous_commit = 'off'`)
@@ -88,9 +87,9 @@ const forgotten: Fault = {
         const holding: Array<string> = []
         for (const { lease, outbox, owner } of leases) {
           const renewed = await outbox.runPromiseExit(
-            Effect.flatMap(Outbox, ({ commit, renew }) =>
-              Effect.andThen(renew(lease, 600_000), commit(lease, lease.position))
-            ).pipe(Effect.retry({ times: 50, while: ({ _tag }) => _tag === "OutboxUnavailable" }))
+            Effect.flatMap(Outbox, ({ renew }) => renew(lease, 600_000)).pipe(
+              Effect.retry({ times: 50, while: ({ _tag }) => _tag === "OutboxUnavailable" })
+            )
           )
           if (Exit.isSuccess(renewed)) holding.push(`${owner} under epoch ${lease.epoch}`)
         }

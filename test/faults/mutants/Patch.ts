@@ -22,12 +22,17 @@ export const patches = {
   /** The position is set before the send, as if it could not fail. */
   positionBeforeSend: {
     file: outbox,
-    find: "relay(held, parked, page.events).pipe(Effect.andThen(Ref.set(position, page.next)))",
-    replace: "Ref.set(position, page.next).pipe(Effect.andThen(relay(held, parked, page.events)))"
+    find: `Effect.map(pages.relay(page.events), () => {
+                position = page.next
+              })`,
+    replace: `Effect.suspend(() => {
+                position = page.next
+                return pages.relay(page.events)
+              })`
   },
   /** A send to several brokers counts as done though the records of one partition were not sent. */
   partitionDropped: {
-    file: outbox,
+    file: "packages/core/src/RelayPages.ts",
     find: "publisher.publish(events.map(InvoiceEvent.toMessage))",
     replace:
       "publisher.publish(events.map(InvoiceEvent.toMessage).filter(({ key = '' }, _, all) => all.length < 8 || !key.endsWith('7')))"

@@ -15,6 +15,8 @@ const caught = {
   // where none are allowed
   duplicates: ({ judgement }) => judgement.duplicates > 0,
   disorder: ({ judgement }) => judgement.inversions > 0,
+  // in a scene whose real run has none
+  duplicates: ({ judgement }) => judgement.duplicates > 0,
   "altered records": ({ judgement }) => (judgement.altered ?? 0) > 0,
   "wrong verdicts": ({ wrong = 0 }) => wrong > 0
 } as const satisfies Record<string, (outcome: Outcome) => boolean>

@@ -45,6 +45,15 @@ export const offsetsPartitions = 4
 /** 16 bytes in base64url, as `StorageTool random-uuid` makes them. */
 export const clusterId = "aW52b2ljZS10ZXN0czAwMQ"
 
+/**
+ * With it a test may take rights away from a topic of its own. A node that is alone only: several have to vote before they
+ * know any rights, which needs a super user, and all of them and the tests are the same user.
+ */
+const authorizer = {
+  "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+  "allow.everyone.if.no.acl.found": true
+}
+
 /** The broker's `server.properties`. */
 export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Place): string => {
   const replicas = Math.min(3, nodes.length)
@@ -79,7 +88,8 @@ export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Plac
     "broker.heartbeat.interval.ms": 500,
     // so that a test may let producers be forgotten (producer.id.expiration.ms), which is looked at every 10 minutes else
     "producer.id.expiration.check.interval.ms": 1000,
-    "log.cleaner.dedupe.buffer.size": 8_388_608
+    "log.cleaner.dedupe.buffer.size": 8_388_608,
+    ...(nodes.length === 1 ? authorizer : {})
   })
     .map(([name, value]) => `${name}=${value}\n`)
     .join("")

@@ -42,11 +42,13 @@ export const routes = (calls: Calls): Effect.Effect<(router: ConnectRouter) => v
           ),
         commit: ({ lease, position }, context) =>
           calls.unary(context, Effect.as(outbox.commit(toLease(lease), position), {})),
-        park: ({ events, lease, reason }, context) =>
+        park: ({ endsReplay, events, lease, reason }, context) =>
           calls.unary(
             context,
             Effect.as(
-              Effect.suspend(() => outbox.park({ lease: toLease(lease), events: events.map(toRecorded), reason })),
+              Effect.suspend(() =>
+                outbox.park({ lease: toLease(lease), events: events.map(toRecorded), reason, endsReplay })
+              ),
               {}
             )
           ),

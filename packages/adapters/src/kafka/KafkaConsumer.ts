@@ -7,12 +7,13 @@ import { ConsumerUnavailable } from "@invoice/core/InvoiceError"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import { type Duration, Effect, Layer, Schedule, Stream } from "effect"
 import { type Connection, make, millis } from "./Client.ts"
+import type { KafkaClient } from "./KafkaClient.ts"
 import type { Delivery } from "./Membership.ts"
 import { session } from "./Session.ts"
 import type { TopicOptions } from "./Topics.ts"
 
-/** An answer is awaited for at least 5 s longer than the session timeout, whatever `requestTimeout` is. */
-export interface Options extends Connection, TopicOptions {
+/** What holds for whatever client the messages come through. */
+export interface ConsumerOptions extends TopicOptions {
   /** Partitions handed out at once for each subscription, beside those set aside; 3 unless told. */
   readonly concurrency?: number
   /**
@@ -34,47 +35,70 @@ export interface Options extends Connection, TopicOptions {
   readonly drainTimeout?: Duration.Input
 }
 
-/** Options with the session timeout told, which others are derived from. */
-export interface Resolved extends Options {
+/** An answer is awaited for at least 5 s longer than the session timeout, whatever `requestTimeout` is. */
+export interface Options extends Connection, ConsumerOptions {}
+
+/** Options with the times told that others are derived from. */
+export interface Resolved extends ConsumerOptions {
   readonly sessionTimeout: Duration.Input
+  readonly heartbeatInterval: Duration.Input
+  readonly drainTimeout: Duration.Input
 }
+
+const defaultSessionTimeout = "10 seconds"
 
 /**
  * The answer to SyncGroup waits for the group's leader, and when that is dead until its session times out. A member that
  * gives up before leaves the group and joins it again, and then all wait for a whole session once more.
  */
-const resolve = ({ requestTimeout = "10 seconds", sessionTimeout = "10 seconds", ...options }: Options): Resolved => ({
+const connectionOf = ({
+  requestTimeout = "10 seconds",
+  sessionTimeout = defaultSessionTimeout,
+  ...options
+}: Options): Connection => ({
   ...options,
-  sessionTimeout,
   requestTimeout: Math.max(millis(requestTimeout), millis(sessionTimeout) + 5_000)
 })
 
 const backOff = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])
 
-/** Creates a topic that is missing, and joins again after any loss of the broker. */
-export const layer = (given: Options): Layer.Layer<MessageConsumer> => {
-  const options = resolve(given)
-  return Layer.effect(
+/**
+ * Creates a topic that is missing, and joins again after any loss of the broker: at once when joining failed, when a request
+ * is not answered in time, and whatever it is when nothing was fetched for 65 s (with the default timeouts).
+ */
+export const layer = (options: Options): Layer.Layer<MessageConsumer> =>
+  Layer.effect(
     MessageConsumer,
-    Effect.map(make(options), (kafka) =>
-      MessageConsumer.of({
-        subscribe: (subscription) =>
-          Stream.callback<Delivery, ConsumerUnavailable>((queue) =>
-            session(kafka, subscription, options, queue).pipe(
-              Effect.tapError((failure) =>
-                Effect.logWarning("the subscription is interrupted", failure.message).pipe(
-                  Effect.annotateLogs({ topic: subscription.topic, group: subscription.group })
-                )
-              ),
-              Effect.retry({ schedule: backOff, while: (failure) => !failure.impossible }),
-              Effect.mapError((cause) => new ConsumerUnavailable({ cause }))
-            )
-          ).pipe(
-            // given back before anyone took it
-            Stream.filter((delivery) => delivery.isHeld()),
-            Stream.map((delivery) => delivery.batch)
-          )
-      })
-    )
+    Effect.map(make(connectionOf(options)), (kafka) => consuming(kafka, options))
   )
+
+/** The same over a client that is there already, or a model of one. */
+export const consumerOver = (kafka: KafkaClient, options: ConsumerOptions = {}): Layer.Layer<MessageConsumer> =>
+  Layer.succeed(MessageConsumer, consuming(kafka, options))
+
+const consuming = (kafka: KafkaClient, given: ConsumerOptions): MessageConsumer["Service"] => {
+  const options: Resolved = {
+    ...given,
+    sessionTimeout: given.sessionTimeout ?? defaultSessionTimeout,
+    heartbeatInterval: given.heartbeatInterval ?? "1 second",
+    drainTimeout: given.drainTimeout ?? "10 seconds"
+  }
+  return MessageConsumer.of({
+    subscribe: (subscription) =>
+      Stream.callback<Delivery, ConsumerUnavailable>((queue) =>
+        session(kafka, subscription, options, queue).pipe(
+          Effect.tapError((failure) =>
+            Effect.logWarning("the subscription is interrupted", failure.message).pipe(
+              Effect.annotateLogs({ topic: subscription.topic, group: subscription.group })
+            )
+          ),
+          Effect.retry({ schedule: backOff, while: (failure) => !failure.impossible }),
+          Effect.mapError((cause) => new ConsumerUnavailable({ cause }))
+        )
+      ).pipe(
+        // given back before anyone took it
+        Stream.filter((delivery) => delivery.isHeld()),
+        Stream.map((delivery) => delivery.batch)
+      )
+  })
 }

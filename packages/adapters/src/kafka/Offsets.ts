@@ -1,4 +1,4 @@
-import type { Consumer } from "kafkajs"
+import type { ConsumerClient } from "./KafkaClient.ts"
 
 /**
  * Where the group goes on in the partitions of a topic, as far as it is not committed yet. Commits go out apart from the
@@ -28,13 +28,13 @@ export class Offsets {
    * One after the other: whoever asks for a commit may rely on an earlier one being through as well. Rejects when the
    * broker did not take it; it is pending again then, unless there is newer or it was forgotten.
    */
-  commit(consumer: Consumer): Promise<void> {
+  commit(consumer: Pick<ConsumerClient, "commitOffsets">): Promise<void> {
     const next = this.committing.then(() => this.send(consumer))
     this.committing = next.catch(() => {})
     return next
   }
 
-  private async send(consumer: Consumer): Promise<void> {
+  private async send(consumer: Pick<ConsumerClient, "commitOffsets">): Promise<void> {
     if (this.pending.size === 0) return
     const offsets = [...this.pending].map(([partition, offset]) => ({ topic: this.topic, partition, offset }))
     const pending = this.pending

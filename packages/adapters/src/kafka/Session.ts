@@ -1,20 +1,25 @@
 import type { Subscription } from "@invoice/core/ports/MessageConsumer"
-import { Deferred, type Duration, Effect, Exit, Fiber, type Queue, Schedule } from "effect"
-import type { Consumer, Kafka } from "kafkajs"
-import { roundRobinAfter } from "./Assigner.ts"
-import { call, millis } from "./Client.ts"
+import { Cause, Clock, Deferred, Effect, Exit, Fiber, type Queue, Schedule } from "effect"
+import type { EachBatchPayload } from "kafkajs"
+import { roundRobinWatching } from "./Assigner.ts"
+import { bounded, call, millis } from "./Client.ts"
+import type { ConsumerClient, KafkaClient } from "./KafkaClient.ts"
 import type { Resolved } from "./KafkaConsumer.ts"
 import { KafkaFailure } from "./KafkaFailure.ts"
+import { Liveness } from "./Liveness.ts"
 import { type Delivery, Membership } from "./Membership.ts"
 import { Offsets } from "./Offsets.ts"
 import { ensure } from "./Topics.ts"
 
 /**
- * One membership of the group, from joining to a crash; it never succeeds. When interrupted it commits what is
+ * One membership of the group, from joining to whatever ends it; it never succeeds. When interrupted it commits what is
  * acknowledged, gives back the rest and leaves the group.
+ *
+ * It fails, so that another takes its place with new connections, when kafkajs crashes, when a try to join fails, when a
+ * request is not answered in time, and when it neither fetched nor joined for {@link stallMillis}.
  */
 export const session = (
-  kafka: Kafka,
+  kafka: KafkaClient,
   { topic, group }: Subscription,
   options: Resolved,
   queue: Queue.Enqueue<Delivery>
@@ -22,8 +27,8 @@ export const session = (
   Effect.gen(function* () {
     yield* ensure(kafka, [topic], options)
     const run = Effect.runPromiseWith(yield* Effect.context<never>())
-    const heartbeatInterval = options.heartbeatInterval ?? "1 second"
-    const drainTimeout = options.drainTimeout ?? "10 seconds"
+    const liveness = new Liveness(yield* Clock.Clock, "neither fetched nor joined")
+    const { drainTimeout } = options
     const offsets = new Offsets(topic)
     const commit = call(() => offsets.commit(consumer))
     const membership = new Membership({
@@ -38,17 +43,30 @@ export const session = (
       },
       maxBatch: options.maxBatch ?? 500,
       patience: options.patience ?? "100 millis",
-      heartbeatInterval,
+      heartbeatInterval: options.heartbeatInterval,
       drainTimeout
     })
 
-    const consumer: Consumer = yield* Effect.try({
+    let isStopping = false
+    const ended = yield* Deferred.make<never, KafkaFailure>()
+    const end = (failure: KafkaFailure): void => {
+      Deferred.doneUnsafe(ended, Exit.fail(failure))
+    }
+    const consumer: ConsumerClient = yield* Effect.try({
       try: () =>
         kafka.consumer({
           groupId: group,
-          partitionAssigners: [roundRobinAfter(() => run(membership.settle))],
+          partitionAssigners: [
+            roundRobinWatching({
+              prepare: () => run(membership.settle),
+              failed: end,
+              isJoining: () => membership.isJoining,
+              isStopping: () => isStopping
+            })
+          ],
           sessionTimeout: millis(options.sessionTimeout),
-          heartbeatInterval: millis(heartbeatInterval),
+          rebalanceTimeout: rebalanceMillis(options),
+          heartbeatInterval: millis(options.heartbeatInterval),
           maxWaitTimeInMs: millis(options.maxWait ?? "100 millis"),
           allowAutoTopicCreation: false,
           // a session of ours takes its place, with a new connection
@@ -56,40 +74,90 @@ export const session = (
         }),
       catch: (cause) => new KafkaFailure({ type: "INVALID_CONFIG", cause })
     })
-    const crashed = yield* Deferred.make<never, KafkaFailure>()
-    consumer.on(consumer.events.GROUP_JOIN, () => membership.joined())
-    consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
-      if (payload.batchSize === 0) membership.passedOver(payload)
-    })
-    consumer.on(consumer.events.CRASH, ({ payload }) => {
-      Deferred.doneUnsafe(crashed, Exit.fail(KafkaFailure.from(payload.error)))
-    })
-
-    const start = async (): Promise<void> => {
-      await consumer.connect()
-      await consumer.subscribe({ topics: [topic], fromBeginning: true })
-      await consumer.run({
-        autoCommit: false,
-        eachBatchAutoResolve: false,
-        partitionsConsumedConcurrently: options.concurrency ?? 3,
-        eachBatch: (payload) => run(membership.handle(payload))
-      })
+    const disconnect = (): Promise<void> => {
+      isStopping = true
+      return consumer.disconnect()
     }
+    listen(consumer, { membership, liveness, end })
 
+    const eachBatch = (payload: EachBatchPayload): Promise<void> => run(membership.handle(payload))
     // joining can't be called off: a member that vanishes halfway holds up its group until the session times out
-    const started = yield* Effect.forkDetach(call(start))
-    const leave = [Fiber.await(started), commit, call(() => consumer.disconnect())]
-    yield* Effect.addFinalizer(() =>
-      Effect.andThen(
+    const started = yield* Effect.forkDetach(call(() => start(consumer, topic, options, eachBatch)))
+    const leave = [Fiber.await(started), commit, call(disconnect)]
+    yield* Effect.addFinalizer((exit) => {
+      // after a failure the next session matters more, and these may go through the connection that is dead
+      const longest = failed(exit) ? Math.min(millis(drainTimeout), givenUpAfter) : drainTimeout
+      return Effect.andThen(
         membership.end,
-        Effect.forEach(leave, (step) => bounded(step, drainTimeout), { discard: true })
+        Effect.forEach(leave, (step) => bounded(step, longest), { discard: true })
       )
-    )
+    })
     yield* Effect.forkScoped(
       Effect.repeat(Effect.ignore(commit), Schedule.spaced(options.commitInterval ?? "500 millis"))
     )
-    return yield* Effect.raceFirst(Deferred.await(crashed), Effect.andThen(Fiber.join(started), Effect.never))
+    return yield* Effect.raceAllFirst([
+      Deferred.await(ended),
+      liveness.watch(stallMillis(options)),
+      Effect.andThen(Fiber.join(started), Effect.never)
+    ])
   }).pipe(Effect.scoped)
+
+/** The longest that a session which failed spends on each step of leaving, in milliseconds. */
+const givenUpAfter = 3_000
+
+const failed = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
+
+/**
+ * How long the group waits for its members to join again, in milliseconds: each may finish what it has in hand and then
+ * commit it, and hears of it with its next heartbeat.
+ */
+const rebalanceMillis = ({ drainTimeout, sessionTimeout }: Resolved): number =>
+  2 * millis(drainTimeout) + millis(sessionTimeout)
+
+/** What finishing, joining and waiting for the group's leader may take together, in milliseconds; 65 s unless configured. */
+const stallMillis = (options: Resolved): number => 2 * rebalanceMillis(options) + 5_000
+
+interface Heard {
+  readonly membership: Membership
+  readonly liveness: Liveness
+  readonly end: (failure: KafkaFailure) => void
+}
+
+const listen = (consumer: ConsumerClient, { end, liveness, membership }: Heard): void => {
+  consumer.on("consumer.group_join", () => {
+    liveness.sign()
+    membership.joined()
+  })
+  consumer.on("consumer.fetch", () => {
+    // kafkajs goes on fetching beside a join and after one that failed, and nothing is handed out
+    if (!membership.isJoining) liveness.sign()
+  })
+  consumer.on("consumer.end_batch_process", ({ payload }) => {
+    if (payload.batchSize === 0) membership.passedOver(payload)
+  })
+  // kafkajs would go on with a connection that may be dead
+  consumer.on("consumer.network.request_timeout", ({ payload: { apiName, broker } }) =>
+    end(new KafkaFailure({ type: "UNANSWERED", cause: new Error(`${broker} did not answer ${apiName} in time`) }))
+  )
+  consumer.on("consumer.crash", ({ payload }) => end(KafkaFailure.from(payload.error)))
+}
+
+const start = async (
+  consumer: ConsumerClient,
+  topic: string,
+  { concurrency = 3 }: Resolved,
+  eachBatch: (payload: EachBatchPayload) => Promise<void>
+): Promise<void> => {
+  await consumer.connect()
+  await consumer.subscribe({ topics: [topic], fromBeginning: true })
+  await consumer.run({
+    autoCommit: false,
+    eachBatchAutoResolve: false,
+    partitionsConsumedConcurrently: concurrency,
+    eachBatch
+  })
+}
 
 /** kafkajs throws when it has stopped; nothing is fetched then. */
 const whileRunning = (act: () => void): void => {
@@ -97,8 +165,3 @@ const whileRunning = (act: () => void): void => {
     act()
   } catch {}
 }
-
-/** A broker that does not answer must not keep a program from ending. */
-const bounded = (step: Effect.Effect<unknown, KafkaFailure>, timeout: Duration.Input): Effect.Effect<void> =>
-  // finalizers are not interruptible unless they say so
-  Effect.ignore(Effect.timeout(Effect.interruptible(step), timeout))

@@ -1,6 +1,6 @@
-import { Effect } from "effect"
-import type { Admin, Kafka } from "kafkajs"
-import { type Connection, call, make } from "./Client.ts"
+import { Effect, Schedule } from "effect"
+import { bounded, type Connection, call, make } from "./Client.ts"
+import type { AdminClient, KafkaClient } from "./KafkaClient.ts"
 import type { KafkaFailure } from "./KafkaFailure.ts"
 
 /** What a topic gets when it is created. */
@@ -11,10 +11,13 @@ export interface TopicOptions {
   readonly replication?: number
 }
 
+/** How long an admin connection may take to close. */
+const closing = "2 seconds"
+
 /** Runs with an admin connection of its own. */
-export const withAdmin = <A>(
-  kafka: Kafka,
-  use: (admin: Admin) => Effect.Effect<A, KafkaFailure>
+export const withAdmin = <Client extends AdminClient, A>(
+  kafka: { readonly admin: () => Client },
+  use: (admin: Client) => Effect.Effect<A, KafkaFailure>
 ): Effect.Effect<A, KafkaFailure> =>
   Effect.acquireUseRelease(
     Effect.sync(() => kafka.admin()),
@@ -23,7 +26,11 @@ export const withAdmin = <A>(
         call(() => admin.connect()),
         use(admin)
       ),
-    (admin) => Effect.ignore(call(() => admin.disconnect()))
+    (admin) =>
+      bounded(
+        call(() => admin.disconnect()),
+        closing
+      )
   )
 
 /**
@@ -32,16 +39,40 @@ export const withAdmin = <A>(
  */
 const configEntries = [{ name: "message.timestamp.type", value: "LogAppendTime" }] as const
 
+/**
+ * Asked by its name: a look at all topics fails when any of them, whosever it is, has a partition without leader. So
+ * whether this one has all its leaders is not asked.
+ */
+export const exists = (admin: AdminClient, topic: string): Effect.Effect<boolean, KafkaFailure> =>
+  call(() => admin.fetchTopicMetadata({ topics: [topic] })).pipe(
+    Effect.as(true),
+    Effect.catchIf(
+      ({ type }) => type === "UNKNOWN_TOPIC_OR_PARTITION" || type === "LEADER_NOT_AVAILABLE",
+      ({ type }) => Effect.succeed(type === "LEADER_NOT_AVAILABLE")
+    )
+  )
+
+/**
+ * The leaders of a new topic are known before they have made all of its partitions; what is sent to it meanwhile is taken
+ * in part, and comes twice. So all of them are asked for an offset. Whoever can't be had after 5 s is waited for by no one.
+ */
+const isServed = (admin: AdminClient, topic: string): Effect.Effect<void> =>
+  call(() => admin.fetchTopicOffsets(topic)).pipe(
+    Effect.retry(Schedule.spaced("50 millis")),
+    Effect.timeoutOption("5 seconds"),
+    Effect.ignore
+  )
+
 /** Creates the topics that are missing and waits for their leaders; an existing topic is left alone. */
 export const ensure = (
-  kafka: Kafka,
+  kafka: KafkaClient,
   topics: Iterable<string>,
   options: TopicOptions
 ): Effect.Effect<void, KafkaFailure> =>
   withAdmin(kafka, (admin) =>
     Effect.gen(function* () {
-      const existing = new Set(yield* call(() => admin.listTopics()))
-      const missing = [...new Set(topics)].filter((topic) => !existing.has(topic))
+      const missing: Array<string> = []
+      for (const topic of new Set(topics)) if (!(yield* exists(admin, topic))) missing.push(topic)
       if (missing.length === 0) return
       const { brokers } = yield* call(() => admin.describeCluster())
       const replicationFactor = options.replication ?? (brokers.length >= 3 ? 3 : 1)
@@ -55,6 +86,7 @@ export const ensure = (
           }))
         })
       )
+      for (const topic of missing) yield* isServed(admin, topic)
     })
   )
 

@@ -1,4 +1,5 @@
 export type { Connection, Sasl, Tls } from "./Client.ts"
+export type { AdminClient, ConsumerClient, KafkaClient, ProducerClient } from "./KafkaClient.ts"
 export * as KafkaConsumer from "./KafkaConsumer.ts"
 export { KafkaFailure } from "./KafkaFailure.ts"
 export * as KafkaPublisher from "./KafkaPublisher.ts"

@@ -19,10 +19,10 @@ export const layer: Layer.Layer<Outbox, never, State> = Layer.effect(
     const parked = new Map<string, Parked>()
     const cursor = { epoch: 0, position: 0, owner: undefined as string | undefined, until: 0 }
 
-    /** Runs a write of a relay under its epoch only. */
+    /** Runs a write of a relay only while it is the lane's owner, under its epoch. */
     const fenced = <A>(lease: Lease, write: (now: number) => A): Effect.Effect<A, LeaseLost> =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        lease.epoch === String(cursor.epoch)
+        lease.epoch === String(cursor.epoch) && lease.owner === cursor.owner
           ? Effect.sync(() => write(now))
           : Effect.fail(new LeaseLost({ lane: lease.lane }))
       )
@@ -58,7 +58,7 @@ export const layer: Layer.Layer<Outbox, never, State> = Layer.effect(
         fenced(lease, () => {
           cursor.position = Number(position)
         }),
-      park: ({ events, lease, reason }) =>
+      park: ({ endsReplay, events, lease, reason }) =>
         fenced(lease, (now) => {
           for (const event of events) {
             const key = parked.get(event.key) ?? {
@@ -67,12 +67,11 @@ export const layer: Layer.Layer<Outbox, never, State> = Layer.effect(
               replay: false,
               events: new Map<string, InvoiceEvent.Recorded>()
             }
-            if (key.events.has(event.id)) {
-              // refused again: the replay that was asked for is over
+            if (endsReplay) {
               key.replay = false
               key.cause = reason
             }
-            key.events.set(event.id, event)
+            if (!key.events.has(event.id)) key.events.set(event.id, event)
             parked.set(event.key, key)
           }
         }),

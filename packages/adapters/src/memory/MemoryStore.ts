@@ -105,16 +105,17 @@ export const layer: Layer.Layer<InvoiceStore, never, State> = Layer.effect(
           }
           const page = events.slice(from, from + limit)
           return Effect.succeed({
-            changes: page.map((event, index) => ({
-              ...InvoiceEvent.toChange(event),
-              cursor: String(from + index + 1)
-            })),
+            changes: page.flatMap((event, index) => {
+              const change = InvoiceEvent.toChange(event)
+              return change === undefined ? [] : { ...change, cursor: String(from + index + 1) }
+            }),
             next: String(from + page.length),
             more: page.length === limit
           })
         }),
       head: Effect.sync(() => String(events.length)),
-      ready: Effect.void
+      ready: Effect.void,
+      writable: Effect.void
     })
   })
 )

@@ -4,6 +4,8 @@
  *
  * Two things come twice. A message at the same offset, after a crash or a rebalance: the offset in the database tells.
  * And an event at two offsets, when the relay sent it again: its version tells, which counts the events of a key.
+ * Versions tell only while the events of a key come in order: add no partitions to a topic before its consumers have
+ * handled all of it.
  *
  * ```ts
  * const inbox = yield* Inbox.make({ consumer: "running-total" })
@@ -15,10 +17,11 @@
  *
  * The effects must go through the `SqlClient` that the inbox was made with; nothing else is rolled back with them.
  */
-import type { Message } from "@invoice/core/InvoiceEvent"
+import { identityOf, type Message } from "@invoice/core/InvoiceEvent"
 import type { MessageBatch } from "@invoice/core/ports/MessageConsumer"
-import { Effect, Schema } from "effect"
+import { Data, Effect, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
+import * as AdvisoryLocks from "./AdvisoryLocks.ts"
 import * as Client from "./Client.ts"
 import { migration } from "./migrations/0002_inbox.ts"
 
@@ -56,9 +59,15 @@ export interface Incoming {
 }
 
 export interface Options {
-  /** Names the one who keeps track: as a rule the consumer group. */
+  /**
+   * Names the one who keeps track: as a rule the consumer group. It belongs to one database and one topic of each name:
+   * another database, another cluster or a topic that was deleted and made again needs another name.
+   */
   readonly consumer: string
-  /** Recognises an event that was published twice; {@link invoiceEvent} unless told. None: nothing to go by. */
+  /**
+   * Recognises an event that was published twice; default {@link invoiceEvent}. None for a message that is not known
+   * again by what it says: it is handled at every offset at which it comes.
+   */
   readonly eventOf?: (message: Message) => Versioned | undefined
 }
 
@@ -72,7 +81,9 @@ export interface Inbox {
   /**
    * Runs the effects with what is new of the batch, in a transaction with the offset, then acknowledges. Effects are not
    * run when nothing is new. When they or the database fail, nothing has happened: call it again, or leave it to
-   * whoever gets the batch next.
+   * whoever gets the batch next. The transaction's isolation is the database's default, for the effects' sake: above
+   * read committed, expect serialization failures, which can be tried again. Call it outside of any other transaction:
+   * a batch must not be acknowledged before what it did is committed.
    *
    * A database that is behind the topic (restored, say) makes the topic go back; the batch comes again later then.
    */
@@ -84,34 +95,14 @@ export interface Inbox {
   readonly accept: (gap: InboxGap) => Effect.Effect<void, SqlError.SqlError>
 }
 
-const decoder = new TextDecoder()
-
-/** The events of this pipeline: `{"id", "version", …}`. */
-export const invoiceEvent = ({ value }: Message): Versioned | undefined => {
-  try {
-    const event: unknown = JSON.parse(decoder.decode(value))
-    return typeof event === "object" &&
-      event !== null &&
-      "id" in event &&
-      "version" in event &&
-      typeof event.id === "string" &&
-      typeof event.version === "number" &&
-      Number.isSafeInteger(event.version)
-      ? { key: event.id, version: event.version }
-      : undefined
-  } catch {
-    return undefined
-  }
-}
+/** The events of this pipeline, by their CloudEvents headers; whatever else a topic has is no event to it. */
+export const invoiceEvent = (message: Message): Versioned | undefined => identityOf(message)
 
 /** Makes the tables where they are missing: for a database without this project's migrations. */
 export const ensure: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = Effect.flatMap(
   SqlClient.SqlClient,
-  (sql) => sql.withTransaction(Effect.andThen(sql`select pg_advisory_xact_lock(${lockKey})`, migration))
+  (sql) => sql.withTransaction(Effect.andThen(sql`select pg_advisory_xact_lock(${AdvisoryLocks.inbox})`, migration))
 )
-
-/** Any number but that of the migrations: two who make a table at once trip over each other. */
-const lockKey = 4_021_001
 
 const selectOffset = `
 select next_offset::text as next from inbox_offset
@@ -121,18 +112,35 @@ const insertOffset = `
 insert into inbox_offset (consumer, topic, partition, next_offset) values ($1, $2, $3::int4, $4::int8)
 on conflict do nothing`
 
+/**
+ * A crash must not lose the row that a partition begins with while the group is ahead already: nothing would tell then
+ * that the database is behind. Later batches may be lost, the row makes the topic go back.
+ */
+const waitForTheDisk = `
+select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'`
+
 const updateOffset = `
 update inbox_offset set next_offset = $4::int8 where consumer = $1 and topic = $2 and partition = $3::int4`
 
 const acceptGap = `${updateOffset} and next_offset = $5::int8`
 
+/**
+ * Locked, since a key may come in two partitions at once, after partitions were added; in one order, so that the two
+ * don't deadlock.
+ */
 const selectVersions = `
 select key, version::text as version from inbox_version
-where consumer = $1 and topic = $2 and key = any($3::text[])`
+where consumer = $1 and topic = $2 and key = any($3::text[]) order by key for update`
 
-const upsertVersions = `
-insert into inbox_version (consumer, topic, key, version)
-select $1, $2, t.key, t.version from unnest($3::text[], $4::int8[]) as t (key, version)
+const risenVersions = `select $1, $2, t.key, t.version from unnest($3::text[], $4::int8[]) as t (key, version) order by t.key`
+
+/** Of keys that have no row; answers those that nobody else has made meanwhile. */
+const insertVersions = `
+insert into inbox_version (consumer, topic, key, version) ${risenVersions} on conflict do nothing returning key`
+
+/** Of keys whose row is locked. An upsert never scans, whatever the planner knows of the table. */
+const updateVersions = `
+insert into inbox_version (consumer, topic, key, version) ${risenVersions}
 on conflict (consumer, topic, key) do update set version = excluded.version`
 
 /**
@@ -140,6 +148,9 @@ on conflict (consumer, topic, key) do update set version = excluded.version`
  * partition may have been away and come back meanwhile, at what the group had committed before.
  */
 const patience = 3
+
+/** A batch of another partition has a key of this one too, and was first. Only rolls back: `handle` tries again. */
+class Overtaken extends Data.TaggedError("Overtaken") {}
 
 interface Gap {
   readonly expected: string
@@ -162,9 +173,32 @@ export const make = Effect.fnUntraced(function* (
     if (known !== undefined) {
       return known.next
     }
+    yield* sql.unsafe(waitForTheDisk)
     yield* sql.unsafe(insertOffset, [...partitionOf(batch), BigInt(batch.from)])
     const [made] = yield* select
     return made?.next ?? batch.from
+  })
+
+  const remember = Effect.fnUntraced(function* (
+    topic: string,
+    known: ReadonlyMap<string, number>,
+    risen: ReadonlyMap<string, number>
+  ) {
+    const write = (statement: string, versions: ReadonlyArray<readonly [key: string, version: number]>) =>
+      versions.length === 0
+        ? Effect.succeed([])
+        : sql.unsafe(statement, [
+            consumer,
+            topic,
+            Client.texts(versions.map(([key]) => key)),
+            Client.bigints(versions.map(([, version]) => BigInt(version)))
+          ])
+    const first = [...risen].filter(([key]) => !known.has(key))
+    const further = [...risen].filter(([key]) => known.has(key))
+    if ((yield* write(insertVersions, first)).length < first.length) {
+      return yield* new Overtaken()
+    }
+    yield* write(updateVersions, further)
   })
 
   /** Leaves out events that were published before, and remembers the others. */
@@ -182,36 +216,28 @@ export const make = Effect.fnUntraced(function* (
       topic,
       Client.texts(keys)
     ])
-    const versions = new Map(rows.map(({ key, version }) => [key, Number(version)]))
+    const known = new Map(rows.map(({ key, version }) => [key, Number(version)]))
     const risen = new Map<string, number>()
     const incoming = events.flatMap(({ event, message, offset }): ReadonlyArray<Incoming> => {
       if (event === undefined) {
         return [{ message, offset, previous: 0 }]
       }
-      const previous = versions.get(event.key) ?? 0
+      const previous = risen.get(event.key) ?? known.get(event.key) ?? 0
       if (event.version <= previous) {
         return []
       }
-      versions.set(event.key, event.version)
       risen.set(event.key, event.version)
       return [{ message, offset, previous }]
     })
-    if (risen.size > 0) {
-      yield* sql.unsafe(upsertVersions, [
-        consumer,
-        topic,
-        Client.texts([...risen.keys()]),
-        Client.bigints([...risen.values()].map(BigInt))
-      ])
-    }
+    yield* remember(topic, known, risen)
     return incoming
   })
 
   const transact = <E, R>(
     batch: MessageBatch,
     effects: (messages: ReadonlyArray<Incoming>) => Effect.Effect<unknown, E, R>
-  ): Effect.Effect<Handled | Gap, E | SqlError.SqlError, R> =>
-    sql.withTransaction(
+  ): Effect.Effect<Handled | Gap, E | SqlError.SqlError, R> => {
+    const once = sql.withTransaction(
       Effect.gen(function* () {
         const expected = yield* expectedOf(batch)
         const from = BigInt(expected)
@@ -232,6 +258,8 @@ export const make = Effect.fnUntraced(function* (
         return { handled: incoming.length, repeated: batch.messages.length - incoming.length }
       })
     )
+    return Effect.catch(once, (error) => (error instanceof Overtaken ? transact(batch, effects) : Effect.fail(error)))
+  }
 
   const handle: Inbox["handle"] = (batch, effects) =>
     Effect.flatMap(transact(batch, effects), (outcome) =>
@@ -239,6 +267,10 @@ export const make = Effect.fnUntraced(function* (
         if (!("expected" in outcome)) {
           yield* batch.acknowledge
           return outcome
+        }
+        if (!(yield* batch.isHeld)) {
+          // given back meanwhile: sending it back does nothing, and so proves nothing
+          return { handled: 0, repeated: 0 }
         }
         const { expected } = outcome
         const { from: found, partition, topic } = batch

@@ -4,11 +4,12 @@
  */
 import { Effect, Schedule } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
+import * as AdvisoryLocks from "./AdvisoryLocks.ts"
+import * as Client from "./Client.ts"
 
 const ahead = 2
 
-/** Any number, but the same in every process. */
-export const lockKey = 4_021_001
+export const lockKey = AdvisoryLocks.leaves
 
 /** How long a statement may wait for a lock that writers would queue behind. */
 const lockMillis = 100
@@ -143,9 +144,12 @@ const giveWay = <R>(effect: Effect.Effect<boolean, SqlError.SqlError, R>): Effec
     Effect.as(Effect.logDebug("outbox leaf left for later").pipe(Effect.annotateLogs({ error })), false)
   )
 
+/** How long both may take together, in milliseconds. */
+const maintainMillis = 60_000
+
 /** Both, every minute. Done by whoever has a store: a relay that is away must never stop the creates. */
 export const maintain = (retentionMillis: number) =>
-  Effect.andThen(ensure, retire(retentionMillis)).pipe(
+  Client.within(Effect.andThen(ensure, retire(retentionMillis)), maintainMillis).pipe(
     Effect.catch((error) => Effect.logWarning("outbox leaves not looked after").pipe(Effect.annotateLogs({ error }))),
     Effect.repeat(Schedule.spaced("1 minute"))
   )

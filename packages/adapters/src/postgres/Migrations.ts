@@ -1,25 +1,27 @@
 /** Migrations: append-only files, run at start by every program, one program at a time. */
 import { Effect, Layer } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
+import * as AdvisoryLocks from "./AdvisoryLocks.ts"
 import * as Client from "./Client.ts"
 import * as Leaves from "./Leaves.ts"
 import { migration as invoiceAndOutbox } from "./migrations/0001_invoice_and_outbox.ts"
 import { migration as inbox } from "./migrations/0002_inbox.ts"
 import { migration as outboxOperations } from "./migrations/0003_outbox_operations.ts"
+import { migration as outboxLeases } from "./migrations/0004_outbox_leases.ts"
+import { migration as writeProbe } from "./migrations/0005_write_probe.ts"
 
 const migrations = {
   "0001_invoice_and_outbox": invoiceAndOutbox,
   "0002_inbox": inbox,
-  "0003_outbox_operations": outboxOperations
+  "0003_outbox_operations": outboxOperations,
+  "0004_outbox_leases": outboxLeases,
+  "0005_write_probe": writeProbe
 }
 
 /** The migration that this code was written for. */
 export const latest = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name, 10)))
 
 export const table = "invoice_migrations"
-
-/** Any number, but the same in every process. */
-const lockKey = 4_021_000
 
 /** Brings the schema up to date; answers what was applied, as `[id, name]`. */
 export const run: Effect.Effect<
@@ -30,7 +32,7 @@ export const run: Effect.Effect<
   const sql = yield* SqlClient.SqlClient
   const applied = yield* sql.withTransaction(
     Effect.andThen(
-      sql`select pg_advisory_xact_lock(${lockKey})`,
+      sql`select pg_advisory_xact_lock(${AdvisoryLocks.migrations})`,
       Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
     )
   )
@@ -41,7 +43,7 @@ export const run: Effect.Effect<
 /** Runs the migrations on a connection of its own and closes it. */
 export const layer = (options: Client.Options): Layer.Layer<never, Migrator.MigrationError | SqlError.SqlError> =>
   Layer.effectDiscard(
-    Effect.scoped(Effect.provide(run, Client.layer({ ...options, maxConnections: 1 }, "invoice-migrate")))
+    Effect.scoped(Effect.provide(run, Client.layer({ ...options, maxConnections: 1 }, "invoice-migrate", "none")))
   )
 
 /** What bringing the schema up to date can fail with. */

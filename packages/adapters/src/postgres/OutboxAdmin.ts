@@ -4,6 +4,7 @@ import { Effect, type Layer, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import * as Client from "./Client.ts"
 import * as Migrations from "./Migrations.ts"
+import * as SnapshotWindow from "./SnapshotWindow.ts"
 
 /** Nothing was changed, and why. */
 export class OutboxNotChanged extends Schema.TaggedError<OutboxNotChanged>()("OutboxNotChanged", {
@@ -53,11 +54,12 @@ export const resize = ({ lanes, partitions, waitMillis = 10_000 }: ResizeOptions
         yield* sql`lock table outbox_event in share row exclusive mode`
         yield* drained(waitMillis)
         yield* sql`update outbox_state set lanes = ${lanes}`
+        const lo = yield* here
         // everything is published, so every lane begins now; a new epoch ends the leases of before
-        yield* sql`update outbox_cursor set lo = pg_current_snapshot(), hi = null, pos = null, epoch = epoch + 1,
-          owner = null, lease_until = null`
+        yield* sql`update outbox_cursor set lo = ${lo}::text::pg_snapshot, hi = null, pos = null, epoch = epoch + 1,
+          owner = null, lease_until = null, lease_millis = null`
         yield* sql`insert into outbox_cursor (lane, lo)
-          select lane, pg_current_snapshot() from generate_series(0, ${lanes - 1}::int) as lane on conflict do nothing`
+          select lane, ${lo}::text::pg_snapshot from generate_series(0, ${lanes - 1}::int) as lane on conflict do nothing`
         yield* sql`delete from outbox_cursor where lane >= ${lanes}`
         const keys = (yield* sql<{ key: string }>`select key from outbox_parked_key`).map(({ key }) => key)
         yield* sql.unsafe(
@@ -67,6 +69,17 @@ export const resize = ({ lanes, partitions, waitMillis = 10_000 }: ResizeOptions
       })
     )
   })
+
+/**
+ * A position behind every event that is committed by now. It ends at this transaction, whose commit is flushed, and not at
+ * the latest id that is known: one that a crash makes Postgres forget is handed out again.
+ */
+const here = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const [row] = yield* sql<{ own: string; snapshot: string }>`
+    select pg_current_xact_id()::text as own, pg_current_snapshot()::text as snapshot`
+  return row === undefined ? SnapshotWindow.beginning : SnapshotWindow.before(row.snapshot, BigInt(row.own))
+})
 
 const drained = (waitMillis: number) =>
   Effect.gen(function* () {
@@ -137,7 +150,7 @@ export const restamp: Effect.Effect<Restamped, SqlError.SqlError, SqlClient.SqlC
         ) select count(*)::int as count from stamped`
       // a writer that has its transaction id and has not written yet will commit under an id below this one's
       yield* sql`update outbox_cursor set hi = null, pos = null, epoch = epoch + 1, owner = null, lease_until = null,
-        lo = (select (oldest || ':' || oldest || ':')::pg_snapshot
+        lease_millis = null, lo = (select (oldest || ':' || oldest || ':')::pg_snapshot
           from (select least(pg_snapshot_xmin(pg_current_snapshot()), pg_current_xact_id())::text as oldest) s)`
       // a cursor from before says nothing here: whoever watches begins anew
       yield* sql`update outbox_state set system_identifier = (select system_identifier from pg_control_system()),
@@ -156,4 +169,4 @@ export const adopt: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> 
 
 /** A connection for these operations. */
 export const layer = (options: Client.Options): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError> =>
-  Client.layer({ ...options, maxConnections: 1 }, "invoice-outbox-admin")
+  Client.layer({ ...options, maxConnections: 1 }, "invoice-outbox-admin", "none")

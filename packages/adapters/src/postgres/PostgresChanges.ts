@@ -1,21 +1,27 @@
 /** The changes of all invoices, from the outbox's events of all lanes. A cursor is a relay's position. */
-import { CursorExpired, InvalidCursor, InvoiceEvent, type StoreUnavailable, Timestamp } from "@invoice/core"
+import { CursorExpired, InvalidCursor, InvoiceEvent, StoreUnavailable, Timestamp } from "@invoice/core"
 import type { ChangesPage } from "@invoice/core/ports/InvoiceStore"
 import { Effect } from "effect"
 import * as SnapshotWindow from "./SnapshotWindow.ts"
 
 interface Row extends SnapshotWindow.Row {
+  readonly key: string
+  readonly ver: bigint
+  readonly type: string
   readonly payload: Uint8Array
   readonly at: Date
 }
 
-const tail = SnapshotWindow.tail("e.payload, e.at")
-const rest = SnapshotWindow.rest("e.payload, e.at")
+const columns = "e.key, e.ver, e.type, e.payload, e.at"
+
+/** By name, so that they can be run by something else than Postgres. */
+export const statements = {
+  tail: SnapshotWindow.tail(columns),
+  rest: SnapshotWindow.rest(columns),
+  head: SnapshotWindow.selectHead
+} as const
 
 const cursorPattern = /^(\d{1,19}):(\d{1,19}):([\d,]*)(?:\|(\d{1,19}:\d{1,19}:[\d,]*)\|(\d{1,18}))?$/u
-
-const xminOf = (snapshot: string): bigint => BigInt(snapshot.split(":")[0] ?? 0)
-const xmaxOf = (snapshot: string): bigint => BigInt(snapshot.split(":")[1] ?? 0)
 
 /** What Postgres accepts as a snapshot: xmin ≤ xmax, and the ids between them rise. */
 const isSnapshot = (text: string): boolean => {
@@ -29,7 +35,13 @@ const isSnapshot = (text: string): boolean => {
 
 /** Whether events that the cursor has not passed may be gone. */
 const isExpired = ({ lo, window }: SnapshotWindow.Position, row: Row): boolean =>
-  window === undefined ? xminOf(lo) <= BigInt(row.emptied_xid) : BigInt(window.pos) + 1n < row.emptied_seq
+  window === undefined
+    ? SnapshotWindow.xminOf(lo) <= BigInt(row.emptied_xid)
+    : BigInt(window.pos) + 1n < row.emptied_seq
+
+/** None for an event that tells of no invoice. */
+const toChange = ({ at, key, payload, type, ver }: Row) =>
+  InvoiceEvent.toChange({ key, type, version: Number(ver), payload, at: Timestamp.fromMillis(at.getTime()) })
 
 type Select = <A extends object>(
   statement: string,
@@ -49,33 +61,42 @@ export const make = (select: Select) => {
     }
     const read =
       window === undefined
-        ? select<Row>(tail, [lo, limit])
-        : select<Row>(rest, [lo, limit, window.hi, BigInt(window.pos)])
-    return Effect.flatMap(read, (all): Effect.Effect<ChangesPage, InvalidCursor | CursorExpired> => {
+        ? select<Row>(statements.tail, [lo, limit])
+        : select<Row>(statements.rest, [lo, limit, window.hi, BigInt(window.pos)])
+    return Effect.flatMap(read, (all): Effect.Effect<ChangesPage, InvalidCursor | CursorExpired | StoreUnavailable> => {
       const [first] = all
+      if (first?.standby === true) return Effect.fail(standby)
       if (first !== undefined && options.cursor !== undefined && isExpired(position, first)) {
         return Effect.fail(new CursorExpired({ cursor }))
       }
-      const { more, next, rows } = SnapshotWindow.page(position, limit, all)
       // transaction ids only rise: a cursor of another database
-      if (first !== undefined && xmaxOf(first.hi) < xmaxOf(lo)) {
-        return Effect.fail(new InvalidCursor({ cursor }))
-      }
+      if (SnapshotWindow.doubt(position, first) !== undefined) return Effect.fail(new InvalidCursor({ cursor }))
+      const { hi, more, next, rows } = SnapshotWindow.page(position, limit, all)
       return Effect.succeed({
-        changes: rows.map((row) => ({
-          ...InvoiceEvent.toChange({ payload: row.payload, at: Timestamp.fromMillis(row.at.getTime()) }),
-          cursor: SnapshotWindow.format(lo, row.hi, String(row.seq))
-        })),
+        changes: rows.flatMap((row) => {
+          const change = toChange(row)
+          return change === undefined ? [] : { ...change, cursor: SnapshotWindow.format(lo, hi, String(row.seq)) }
+        }),
         next,
         more
       })
     })
   }
 
-  const head: Effect.Effect<string, StoreUnavailable> = Effect.map(
-    select<{ hi: string }>("select pg_current_snapshot()::text as hi", []),
-    ([row]) => row?.hi ?? SnapshotWindow.beginning
+  const head: Effect.Effect<string, StoreUnavailable> = Effect.flatMap(
+    select<SnapshotWindow.HeadRow>(statements.head, []),
+    ([row]) => {
+      if (row === undefined) return Effect.succeed(SnapshotWindow.beginning)
+      return row.standby ? Effect.fail(standby) : Effect.succeed(SnapshotWindow.head(row))
+    }
   )
 
   return { changes, head }
 }
+
+const standby = new StoreUnavailable({
+  kind: "unavailable",
+  cause: new Error(
+    "changes can't be read from a hot standby: its snapshots don't tell which transactions are in progress"
+  )
+})

@@ -32,6 +32,8 @@ import { columns, type InvoiceRow, toStored, violations } from "./InvoiceRows.ts
 import * as Leaves from "./Leaves.ts"
 import * as Migrations from "./Migrations.ts"
 import * as PostgresChanges from "./PostgresChanges.ts"
+import * as SqlState from "./SqlState.ts"
+import * as WriteProbe from "./WriteProbe.ts"
 
 type Store = InvoiceStore["Service"]
 
@@ -116,7 +118,7 @@ where ($1::bigint is null or i.position < $1) and ($2::text is null or i.status 
 order by i.position desc limit $5`
 
 const unavailable = (error: SqlError.SqlError): StoreUnavailable =>
-  new StoreUnavailable({ retryable: error.isRetryable, cause: error })
+  new StoreUnavailable({ kind: SqlState.kindOf(error), cause: error })
 
 /** Two statements on one invoice deadlock unless they lock in the same order. */
 const byId = (self: { readonly id: string }, that: { readonly id: string }): number =>
@@ -172,13 +174,15 @@ const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Store, never, SqlClient.SqlClient | Scope.Scope> {
   const sql = yield* SqlClient.SqlClient
+  const run = Client.run(sql, Client.timeoutMillisOf(options))
   const nudge = yield* OutboxNudge.OutboxNudge
 
   const select = <Row extends object>(
     statement: string,
-    parameters: ReadonlyArray<unknown>
+    parameters: ReadonlyArray<unknown>,
+    millis?: number
   ): Effect.Effect<ReadonlyArray<Row>, StoreUnavailable> =>
-    Effect.mapError(sql.unsafe<Row>(statement, parameters), unavailable)
+    Effect.mapError(run<Row>(statement, parameters, millis), unavailable)
 
   const getMany: Store["getMany"] = (ids) =>
     ids.length === 0
@@ -225,7 +229,8 @@ const make = Effect.fnUntraced(function* (
     workers: 2,
     maxBatch: 256,
     write: writeCreations,
-    blamesRow: (error: InvoiceConflict | StoreUnavailable) => error._tag === "StoreUnavailable" && !error.retryable
+    blamesRow: (error: InvoiceConflict | StoreUnavailable) =>
+      error._tag === "StoreUnavailable" && error.kind === "permanent"
   })
 
   const get = yield* GroupCommit.make({
@@ -347,7 +352,7 @@ const make = Effect.fnUntraced(function* (
         ? Effect.void
         : Effect.fail(
             new StoreUnavailable({
-              retryable: true,
+              kind: "unavailable",
               cause: new Error(
                 `the schema is at migration ${row?.migration_id ?? 0}, this program needs ${Migrations.latest}`
               )
@@ -368,8 +373,12 @@ const make = Effect.fnUntraced(function* (
     list,
     history,
     decide,
-    ...PostgresChanges.make(select),
-    ready
+    ...PostgresChanges.make((statement, parameters) => select(statement, parameters, Client.readMillisOf(options))),
+    ready,
+    writable: Effect.asVoid(run(WriteProbe.probe, [])).pipe(
+      // whatever Postgres has against it, it is not the probe's fault
+      Effect.mapError((cause) => new StoreUnavailable({ kind: "unavailable", cause }))
+    )
   })
 })
 
@@ -379,7 +388,10 @@ const meet = (
 ): Exit.Exit<Creation, InvoiceConflict | StoreUnavailable> =>
   stored === undefined
     ? Exit.fail(
-        new StoreUnavailable({ retryable: true, cause: new Error(`invoice ${invoice.id} was there and is gone again`) })
+        new StoreUnavailable({
+          kind: "retryable",
+          cause: new Error(`invoice ${invoice.id} was there and is gone again`)
+        })
       )
     : Invoice.canonical(stored.invoice) === Invoice.canonical(invoice)
       ? Exit.succeed({ outcome: "Unchanged", stored })
@@ -387,4 +399,4 @@ const meet = (
 
 /** The store on a pool of its own. The schema must be there: provide `Migrations.layer` before it. */
 export const layer = (options: Options): Layer.Layer<InvoiceStore, SqlError.SqlError> =>
-  Layer.effect(InvoiceStore, make(options)).pipe(Layer.provide(Client.layer(options, "invoice-store")))
+  Layer.effect(InvoiceStore, make(options)).pipe(Layer.provide(Client.layer(options, "invoice-store", "deadlines")))

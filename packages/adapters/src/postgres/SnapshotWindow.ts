@@ -4,6 +4,11 @@
  *
  * A position is `lo`, the snapshot before which everything is read, and within a window that is larger than a page also
  * `hi|pos`: the window's end and the last `seq` read of it.
+ *
+ * A position outlives a crash of the server. Crash recovery hands out transaction ids again whose write-ahead log was not
+ * flushed, so a snapshot as Postgres gives it (its xmax is the latest completed id + 1) would call transactions passed that
+ * are still to come. Here a snapshot ends behind the newest *event* that is visible: that event's commit was flushed before
+ * anybody could see it (`synchronous_commit`), so its id and every lower one are never handed out again. See ADR 0032.
  */
 
 export interface Position {
@@ -22,6 +27,39 @@ export const parse = (position: string): Position => {
 export const format = (lo: string, hi: string | null, pos: string | null): string =>
   hi === null || pos === null ? lo : `${lo}|${hi}|${pos}`
 
+export const xminOf = (snapshot: string): bigint => BigInt(snapshot.split(":")[0] ?? 0)
+export const xmaxOf = (snapshot: string): bigint => BigInt(snapshot.split(":")[1] ?? 0)
+
+/** The transactions that were in progress, rising. */
+const xipOf = (snapshot: string): ReadonlyArray<bigint> => {
+  const list = snapshot.split(":")[2] ?? ""
+  return list === "" ? [] : list.split(",").map(BigInt)
+}
+
+/** A snapshot cut off before the id `limit`: what is in progress or finished from there on is not seen yet. */
+export const before = (snapshot: string, limit: bigint): string => {
+  const xmax = xmaxOf(snapshot)
+  // an event's id can be beyond all ids only in a database that was restored from another system
+  const end = limit < xmax ? limit : xmax
+  const xip = xipOf(snapshot).filter((xid) => xid < end)
+  return `${xip[0] ?? end}:${end}:${xip.join(",")}`
+}
+
+/**
+ * The end of a window that begins at `lo`: behind the newest visible event, or where `lo` ended when there is none behind
+ * it. What `lo` has seen in progress is in progress, or is finished for good.
+ */
+const endOf = (lo: string, hi: string, newest: string | null): string => {
+  const end = xmaxOf(lo)
+  const after = newest === null ? end : BigInt(newest) + 1n
+  return before(hi, after > end ? after : end)
+}
+
+/** The run of the server, which a restart or another server changes: microseconds since the epoch. */
+export const serverStart = "(extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint::text"
+
+const common = `s.emptied_seq, s.emptied_xid::text as emptied_xid, pg_is_in_recovery() as standby, ${serverStart} as server`
+
 /**
  * The first page of a window, in two halves that are each on the index: those that were in progress at `lo`, and those
  * that began after it. Under READ COMMITTED a statement sees exactly what its `pg_current_snapshot()` sees, so the upper
@@ -33,7 +71,10 @@ export const format = (lo: string, hi: string | null, pos: string | null): strin
  * @param condition on `outbox_event e`
  */
 export const tail = (columns: string, condition = "true"): string => `
-select s.hi::text as hi, s.emptied_seq, s.emptied_xid::text as emptied_xid, e.*
+select s.hi::text as hi, ${common}, (
+    -- of any lane; by the alias e the text of the id would be sorted
+    select n.xid from outbox_event n where n.xid >= pg_snapshot_xmax($1::text::pg_snapshot) order by n.xid desc limit 1
+  )::text as newest, e.*
 from (select pg_current_snapshot() as hi, emptied_seq, emptied_xid from outbox_state) s left join lateral (
   select e.seq, ${columns} from (
     select * from outbox_event where xid = any (array(select pg_snapshot_xip($1::text::pg_snapshot)))
@@ -48,7 +89,7 @@ from (select pg_current_snapshot() as hi, emptied_seq, emptied_xid from outbox_s
  * Parameters: 1 `lo`, 2 limit, 3 `hi`, 4 `pos`; more belong to `condition`.
  */
 export const rest = (columns: string, condition = "true"): string => `
-select $3::text as hi, s.emptied_seq, s.emptied_xid::text as emptied_xid, e.*
+select $3::text as hi, ${common}, null as newest, e.*
 from outbox_state s left join lateral (
   select e.seq, ${columns} from outbox_event e
   where e.seq > $4 and ${condition}
@@ -56,30 +97,62 @@ from outbox_state s left join lateral (
   order by e.seq limit $2
 ) e on true order by e.seq`
 
+/** A cursor behind everything that is visible, from `selectHead`'s one row. */
+export const selectHead = `
+select pg_current_snapshot()::text as hi, pg_is_in_recovery() as standby, greatest(s.emptied_xid,
+  (select n.xid from outbox_event n order by n.xid desc limit 1))::text as newest
+from outbox_state s`
+
+export interface HeadRow {
+  readonly hi: string
+  readonly newest: string
+  readonly standby: boolean
+}
+
+export const head = ({ hi, newest }: HeadRow): string => endOf(beginning, hi, newest)
+
 /** What every row of both statements has. */
 export interface Row {
   readonly hi: string
+  /** The newest visible event behind `lo`, of whatever lane; null when there is none, and in a window. */
+  readonly newest: string | null
   /** Null in the one row of a page without events. */
   readonly seq: bigint | null
   readonly emptied_seq: bigint
   readonly emptied_xid: string
+  /** A hot standby's snapshots don't tell which transactions are in progress. */
+  readonly standby: boolean
+  readonly server: string
 }
 
 export interface Page<A extends Row> {
   readonly rows: ReadonlyArray<A>
+  /** The end of the window that the rows are of. */
+  readonly hi: string
   /** The position after it. */
   readonly next: string
   /** Whether more was waiting. At the end of a window nobody knows, so there it says yes. */
   readonly more: boolean
 }
 
+/** Why a page can't be believed; undefined when it can. */
+export const doubt = ({ lo, window }: Position, first: Row | undefined): string | undefined => {
+  if (first === undefined) return "the outbox has no state: is its schema there?"
+  if (first.standby) return "this is a hot standby, whose snapshots don't tell which transactions are in progress"
+  return window === undefined && xmaxOf(first.hi) < xmaxOf(lo)
+    ? `the database is behind the position: its transactions end at ${xmaxOf(first.hi)}, the position at ${xmaxOf(lo)}`
+    : undefined
+}
+
 export const page = <A extends Row>(position: Position, limit: number, all: ReadonlyArray<A>): Page<A> => {
   const { lo, window } = position
-  const hi = all[0]?.hi ?? lo
+  const [first] = all
   const rows = all.filter(({ seq }) => seq !== null)
   const full = rows.length === limit
+  const hi = window?.hi ?? (first === undefined ? lo : endOf(lo, first.hi, first.newest))
   return {
     rows,
+    hi,
     next: full ? format(lo, hi, String(rows.at(-1)?.seq)) : hi,
     more: full || window !== undefined
   }

@@ -1,4 +1,5 @@
 /** What a program shows its operators: metrics, liveness, readiness. */
+import { Deadline } from "@invoice/core"
 import { Effect, Result } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
@@ -22,10 +23,8 @@ export const ready = (checks: Checks): Effect.Effect<void, Problem.Problem> =>
       Object.entries(checks),
       ([name, check]) =>
         check.pipe(
-          Effect.timeoutOrElse({
-            duration: "2 seconds",
-            orElse: () => Effect.fail({ message: "no answer within 2 seconds" })
-          }),
+          (check) =>
+            Deadline.within(check, { millis: 2_000, orElse: () => ({ message: "no answer within 2 seconds" }) }),
           Effect.result,
           Effect.map((result) => (Result.isFailure(result) ? [`${name}: ${result.failure.message}`] : []))
         ),

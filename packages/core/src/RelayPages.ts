@@ -1,0 +1,108 @@
+/**
+ * Sending pages of events under a lease: waits for a broker that is unavailable, and parks the keys of records that it
+ * refuses for good, so that nothing overtakes them.
+ */
+import { Effect, type Schedule } from "effect"
+import type { LeaseLost, OutboxUnavailable, PublishRefused, PublishTransient } from "./InvoiceError.ts"
+import * as InvoiceEvent from "./InvoiceEvent.ts"
+import type { MessagePublisher } from "./ports/MessagePublisher.ts"
+import type { Outbox } from "./ports/Outbox.ts"
+import type { RelayLease } from "./RelayLease.ts"
+import * as RelayMetrics from "./RelayMetrics.ts"
+import * as Unsent from "./Unsent.ts"
+
+type Events = ReadonlyArray<InvoiceEvent.Recorded>
+
+export interface Options {
+  readonly outbox: Outbox["Service"]
+  readonly publisher: MessagePublisher["Service"]
+  readonly held: RelayLease
+  /** Keys whose events are parked: changed as keys are parked and replayed. */
+  readonly parked: Set<string>
+  /** Between two tries while the broker is unavailable. */
+  readonly backOff: Schedule.Schedule<unknown, PublishTransient | LeaseLost>
+  /** Most parked events that are replayed at once. */
+  readonly limit: number
+}
+
+const behind = "an earlier event of the key is parked"
+
+/** What a refusal has left unsent, by key, with the reason for the first of each. */
+const leftOf = (
+  events: Events,
+  refusal: PublishRefused
+): ReadonlyMap<string, { readonly reason: string; readonly events: Events }> => {
+  const reasons = new Map(refusal.records.map(({ index, reason }) => [index, reason]))
+  const unsent = [...Unsent.indexes(events, refusal)].map((index) => ({ index, event: events[index] }))
+  const keys = new Map<string, { reason: string; events: Array<InvoiceEvent.Recorded> }>()
+  for (const { event, index } of unsent) {
+    if (event === undefined) continue
+    const key = keys.get(event.key)
+    if (key === undefined) keys.set(event.key, { reason: reasons.get(index) ?? behind, events: [event] })
+    else key.events.push(event)
+  }
+  return keys
+}
+
+export const make = ({ backOff, held, limit, outbox, parked, publisher }: Options) => {
+  const { lease } = held
+
+  /**
+   * Sends until the broker has it all, or has refused some of it. Ends with the lease: a relay that was stopped for longer
+   * must not send anything new when it goes on.
+   */
+  const send = (events: Events): Effect.Effect<PublishRefused | undefined, LeaseLost> =>
+    held.check.pipe(
+      Effect.andThen(RelayMetrics.timed(publisher.publish(events.map(InvoiceEvent.toMessage)))),
+      Effect.as(undefined),
+      Effect.catchTag("PublishRefused", Effect.succeed),
+      Effect.tapErrorTag("PublishTransient", (error) =>
+        Effect.andThen(
+          RelayMetrics.retried,
+          Effect.logWarning("the broker is unavailable, events wait").pipe(
+            Effect.annotateLogs({ events: events.length, error: error.cause })
+          )
+        )
+      ),
+      Effect.retry({ schedule: backOff, while: (error) => error._tag === "PublishTransient" }),
+      Effect.catchTag("PublishTransient", Effect.die),
+      (sending) => Effect.raceFirst(sending, held.expired)
+    )
+
+  /** Sends what can be sent and parks the rest; answers what was sent. */
+  const deliver = Effect.fnUntraced(function* (events: Events, endsReplay: boolean) {
+    const refused = events.length === 0 ? undefined : yield* send(events)
+    const kept = new Set<InvoiceEvent.Recorded>()
+    if (refused !== undefined) {
+      for (const [key, { events: some, reason }] of leftOf(events, refused)) {
+        yield* Effect.logError("key parked").pipe(Effect.annotateLogs({ key, reason, events: some.length }))
+        yield* outbox.park({ lease, events: some, reason, endsReplay })
+        parked.add(key)
+        for (const event of some) kept.add(event)
+      }
+    }
+    const sent = events.filter((event) => !kept.has(event))
+    if (sent.length > 0) yield* RelayMetrics.produced(sent)
+    return sent
+  })
+
+  /** Sends a page, but for the events of parked keys: those are held back behind the one that was refused. */
+  const relay = Effect.fnUntraced(function* (events: Events): Effect.fn.Return<void, LeaseLost | OutboxUnavailable> {
+    const late = parked.size === 0 ? [] : events.filter(({ key }) => parked.has(key))
+    if (late.length > 0) {
+      yield* outbox.park({ lease, events: late, reason: behind, endsReplay: false })
+    }
+    yield* deliver(late.length === 0 ? events : events.filter(({ key }) => !parked.has(key)), false)
+  })
+
+  /** Sends again what someone asked to replay; what is refused again stays parked, with the new reason. */
+  const replay = Effect.gen(function* () {
+    const events = yield* outbox.replayable(lease, limit)
+    if (events.length === 0) return
+    yield* outbox.unpark(lease, yield* deliver(events, true))
+    parked.clear()
+    for (const { key } of yield* outbox.parked) parked.add(key)
+  })
+
+  return { relay, replay }
+}
