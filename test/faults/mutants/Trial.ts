@@ -12,8 +12,6 @@ import type { Name } from "./Patch.ts"
 
 const caught = {
   loss: ({ judgement }) => judgement.lost > 0,
-  // where none are allowed
-  duplicates: ({ judgement }) => judgement.duplicates > 0,
   disorder: ({ judgement }) => judgement.inversions > 0,
   // in a scene whose real run has none
   duplicates: ({ judgement }) => judgement.duplicates > 0,
