@@ -5,7 +5,7 @@ import { type StartedKafka, type StartedNode, startKafka } from "../infra/kafka/
 import { client } from "./LogReader.ts"
 import type { Random } from "./Random.ts"
 import { TcpProxy } from "./TcpProxy.ts"
-import { until } from "./Waiting.ts"
+import { pause, until } from "./Waiting.ts"
 
 /** One partition of a topic; `replicas` begins with the preferred leader. */
 export type Partition = Pick<PartitionMetadata, "leader" | "replicas" | "isr"> & {
@@ -75,8 +75,21 @@ export class Cluster {
     this.down.delete(id)
   }
 
-  /** A connection of its own, for as long as `use` takes. */
+  /** Asks again for a while: the broker that is asked may be down, or not yet know what the others know. */
   async administer<A>(use: (admin: Admin) => Promise<A>): Promise<A> {
+    const deadline = performance.now() + 20_000
+    for (;;) {
+      try {
+        return await this.connected(use)
+      } catch (error) {
+        if (performance.now() > deadline) throw error
+        await pause(250)
+      }
+    }
+  }
+
+  /** With a connection of its own. */
+  private async connected<A>(use: (admin: Admin) => Promise<A>): Promise<A> {
     const admin = client(this.kafka.brokers).admin()
     try {
       await admin.connect()
