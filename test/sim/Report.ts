@@ -4,6 +4,7 @@ import type { Happening } from "./Engine.ts"
 import type { Mutant } from "./mutants/Mutant.ts"
 import { describe, type Step } from "./Schedule.ts"
 import type { Found, Searched } from "./Search.ts"
+import { healing } from "./World.ts"
 
 const time = (millis: number): string => millis.toFixed(1).padStart(9)
 
@@ -52,6 +53,14 @@ const whatWidth = 76
 const line = ({ state, time: at, what, who }: Happening): string =>
   `${time(at)}  ${who.padEnd(whoWidth)}${what.padEnd(whatWidth)}  ${state}`
 
+/** What happens after the end of all harm soon only repeats itself. */
+const linesAfterHarm = 8
+
+const told = (account: ReadonlyArray<Happening>): ReadonlyArray<Happening> => {
+  const healed = account.findIndex(({ what }) => what === healing)
+  return healed === -1 ? account : account.slice(0, healed + 1 + linesAfterHarm)
+}
+
 /** @param how the options that find it again, beside the seed */
 export const found = (how: string, { drawn, outcome, seed, shrunk }: Found): ReadonlyArray<string> => [
   `seed ${seed} breaks the promise: ${outcome.violations.join("; ")}`,
@@ -61,5 +70,5 @@ export const found = (how: string, { drawn, outcome, seed, shrunk }: Found): Rea
   ...shrunk.steps.map(stepLine),
   "",
   `${"ms".padStart(9)}  ${"who".padEnd(whoWidth)}${"what".padEnd(whatWidth)}  state`,
-  ...outcome.account.map(line)
+  ...told(outcome.account).map(line)
 ]

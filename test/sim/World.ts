@@ -24,5 +24,8 @@ export interface World<Alterations> {
   readonly run: (schedule: Schedule, options: RunOptions<Alterations>) => Promise<Outcome>
 }
 
+/** How the account names the end of all harm. */
+export const healing = "heals everything"
+
 /** The kind of a violation, whatever numbers it names. */
 export const kindOf = (violation: string): string => violation.replaceAll(/\d+(\.\d+)?/gu, "#")

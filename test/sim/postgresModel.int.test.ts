@@ -159,10 +159,11 @@ class Real {
   }
 }
 
-const inTransaction = ["assign", "insert", "insert", "snapshot", "commit", "commit", "lazy", "rollback"] as const
+const inTransaction = ["assign", "insert", "insert", "snapshot", "commit", "lazy", "lazy", "rollback"] as const
 
 describe("the model of Postgres", () => {
   let postgres: Postgres
+  let reused = 0
 
   beforeAll(async () => {
     postgres = await Postgres.start()
@@ -185,10 +186,9 @@ describe("the model of Postgres", () => {
       const model = new Model(base)
       const open = new Set<number>()
       const done: Array<string> = []
-      let reused = 0
       for (let count = 0; count < 40; count++) {
         const session = random.between(0, sessions - 1)
-        const what = random.chance(0.06) ? "crash" : open.has(session) ? random.pick(inTransaction) : "begin"
+        const what = random.chance(0.1) ? "crash" : open.has(session) ? random.pick(inTransaction) : "begin"
         done.push(`${session} ${what}`)
         const [ours, theirs] = [await model.perform(what, session), await real.perform(what, session)]
         if (what === "begin") open.add(session)
@@ -198,10 +198,13 @@ describe("the model of Postgres", () => {
           assert.strictEqual(ours, theirs, `${what} after ${done.join(", ")}`)
         }
         assert.deepEqual(model.look(base), await real.look(base), done.join(", "))
-        reused = model.server.reusedIds
       }
+      reused += model.server.reusedIds
       await real.close()
-      assert.isAtLeast(reused, 0)
     })
   }
+
+  it("had ids handed out again by both", () => {
+    assert.isAbove(reused, 3)
+  })
 })

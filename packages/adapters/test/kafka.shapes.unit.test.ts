@@ -52,6 +52,14 @@ const broken: Record<keyof typeof shapes, (path: string) => unknown> = {
     "consumer/consumerGroup",
     instances(({ cluster }) => ({ cluster: { findCoordinator: cluster } }))
   ),
+  fetchers: altered(
+    "consumer/fetchManager",
+    (create: (parts: object) => object) =>
+      (parts: { readonly getNodeIds: () => ReadonlyArray<string> }): object => {
+        const nodes = parts.getNodeIds()
+        return create({ ...parts, getNodeIds: () => nodes })
+      }
+  ),
   fetchedOffset: altered(
     "consumer/batch",
     instances(({ fetchedOffset }) => ({ fetchedOffset: undefined, offset: fetchedOffset }))

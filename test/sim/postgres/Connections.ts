@@ -61,6 +61,7 @@ export class Connections {
   private readonly options: Options
   private readonly connections = new Set<Connection>()
   private readonly waiting: Array<() => void> = []
+  private readonly told = new Map<string, string>()
   private isCutOff = false
 
   constructor(server: Server, statements: Statements, process: Process, options: Options) {
@@ -230,6 +231,7 @@ export class Connections {
       const rows = this.statements.run(text, { server, transaction }, parameters)
       server.commit(transaction, () => {
         this.options.observer?.(process, text, parameters, rows)
+        if (process.engine.account !== undefined) this.tell(text, parameters, rows)
         reply({ rows })
       })
     } catch (error) {
@@ -242,6 +244,19 @@ export class Connections {
         process.engine.failure = error
       }
     }
+  }
+
+  /** Tells of a statement in the account, unless it only repeats what it said before. */
+  private tell(text: string, parameters: ReadonlyArray<unknown>, rows: Rows): void {
+    const name = this.statements.nameOf(text)
+    const given = parameters.filter((one) => typeof one === "string" || typeof one === "number").join(" ")
+    const [first] = rows
+    const count = rows.filter((row) => row["seq"] !== null).length
+    const until = typeof first?.["hi"] === "string" ? ` until ${first["hi"]}` : ""
+    const told = `${name} ${given.slice(0, 40)}: ${count} rows${until}`
+    if (this.told.get(name) === told) return
+    this.told.set(name, told)
+    this.process.engine.note(this.process.name, () => told)
   }
 
   private answer(run: () => void): void {

@@ -46,7 +46,7 @@ export class Server {
   startedAt = 0
   private standbys = 0
   /** The database's clock is that much ahead of the world's, in milliseconds. */
-  clockOffset = 0
+  clockOffset = Date.UTC(2026, 10, 25)
   /** Transactions that have ended, and starts. */
   changes = 0
   /** Ids that were handed out again; what the relay must survive. */

@@ -14,6 +14,7 @@ export type Meaning = (session: Session, parameters: ReadonlyArray<unknown>) => 
 
 export class Statements {
   private readonly meanings = new Map<string, Meaning>()
+  private readonly names = new Map<string, string>()
 
   /** @param texts of the adapter, by the names of their meanings */
   bind(texts: Readonly<Record<string, string>>, meanings: Readonly<Record<string, Meaning>>): this {
@@ -21,8 +22,13 @@ export class Statements {
       const meaning = meanings[name]
       if (meaning === undefined) throw new Error(`nobody knows what the statement ${name} means`)
       this.meanings.set(text, meaning)
+      this.names.set(text, name)
     }
     return this
+  }
+
+  nameOf(text: string): string {
+    return this.names.get(text) ?? text
   }
 
   run(text: string, session: Session, parameters: ReadonlyArray<unknown>): ReadonlyArray<Row> {

@@ -1,6 +1,7 @@
 /** What a mutant changes of a world, in memory: the code on disk is never touched. */
 import type { KafkaClient } from "@invoice/adapters/kafka"
 import type { InvoiceStore, InvoiceValidator, Outbox } from "@invoice/core"
+import type { Verdict } from "@invoice/core/Verdict"
 import type { Statements } from "../postgres/Statements.ts"
 
 export interface Alterations {
@@ -12,5 +13,7 @@ export interface Alterations {
   readonly kafka?: (kafka: KafkaClient) => KafkaClient
   /** Between the watches or the validator and their store. */
   readonly store?: (store: InvoiceStore["Service"]) => InvoiceStore["Service"]
+  /** What the store tells of a verdict, as if it was another one. */
+  readonly told?: (verdict: Verdict) => Verdict
   readonly validator?: (validator: InvoiceValidator["Service"]) => InvoiceValidator["Service"]
 }

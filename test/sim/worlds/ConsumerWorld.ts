@@ -9,7 +9,7 @@ import { breakLinks, cutOff, reconnect } from "../kafka/Client.ts"
 import { Groups } from "../kafka/Groups.ts"
 import { isSet, numberOf, type Schedule, type Step, textOf } from "../Schedule.ts"
 import { withVirtualTimers } from "../VirtualTimers.ts"
-import type { Outcome, RunOptions, World } from "../World.ts"
+import { healing, type Outcome, type RunOptions, type World } from "../World.ts"
 import type { Alterations } from "./Alterations.ts"
 import { draw, nodes, partitions } from "./ConsumerSchedules.ts"
 import { countProgram, reasons } from "./Counting.ts"
@@ -84,7 +84,12 @@ class ConsumerWorld {
     this.groups = new Groups(this.engine, this.brokers)
     this.brokers.create(topic, partitions)
     this.brokers.create(deadLetters, 1)
-    this.contents = { invoices: this.invoices, refused: this.refused, conflicts: 0 }
+    this.contents = {
+      invoices: this.invoices,
+      refused: this.refused,
+      told: this.alterations.told ?? ((verdict) => verdict),
+      conflicts: 0
+    }
     this.parts = {
       engine: this.engine,
       random: this.random,
@@ -244,7 +249,7 @@ class ConsumerWorld {
 
   private heal(): void {
     const { brokers, contents, database, engine, groups, validators } = this
-    engine.note("world", () => "heals everything")
+    engine.note("world", () => healing)
     this.isHealed = true
     database.heal()
     for (const node of brokers.nodes) if (!node.isUp) brokers.start(node)

@@ -169,7 +169,7 @@ export class Database {
     // truncated, and gone for good
     tables.events = tables.events.filter(({ seq }) => seq >= until)
     this.emptied.push(...inLeaves)
-    for (const { id } of inLeaves) this.emptiedAt.set(id, server.clock - server.clockOffset)
+    for (const { id } of inLeaves) this.emptiedAt.set(id, this.parts.engine.now)
     server.commit(transaction, () => undefined)
     server.flush()
     this.parts.coverage.mattered("empty")

@@ -5,6 +5,7 @@
 import { InvoiceEvent, InvoiceStore, StoreUnavailable } from "@invoice/core"
 import type { Invoice, InvoiceId } from "@invoice/core/Invoice"
 import type { Decided, Decision, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
+import type { Verdict } from "@invoice/core/Verdict"
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import type { Connections } from "../postgres/Connections.ts"
@@ -16,6 +17,8 @@ import { Failed } from "../postgres/Transaction.ts"
 export interface Contents {
   readonly invoices: ReadonlyMap<string, Invoice>
   readonly refused: ReadonlySet<string>
+  /** What its event tells of a verdict. */
+  readonly told: (verdict: Verdict) => Verdict
   /** Statements that still fail since another transaction is in the way. */
   conflicts: number
 }
@@ -37,7 +40,7 @@ const demandWrites = ({ server }: Session): void => {
   throw new Failed("unavailable", refusesWrites)
 }
 
-const apply = (session: Session, decision: Decision): Decided => {
+const apply = (session: Session, { told }: Contents, decision: Decision): Decided => {
   const { server, transaction } = session
   const { id, verdict, version } = decision
   const cell = server.tables.aggregates.get(id)
@@ -48,7 +51,7 @@ const apply = (session: Session, decision: Decision): Decided => {
   if (row.status !== "Pending") return { id, outcome: "AlreadyFinal" }
   if (row.version !== version) return { id, outcome: "Stale" }
   server.write(transaction, cell, { version: version + 1, status: verdict.status })
-  const { payload, topic, type } = InvoiceEvent.decided(id, version + 1, verdict)
+  const { payload, topic, type } = InvoiceEvent.decided(id, version + 1, told(verdict))
   const seq = server.nextval(transaction)
   server.insertEvent({
     seq,
@@ -83,7 +86,7 @@ const decide =
       const cell = session.server.tables.aggregates.get(id)
       if (cell?.committed !== undefined) session.server.lock(session.transaction, cell)
     }
-    return decisions.map((decision) => ({ ...apply(session, decision) }))
+    return decisions.map((decision) => ({ ...apply(session, contents, decision) }))
   }
 
 const writable: Meaning = (session) => {

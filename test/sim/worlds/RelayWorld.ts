@@ -12,7 +12,7 @@ import type { Event } from "../postgres/Tables.ts"
 import { isSet, numberOf, type Schedule, type Step, textOf } from "../Schedule.ts"
 import * as Seams from "../Seams.ts"
 import { withVirtualTimers } from "../VirtualTimers.ts"
-import type { Outcome, RunOptions, World } from "../World.ts"
+import { healing, type Outcome, type RunOptions, type World } from "../World.ts"
 import type { Alterations } from "./Alterations.ts"
 import { countProgram, reasons } from "./Counting.ts"
 import { Database } from "./Database.ts"
@@ -209,7 +209,7 @@ class RelayWorld {
   /** The end of all harm: everything is up and reachable, and nothing is refused any more. */
   private heal(): void {
     const { brokers, database, engine } = this
-    engine.note("world", () => "heals everything")
+    engine.note("world", () => healing)
     database.heal()
     for (const node of brokers.nodes) if (!node.isUp) brokers.start(node)
     brokers.denied.clear()

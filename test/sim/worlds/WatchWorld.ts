@@ -9,7 +9,7 @@ import { Connections } from "../postgres/Connections.ts"
 import { numberOf, type Schedule, type Step, textOf } from "../Schedule.ts"
 import * as Seams from "../Seams.ts"
 import { withVirtualTimers } from "../VirtualTimers.ts"
-import type { Outcome, RunOptions, World } from "../World.ts"
+import { healing, type Outcome, type RunOptions, type World } from "../World.ts"
 import type { Alterations } from "./Alterations.ts"
 import { countProgram } from "./Counting.ts"
 import { Database } from "./Database.ts"
@@ -72,7 +72,7 @@ class WatchWorld {
       })
     }
     await this.engine.run(last + 50, () => false)
-    this.engine.note("world", () => "heals everything")
+    this.engine.note("world", () => healing)
     this.database.heal()
     this.serving?.process.goOn()
     if (this.serving === undefined) this.start()

@@ -6,7 +6,7 @@ import { createRequire } from "node:module"
 import { isDeepStrictEqual } from "node:util"
 import { Effect } from "effect"
 import { KafkaFailure } from "./KafkaFailure.ts"
-import { connecting, handling, handsOutCluster, joining, type Load, sends, silent } from "./Rehearsals.ts"
+import { connecting, fetchersEnd, handling, handsOutCluster, joining, type Load, sends, silent } from "./Rehearsals.ts"
 
 export interface Shape {
   /** What is not so, when it is not so. */
@@ -38,8 +38,14 @@ export const shapes: Readonly<Record<string, Shape>> = {
   },
   coordinator: {
     sentence:
-      "a try to join does not consist of findGroupCoordinator of the cluster, then joinGroup and syncGroup of the answer",
-    holds: async (load) => isDeepStrictEqual(await joining(load), ["findGroupCoordinator", "joinGroup", "syncGroup"])
+      "a try to join does not consist of findGroupCoordinator of the cluster, joinGroup of the answer, refreshMetadata and syncGroup",
+    holds: async (load) =>
+      isDeepStrictEqual(await joining(load), ["findGroupCoordinator", "joinGroup", "refreshMetadata", "syncGroup"])
+  },
+  fetchers: {
+    sentence:
+      "a fetcher does not ask the cluster for its brokers (getNodeIds) before each fetch, or goes on when that throws",
+    holds: fetchersEnd
   },
   fetchedOffset: {
     sentence: "a batch does not say from which offset on it was fetched (fetchedOffset)",

@@ -118,7 +118,7 @@ export const connecting = async (load: Load): Promise<ReadonlyArray<string>> => 
   return steps
 }
 
-/** The steps of a try to join, as they were asked for. */
+/** The steps of a try to join of the group's leader, as they were asked for. */
 export const joining = async (load: Load): Promise<ReadonlyArray<string>> => {
   const ConsumerGroup = load("kafkajs/src/consumer/consumerGroup") as new (
     parts: object
@@ -127,7 +127,7 @@ export const joining = async (load: Load): Promise<ReadonlyArray<string>> => {
   const coordinator = {
     joinGroup: async () => {
       steps.push("joinGroup")
-      return { generationId: 1, leaderId: "other", memberId: "this", members: [], groupProtocol: "none" }
+      return { generationId: 1, leaderId: "this", memberId: "this", members: [], groupProtocol: "none" }
     },
     syncGroup: async () => {
       steps.push("syncGroup")
@@ -139,18 +139,51 @@ export const joining = async (load: Load): Promise<ReadonlyArray<string>> => {
       findGroupCoordinator: async () => {
         steps.push("findGroupCoordinator")
         return coordinator
+      },
+      refreshMetadata: async () => {
+        steps.push("refreshMetadata")
       }
     },
     groupId: "g",
     topics: [],
     topicConfigurations: {},
-    assigners: [],
+    assigners: [{ name: "none", protocol: () => ({}), assign: async () => [] }],
     logger: silent,
     instrumentationEmitter: { emit: nothing },
     retry: { retries: 0 }
   })
   await group.joinAndSync().catch(nothing)
   return steps
+}
+
+/** Whether fetchers ask the cluster which brokers there are before each fetch, and end when that throws. */
+export const fetchersEnd = async (load: Load): Promise<boolean> => {
+  const ConsumerGroup = load("kafkajs/src/consumer/consumerGroup") as new (
+    parts: object
+  ) => { readonly getNodeIds: () => ReadonlyArray<string> }
+  const createFetchManager = load("kafkajs/src/consumer/fetchManager") as (parts: object) => {
+    readonly start: () => Promise<void>
+  }
+  const ends = new Error("the rehearsal ends here")
+  const cluster = { getNodeIds: (): ReadonlyArray<string> => ["0"] }
+  const group = new ConsumerGroup({ cluster, logger: silent, assigners: [] })
+  let fetched = 0
+  const manager = createFetchManager({
+    logger: silent,
+    getNodeIds: () => group.getNodeIds(),
+    fetch: async () => {
+      fetched += 1
+      cluster.getNodeIds = () => {
+        throw ends
+      }
+      // one that asks no more would fetch for ever
+      if (fetched > 2) throw new Error("it goes on")
+      return []
+    },
+    handler: resolved
+  })
+  const failure = await manager.start().catch((error: unknown) => error)
+  return failure === ends && fetched === 1
 }
 
 /** Whether a consumer hands the very cluster that it uses to its assigners when it is made. */
