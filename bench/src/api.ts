@@ -92,7 +92,7 @@ inserted as (
 ), events as (
   insert into outbox_event (lane, topic, key, ver, type, payload, headers)
   select 0, 'new_invoice', id::text, 1, 'invoice.created',
-    convert_to('{"id":"' || id || '","status":"Pending","version":1}', 'UTF8'), '{}' from inserted
+    convert_to('{"id":"' || id || '"}', 'UTF8'), '{}' from inserted
 )
 select id, stored_at from inserted;
 `

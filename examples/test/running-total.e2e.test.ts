@@ -6,7 +6,7 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { KafkaPublisher } from "@invoice/adapters/kafka"
 import { Migrations, PostgresStore } from "@invoice/adapters/postgres"
-import { type Invoice, InvoiceEvent, InvoiceStore, MessagePublisher } from "@invoice/core"
+import { type Invoice, InvoiceEvent, InvoiceStore, MessagePublisher, Timestamp } from "@invoice/core"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Fiber, Layer, Redacted, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
@@ -75,8 +75,9 @@ describe("the running total", () => {
         yield* Effect.forEach(invoices, (invoice) => store.create(invoice), { concurrency: 256, discard: true })
 
         const approvedOf = (id: Invoice.InvoiceId): InvoiceEvent.Message => {
-          const { payload } = InvoiceEvent.decided(id, 2, { status: "Approved", by: "test", violations: [] })
-          return { topic, key: id, value: new TextEncoder().encode(payload), headers: {} }
+          const draft = InvoiceEvent.decided(id, 2, { status: "Approved", by: "test", violations: [] })
+          const payload = new TextEncoder().encode(draft.payload)
+          return InvoiceEvent.toMessage({ ...draft, topic, id: randomUUID(), payload, at: Timestamp.fromMillis(0) })
         }
         const approved = invoices.map(({ id }) => approvedOf(id))
         const publishAll = Effect.gen(function* () {

@@ -23,7 +23,7 @@ const publishedOf = (topic: string, partition: number, message: KafkaMessage): P
     offset: BigInt(message.offset),
     id: String(message.headers?.["ce_id"] ?? `no event ${topic} ${partition} ${message.offset}`),
     key: String(message.key ?? ""),
-    ver: Number(value.ver ?? value.version),
+    ver: Number(message.headers?.["ce_version"] ?? value.ver),
     at: Number(message.timestamp)
   }
 }

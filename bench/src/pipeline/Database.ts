@@ -59,7 +59,7 @@ export const writeEvents = async ({ query }: Database, topic: string, count: num
 const insertEvents = `
 insert into outbox_event (lane, topic, key, ver, type, payload, headers)
 select 0, $1, id::text, 1, 'invoice.created',
-  convert_to('{"id":"' || id || '","status":"Pending","version":1}', 'UTF8'), '{}'
+  convert_to('{"id":"' || id || '"}', 'UTF8'), '{}'
 from (select gen_random_uuid() as id from generate_series(1, $2::int)) as t`
 
 /** Every event of the outbox in pages, as a relay reads them; the events go to `take`. */

@@ -21,8 +21,10 @@ const { createErrorFromCode }: { readonly createErrorFromCode: (code: number) =>
   load("kafkajs/src/protocol/error")
 
 export const codes = {
+  unknownTopic: 3,
   notLeader: 6,
   messageTooLarge: 10,
+  invalidTopic: 17,
   topicAuthorization: 29,
   outOfOrderSequence: 45,
   invalidRecord: 87
@@ -39,7 +41,7 @@ export interface ProduceRequest {
   readonly topicData: ReadonlyArray<{ readonly topic: string; readonly partitions: ReadonlyArray<ProducePartition> }>
 }
 
-interface Answered {
+export interface Answered {
   readonly topics: ReadonlyArray<{
     readonly topicName: string
     readonly partitions: ReadonlyArray<{
@@ -57,9 +59,14 @@ interface Batch {
   readonly count: number
 }
 
+export interface Logged {
+  readonly key: string | undefined
+  readonly text: string
+}
+
 interface Partition {
   leader: number
-  readonly records: Array<{ readonly key: string | undefined; readonly text: string }>
+  readonly records: Array<Logged>
   readonly batches: Array<Batch>
 }
 
@@ -80,6 +87,15 @@ export const largerThan =
   (messages: ReadonlyArray<Message>): number =>
     bytesOf(messages) > limit ? codes.messageTooLarge : 0
 
+const metadataOf = ({ partitions }: Topic): Array<PartitionMetadata> =>
+  partitions.map(({ leader }, partitionId) => ({
+    partitionErrorCode: 0,
+    partitionId,
+    leader,
+    replicas: [leader],
+    isr: [leader]
+  }))
+
 export class KafkaModel implements KafkaClient {
   readonly topics = new Map<string, Topic>()
   /** Every produce request that reached a broker. */
@@ -88,6 +104,9 @@ export class KafkaModel implements KafkaClient {
   producers = 0
   /** What `max.message.bytes` is said to be; undefined when nobody may know. */
   readonly limits = new Map<string, number>()
+  /** Names that no topic can have. */
+  readonly impossible = new Set<string>()
+  mayCreate = true
   /** Before a broker looks at a produce request. */
   arriving: (broker: number, request: ProduceRequest) => Promise<void> | void = () => {}
   /** What becomes of an answer on its way back. */
@@ -114,12 +133,30 @@ export class KafkaModel implements KafkaClient {
 
   /** What the topic's logs hold, partition after partition. */
   texts(name: string): ReadonlyArray<string> {
-    return this.topic(name).partitions.flatMap(({ records }) => records.map(({ text }) => text))
+    return this.records(name).map(({ text }) => text)
+  }
+
+  records(name: string): ReadonlyArray<Logged> {
+    return this.topic(name).partitions.flatMap(({ records }) => records)
+  }
+
+  /** Appends what a request asks for and tells nobody. */
+  carryOut(broker: number, request: ProduceRequest): Answered {
+    return {
+      topics: request.topicData.map(({ topic, partitions }) => ({
+        topicName: topic,
+        partitions: partitions.map((one) => ({
+          partition: one.partition,
+          ...this.append(broker, topic, one, request.producerId)
+        }))
+      }))
+    }
   }
 
   private topic(name: string): Topic {
+    if (this.impossible.has(name)) throw createErrorFromCode(codes.invalidTopic)
     const topic = this.topics.get(name)
-    if (topic === undefined) throw createErrorFromCode(3)
+    if (topic === undefined) throw createErrorFromCode(codes.unknownTopic)
     return topic
   }
 
@@ -139,9 +176,19 @@ export class KafkaModel implements KafkaClient {
     return {
       connect: nothing,
       disconnect: nothing,
-      listTopics: async () => [...this.topics.keys()],
+      fetchTopicMetadata: async ({ topics } = { topics: [] }) => ({
+        topics: topics.map((name) => ({ name, partitions: metadataOf(this.topic(name)) }))
+      }),
+      fetchTopicOffsets: async (name) =>
+        this.topic(name).partitions.map(({ records: { length } }, partition) => ({
+          partition,
+          offset: `${length}`,
+          high: `${length}`,
+          low: "0"
+        })),
       describeCluster: async () => ({ brokers: [], controller: 1, clusterId: "model" }),
       createTopics: async ({ topics }) => {
+        if (!this.mayCreate) throw createErrorFromCode(codes.topicAuthorization)
         for (const { numPartitions, topic } of topics) this.create(topic, numPartitions ?? 1)
         return true
       },
@@ -180,18 +227,7 @@ export class KafkaModel implements KafkaClient {
   private cluster(producerId: number): object {
     const known = new Map<string, Array<PartitionMetadata>>()
     const refresh = async (): Promise<void> => {
-      for (const [name, { partitions }] of this.topics) {
-        known.set(
-          name,
-          partitions.map(({ leader }, partitionId) => ({
-            partitionErrorCode: 0,
-            partitionId,
-            leader,
-            replicas: [leader],
-            isr: [leader]
-          }))
-        )
-      }
+      for (const [name, topic] of this.topics) known.set(name, metadataOf(topic))
     }
     const brokers = this.brokers.map((nodeId) => ({
       nodeId,
@@ -222,15 +258,7 @@ export class KafkaModel implements KafkaClient {
   private async produce(broker: number, request: ProduceRequest): Promise<Answered> {
     this.requests.push({ broker, request })
     await this.arriving(broker, request)
-    const answer = this.answering({
-      topics: request.topicData.map(({ topic, partitions }) => ({
-        topicName: topic,
-        partitions: partitions.map((one) => ({
-          partition: one.partition,
-          ...this.append(broker, topic, one, request.producerId)
-        }))
-      }))
-    })
+    const answer = this.answering(this.carryOut(broker, request))
     // as kafkajs: the first error fails the whole answer
     const failed = answer.topics.flatMap(({ partitions }) => partitions).find(({ errorCode }) => errorCode !== 0)
     if (failed !== undefined) throw createErrorFromCode(failed.errorCode)

@@ -48,7 +48,7 @@ const table: { readonly [Tag in Errors.CallError["_tag"]]: readonly [Extract<Err
     InvoiceConflict: [new InvoiceConflict({ id: "5" }), Code.AlreadyExists],
     InvalidCursor: [new InvalidCursor({ cursor: "x" }), Code.InvalidArgument],
     CursorExpired: [new CursorExpired({ cursor: "x" }), Code.OutOfRange],
-    StoreUnavailable: [new StoreUnavailable({ retryable: true, cause: secret }), Code.Unavailable],
+    StoreUnavailable: [new StoreUnavailable({ kind: "unavailable", cause: secret }), Code.Unavailable],
     OutboxUnavailable: [new OutboxUnavailable({ cause: secret }), Code.Unavailable],
     OutboxRestored: [new OutboxRestored({ expected: "1", found: "2" }), Code.FailedPrecondition],
     LeaseLost: [new LeaseLost({ lane: 3 }), Code.Aborted],
@@ -126,6 +126,45 @@ describe("the table of errors", () => {
     })
   )
 
+  it.live.each(["unavailable", "retryable", "permanent"] as const)("keeps whose fault it is: %s", (kind) =>
+    Effect.gen(function* () {
+      for (const [protocol, transport] of Object.entries(
+        yield* failing(Effect.fail(new StoreUnavailable({ kind, cause: secret })))
+      )) {
+        const failure = yield* failureOf(() => createClient(InvoiceService, transport).get({ id: "5" }))
+        assert.strictEqual(Errors.storeUnavailable(failure).kind, kind, protocol)
+      }
+    })
+  )
+
+  it("blames no request for what is between the programs", () => {
+    const kindOf = (code: Code, isWireError: boolean) => {
+      const error = new ConnectError("", code)
+      error.isWireError = isWireError
+      return Errors.storeUnavailable(error).kind
+    }
+    for (const code of [
+      Code.Unavailable,
+      Code.DeadlineExceeded,
+      Code.Aborted,
+      Code.Canceled,
+      Code.Unimplemented,
+      Code.Unauthenticated,
+      Code.PermissionDenied
+    ]) {
+      assert.deepStrictEqual([kindOf(code, true), kindOf(code, false)], ["unavailable", "unavailable"], Code[code])
+    }
+    // overloaded; an answer that is too large
+    assert.deepStrictEqual(
+      [kindOf(Code.ResourceExhausted, true), kindOf(Code.ResourceExhausted, false)],
+      ["unavailable", "retryable"]
+    )
+    // refused by the peer; not understood here
+    assert.deepStrictEqual([kindOf(Code.Internal, true), kindOf(Code.Internal, false)], ["permanent", "retryable"])
+    assert.strictEqual(kindOf(Code.InvalidArgument, true), "permanent")
+    assert.strictEqual(kindOf(Code.Unknown, false), "unavailable")
+  })
+
   it.live("gives faults to clients that know google.rpc only", () =>
     Effect.gen(function* () {
       const { gRPC } = yield* failing(Effect.fail(table.InvalidInvoice[0]))
@@ -148,7 +187,7 @@ describe("the table of errors", () => {
     return Effect.gen(function* () {
       const defects = [
         Effect.die(secret),
-        Effect.fail(new StoreUnavailable({ retryable: false, cause: secret })),
+        Effect.fail(new StoreUnavailable({ kind: "permanent", cause: secret })),
         Effect.sync((): never => {
           throw secret
         })

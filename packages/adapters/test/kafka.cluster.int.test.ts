@@ -85,6 +85,14 @@ const inSync = (admin: Admin, topic: string, replicas: number) =>
     return topics.flatMap((one) => one.partitions).every(({ isr }) => isr.length === replicas)
   }).pipe(Effect.repeat({ until: (all) => all, schedule: Schedule.spaced("100 millis") }))
 
+/** Waits until a partition is where it was to go, and led there. */
+const placed = (admin: Admin, topic: string, partition: number, replicas: ReadonlyArray<number>) =>
+  Effect.promise(async () => {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+    const found = topics.flatMap((one) => one.partitions).find(({ partitionId }) => partitionId === partition)
+    return found?.replicas.length === replicas.length && replicas.includes(found.leader)
+  }).pipe(Effect.repeat({ until: (there) => there, schedule: Schedule.spaced("20 millis") }))
+
 const restarted = (node: StartedNode) =>
   Effect.promise(async () => {
     await node.kill("SIGTERM")
@@ -143,7 +151,7 @@ describe("nothing acknowledged is lost and no key's order inverted", () => {
               topics: [{ topic, partitionAssignment: [{ partition: index % partitions, replicas }] }]
             })
           ),
-          Effect.sleep("120 millis")
+          placed(admin, topic, index % partitions, replicas)
         )
       },
       { discard: true }

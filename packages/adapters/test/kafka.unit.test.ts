@@ -99,13 +99,8 @@ describe("a failure of kafkajs", () => {
     assert.isString(KafkaFailure.from(error).type)
   })
 
-  it("refuses records only for what is wrong with the records or their topic", () => {
-    for (const type of [
-      "MESSAGE_TOO_LARGE",
-      "INVALID_RECORD",
-      "INVALID_TOPIC_EXCEPTION",
-      "TOPIC_AUTHORIZATION_FAILED"
-    ]) {
+  it("refuses records only for what is wrong with the records or the name of their topic", () => {
+    for (const type of ["MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_RECORD", "INVALID_TOPIC_EXCEPTION"]) {
       assert.isTrue(KafkaFailure.from(protocolError(type)).refuses, type)
     }
     for (const type of [
@@ -117,6 +112,9 @@ describe("a failure of kafkajs", () => {
       "UNKNOWN_TOPIC_OR_PARTITION",
       "KAFKA_STORAGE_ERROR",
       "INVALID_TIMESTAMP",
+      "TOPIC_AUTHORIZATION_FAILED",
+      "CLUSTER_AUTHORIZATION_FAILED",
+      "POLICY_VIOLATION",
       "UNKNOWN"
     ]) {
       assert.isFalse(KafkaFailure.from(protocolError(type)).refuses, type)

@@ -10,7 +10,8 @@ suite("the in-process broker", Broker.layer(), {
   durable: false,
   multiProcess: false,
   handedOverOnce: true,
-  handledBeforePublished: true
+  handledBeforePublished: true,
+  refuses: false
 })
 
 const numbered = (from: number, count: number): ReadonlyArray<Message> =>

@@ -65,7 +65,7 @@ describe("the validator", () => {
             ...store,
             decide: (decisions) =>
               outages-- > 0
-                ? Effect.fail(new StoreUnavailable({ retryable: true, cause: new Error("away") }))
+                ? Effect.fail(new StoreUnavailable({ kind: "unavailable", cause: new Error("away") }))
                 : store.decide(decisions)
           })
         )
@@ -177,6 +177,10 @@ describe("the relay", () => {
         sent.map(({ key }) => key),
         [first.id, first.id, last.id, last.id]
       )
+      // the others are durable before it is parked
+      yield* until(Effect.map(outbox.parked, (keys) => keys.length > 0))
+      // what is refused is parked once the rest is sent
+      yield* until(Effect.map(outbox.parked, ({ length }) => length === 1))
       const [parked] = yield* outbox.parked
       assert.deepStrictEqual([parked?.key, parked?.events, parked?.reason], [bad.id, 2, "too large"])
       poison = undefined

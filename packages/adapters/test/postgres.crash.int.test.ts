@@ -165,6 +165,31 @@ describe("when Postgres crashes and hands transaction ids out again", () => {
     )
   )
 
+  it.live("of all that a relay writes only the position need not be on the disk before it is answered", () =>
+    withServer(() =>
+      Effect.gen(function* () {
+        const sql = yield* PgClient.PgClient
+        const outbox = yield* Outbox
+        const isFlushed = Effect.map(
+          sql<{ flushed: boolean }>`select pg_current_wal_insert_lsn() = pg_current_wal_flush_lsn() as flushed`,
+          ([row]) => row?.flushed
+        )
+        yield* create(1)
+        const lease = yield* take("relay")
+        assert.isTrue(yield* isFlushed)
+        const page = yield* outbox.read({ lease, position: lease.position, limit: 10 })
+        yield* outbox.commit(lease, page.next)
+        assert.isFalse(yield* isFlushed)
+        yield* outbox.renew(lease, 60_000)
+        assert.isTrue(yield* isFlushed)
+        yield* outbox.park({ lease, events: page.events, reason: "too large", endsReplay: false })
+        assert.isTrue(yield* isFlushed)
+        yield* outbox.unpark(lease, page.events)
+        assert.isTrue(yield* isFlushed)
+      })
+    )
+  )
+
   it.live("a lease that was answered is not forgotten, so no epoch is given twice", () =>
     withServer((crash) =>
       Effect.gen(function* () {

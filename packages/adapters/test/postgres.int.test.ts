@@ -4,6 +4,7 @@ import { Effect, Layer } from "effect"
 import { inject } from "vitest"
 import { freshDatabase } from "../../../test/infra/database.ts"
 import { Migrations, PostgresOutbox, PostgresStore } from "../src/postgres/index.ts"
+import * as PostgresSuites from "./PostgresSuites.ts"
 
 const url = await freshDatabase(inject("postgresUrl"))
 
@@ -17,5 +18,5 @@ await Effect.runPromise(
 
 const layer = Layer.mergeAll(PostgresStore.layer({ url, maxConnections: 4 }), PostgresOutbox.layer({ url }))
 
-InvoiceStoreContract.suite("the Postgres store", layer)
-OutboxContract.suite("the Postgres outbox", layer)
+InvoiceStoreContract.suite("the Postgres store", layer, PostgresSuites.features, PostgresSuites.options(url))
+OutboxContract.suite("the Postgres outbox", layer, PostgresSuites.features, PostgresSuites.options(url))

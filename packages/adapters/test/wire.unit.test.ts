@@ -64,7 +64,7 @@ describe("a dead letter of an earlier version", () => {
       const former = formerly(invoice)
       const burial = { received: { message: former }, kind: "TriedTooOften", reason: "test", attempts: 10 } as const
       yield* publisher.publish([DeadLetter.bury(burial, at)])
-      assert.deepStrictEqual(yield* replay({ topic }), { sent: 1, left: 0 })
+      assert.deepStrictEqual(yield* replay({ topic }), { sent: 1, left: 0, refused: 0 })
       const [sent] = yield* Stream.runCollect(reader.read(topic))
       assert.strictEqual(text(sent?.message.value ?? bytes("")), `{"id":"${invoice.id}"}`)
       assert.deepStrictEqual(sent?.message.headers, { ...former.headers, ce_version: "1", ce_status: "Pending" })

@@ -58,13 +58,24 @@ export class CursorExpired extends Schema.TaggedError<CursorExpired>()("CursorEx
   }
 }
 
-/** The store can't answer. `retryable` says whether the same call may succeed a little later. */
+/**
+ * The store can't answer, or won't. `kind` says whose fault it may be, and so what to do:
+ *
+ * - `unavailable`: nobody's, certainly not the request's. Wait, and send it again for as long as it takes.
+ * - `retryable`: perhaps the request's (a deadlock, a lock that somebody holds). Send it again, a bounded number of times.
+ * - `permanent`: the store refuses this request, and will refuse it again.
+ */
 export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
-  retryable: Schema.Boolean,
+  kind: Schema.Literals(["unavailable", "retryable", "permanent"]),
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    return "the invoice store is not available"
+    return this.retryable ? "the invoice store is not available" : "the invoice store refuses the request"
+  }
+
+  /** Whether the same call may succeed a little later. */
+  get retryable(): boolean {
+    return this.kind !== "permanent"
   }
 }
 
@@ -99,7 +110,11 @@ export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
   }
 }
 
-/** The broker may take the same batch later: wait and send it again, never drop it. */
+/**
+ * The broker may take the same batch later: wait and send all of it again, never drop it. Any part of it may have been sent.
+ * Also what somebody must set right first, without touching the messages, is of this kind: a right to write that is
+ * missing, too few replicas, a topic that can't be created now.
+ */
 export class PublishTransient extends Schema.TaggedError<PublishTransient>()("PublishTransient", {
   cause: Schema.Defect()
 }) {
@@ -109,8 +124,9 @@ export class PublishTransient extends Schema.TaggedError<PublishTransient>()("Pu
 }
 
 /**
- * The broker will never take these records (`index` into the batch). Every other record of the batch is durable, except
- * those of the same topic and key that come after a refused one: they were not sent.
+ * The broker will never take these records of the batch (`index` into the batch, rising). Every other record of the batch
+ * is durable, except those of the same topic and key that come after a refused one: they were not sent (a record without
+ * a key has none behind it). So there is nothing to send again; set the refused records and those behind them aside.
  */
 export class PublishRefused extends Schema.TaggedError<PublishRefused>()("PublishRefused", {
   records: Schema.Array(Schema.Struct({ index: Schema.Int, reason: Schema.String }))

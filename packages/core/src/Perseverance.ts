@@ -1,26 +1,34 @@
 /**
  * Handling a batch until it is settled, whatever fails:
  *
- * - What is away is waited for, without end and with back-off: an outage never makes a dead letter.
- * - What keeps failing though the store answers is tried message by message, so that it fails alone.
+ * - A store that is unavailable is waited for, without end and with back-off: an outage never makes a dead letter.
+ * - What fails otherwise is tried message by message, so that it fails alone.
  * - What then still fails becomes a dead letter, at once when the store refuses it for good, else after a bounded number
- *   of tries; but only when something else was written meanwhile. A store that answers and writes nothing (a full disk,
- *   a standby) refuses everything, and is an outage too.
+ *   of tries; but a try counts only when the store proved before and after it, by a write of its own, that it takes
+ *   writes: what failed while the store did not may be the last word of an outage.
+ * - Messages of one key keep their order: what comes behind one that failed is tried when that one is settled.
+ * - A dead letter that the dead-letter topic does not take holds its batch: acknowledging it would lose the message.
  */
-import { Deferred, Effect, Metric, Random, Result, Semaphore } from "effect"
+import { Clock, Deferred, Effect, Metric, Random, Result, Semaphore } from "effect"
 import type { Burial, Received } from "./DeadLetter.ts"
-import type { PublishTransient, StoreUnavailable } from "./InvoiceError.ts"
+import * as DeadLetterWriter from "./DeadLetterWriter.ts"
+import { type PublishRefused, type PublishTransient, StoreUnavailable } from "./InvoiceError.ts"
 import type { MessageBatch } from "./ports/MessageConsumer.ts"
-
-export type Failure = StoreUnavailable | PublishTransient
+import type { MessagePublisher } from "./ports/MessagePublisher.ts"
+import * as Timestamp from "./Timestamp.ts"
+import * as WriteProof from "./WriteProof.ts"
 
 export interface Options {
   readonly group: string
-  /** Handles messages, as one; answers how many effects were written. Handling again what is done must be harmless. */
-  readonly attempt: (messages: ReadonlyArray<Received>) => Effect.Effect<number, Failure>
-  /** Fails while the store does not answer. */
-  readonly ready: Effect.Effect<void, unknown>
-  readonly bury: (burials: ReadonlyArray<Burial>) => Effect.Effect<void, PublishTransient>
+  /**
+   * Handles messages, as one; answers those that are to be dead letters whatever the store does. Handling again what is
+   * done must be harmless.
+   */
+  readonly attempt: (messages: ReadonlyArray<Received>) => Effect.Effect<ReadonlyArray<Burial>, StoreUnavailable>
+  /** Whether the store takes writes, by a probe that begins after it was asked for. */
+  readonly proof: Effect.Effect<WriteProof.Outcome>
+  /** Publishes dead letters, as in `MessagePublisher`. */
+  readonly publish: MessagePublisher["Service"]["publish"]
   /** Batches worked on at once; one that waits for its next try doesn't count. */
   readonly concurrency: number
   /** Longest wait between two tries, in milliseconds. */
@@ -29,168 +37,234 @@ export interface Options {
   readonly maxTries: number
 }
 
+/** What a batch waits for: the store, or its dead-letter topic. */
+export type Trouble = StoreUnavailable | PublishTransient | PublishRefused
+
 /** Tries of a batch as a whole before it is taken apart, when it may be the fault of one message. */
 const triesTogether = 3
 const firstWaitMillis = 50
-/** Messages that fail alone, one after the other, before any other is written. */
-const failuresInVain = 3
 
 const retries = Metric.counter("consumer_retries_total", {
   description: "Tries that failed, of a batch or of a message alone",
   incremental: true
 })
 
-/** `away`: nobody's fault. `doubtful`: may succeed later. `hopeless`: never will, as far as the store knows. */
-interface Trouble {
-  readonly kind: "away" | "doubtful" | "hopeless"
-  readonly reason: string
+/** What a person needs to know: drivers wrap the server's words in words of their own. */
+const reasonOf = (failure: Trouble): string => {
+  let innermost: unknown = failure
+  for (let depth = 0; depth < 8 && innermost instanceof Error && innermost.cause !== undefined; depth++) {
+    innermost = innermost.cause
+  }
+  return innermost === failure
+    ? failure.message
+    : `${failure.message}: ${innermost instanceof Error ? innermost.message : String(innermost)}`
 }
 
-const reasonOf = (failure: Failure): string =>
-  failure.cause instanceof Error ? `${failure.message}: ${failure.cause.message}` : failure.message
-
-const troubleOf = (failure: Failure): Trouble => ({
-  kind: failure._tag === "PublishTransient" ? "away" : failure.retryable ? "doubtful" : "hopeless",
-  reason: reasonOf(failure)
-})
-
-interface Alone {
-  readonly received: Received
-  readonly tries: number
-  readonly trouble: Trouble | undefined
+/** What is shared by the batches in hand. */
+interface Shared extends Options {
+  readonly permits: Semaphore.Semaphore
+  /** What each batch that waits waits for. */
+  readonly waiting: Map<MessageBatch, Trouble>
 }
 
-/**
- * A function that settles a batch. It answers false when it gave up because the batch is somebody else's by now, or
- * because `stopping` is done: the try in hand is finished then, and no other begun.
- */
-export const make = (options: Options) => {
-  const { bury, concurrency, group, maxTries, ready, retryMillis } = options
-  const permits = Semaphore.makeUnsafe(concurrency)
-  /** Effects that were written, by whatever batch: proof that the store works. */
-  let written = 0
+export interface Settling {
+  /**
+   * Settles a batch. It answers false when it gave up because the batch is somebody else's by now, or because `stopping`
+   * is done: the try in hand is finished then, and no other begun.
+   */
+  readonly settle: (batch: MessageBatch, stopping: Deferred.Deferred<void>) => Effect.Effect<boolean>
+  /** What a batch in hand waits for, if any does. */
+  readonly trouble: () => Trouble | undefined
+}
 
-  const attempt = (messages: ReadonlyArray<Received>): Effect.Effect<Trouble | undefined> =>
-    options.attempt(messages).pipe(
-      Effect.map((count): Trouble | undefined => {
-        written += count
-        return undefined
-      }),
-      Effect.catch((failure) => Effect.succeed(troubleOf(failure))),
-      Effect.catchDefect((defect) => Effect.succeed<Trouble>({ kind: "hopeless", reason: String(defect) })),
-      permits.withPermits(1)
-    )
+export const make = (options: Options): Settling => {
+  const waiting = new Map<MessageBatch, Trouble>()
+  const shared: Shared = {
+    ...options,
+    permits: Semaphore.makeUnsafe(options.concurrency),
+    waiting
+  }
+  return {
+    settle: (batch, stopping) =>
+      Effect.ensuring(
+        together(hold(shared, batch, stopping), receivedOf(batch)),
+        Effect.sync(() => waiting.delete(batch))
+      ),
+    trouble: () => waiting.values().next().value
+  }
+}
 
-  const answers = Effect.map(Effect.result(ready), Result.isSuccess)
+const receivedOf = ({ messages, offsets, partition }: MessageBatch): ReadonlyArray<Received> =>
+  messages.map((message, index) => {
+    const offset = offsets[index]
+    return { message, partition, ...(offset === undefined ? {} : { offset }) }
+  })
 
-  return Effect.fnUntraced(function* (batch: MessageBatch, stopping: Deferred.Deferred<void>) {
-    const goesOn = Effect.map(batch.isHeld, (held) => held && !Deferred.isDoneUnsafe(stopping))
+/** A batch in hand. */
+type Held = ReturnType<typeof hold>
 
-    const wait = Effect.fnUntraced(function* (tries: number) {
+const hold = (shared: Shared, batch: MessageBatch, stopping: Deferred.Deferred<void>) => {
+  const { group, permits, retryMillis, waiting } = shared
+  const attributes = { topic: batch.topic, consumer_group_id: group }
+  return {
+    ...shared,
+    /** A stop doesn't wait for it. */
+    proof: Effect.raceFirst(shared.proof, Effect.as(Deferred.await(stopping), WriteProof.calledOff)),
+    isHeld: batch.isHeld,
+    goesOn: Effect.map(batch.isHeld, (held) => held && !Deferred.isDoneUnsafe(stopping)),
+    /** What dies is refused: trying it again would end as it did. */
+    attempt: (
+      messages: ReadonlyArray<Received>
+    ): Effect.Effect<Result.Result<ReadonlyArray<Burial>, StoreUnavailable>> =>
+      shared.attempt(messages).pipe(
+        Effect.catchDefect((cause) => Effect.fail(new StoreUnavailable({ kind: "permanent", cause }))),
+        Effect.result,
+        permits.withPermits(1)
+      ),
+    waitsFor: (trouble: Trouble | undefined): void => {
+      if (trouble === undefined) {
+        waiting.delete(batch)
+      } else {
+        waiting.set(batch, trouble)
+      }
+    },
+    pause: Effect.fnUntraced(function* (tries: number) {
       const millis = Math.min(retryMillis, firstWaitMillis * 2 ** Math.min(tries - 1, 20))
       // not in step with the other batches
       const jittered = millis * (0.8 + 0.4 * (yield* Random.next))
       yield* Effect.raceFirst(Effect.sleep(`${Math.ceil(jittered)} millis`), Deferred.await(stopping))
-    })
-
-    const report = (trouble: Trouble, messages: number, tries: number): Effect.Effect<void> =>
+    }),
+    report: (trouble: Trouble, messages: number, tries: number): Effect.Effect<void> =>
       Effect.andThen(
-        Metric.update(Metric.withAttributes(retries, { topic: batch.topic, consumer_group_id: group }), 1),
+        Metric.update(Metric.withAttributes(retries, attributes), 1),
         Effect.logWarning("not handled yet").pipe(
           Effect.annotateLogs({
             topic: batch.topic,
             partition: batch.partition,
             messages,
             tries,
-            error: trouble.reason
+            error: reasonOf(trouble)
           })
         )
       )
-
-    /** True when it is settled, false when it was given up; else what has to be tried alone. */
-    const together = Effect.fnUntraced(function* (messages: ReadonlyArray<Received>) {
-      for (let tries = 1; yield* goesOn; tries++) {
-        const trouble = yield* attempt(messages)
-        if (trouble === undefined) {
-          return true
-        }
-        yield* report(trouble, messages.length, tries)
-        const blamesOne = trouble.kind === "hopeless" || (trouble.kind === "doubtful" && tries >= triesTogether)
-        if (blamesOne && (yield* answers)) {
-          return messages
-        }
-        yield* wait(tries)
-      }
-      return false
-    })
-
-    const buryAll = Effect.fnUntraced(function* (lost: ReadonlyArray<Alone>) {
-      const burials = lost.map(
-        ({ received, tries, trouble }): Burial => ({
-          received,
-          kind: trouble?.kind === "hopeless" ? "Refused" : "TriedTooOften",
-          reason: trouble?.reason ?? "",
-          attempts: tries
-        })
-      )
-      for (let tries = 1; yield* goesOn; tries++) {
-        const buried = yield* Effect.result(bury(burials))
-        if (Result.isSuccess(buried)) {
-          return true
-        }
-        yield* report(troubleOf(buried.failure), burials.length, tries)
-        yield* wait(tries)
-      }
-      return false
-    })
-
-    const apart = Effect.fnUntraced(function* (messages: ReadonlyArray<Received>) {
-      const before = written
-      let rest = messages.map((received): Alone => ({ received, tries: 0, trouble: undefined }))
-      for (let round = 1; ; round++) {
-        const failed: Array<Alone> = []
-        let untried: ReadonlyArray<Alone> = []
-        for (const [index, { received, tries }] of rest.entries()) {
-          if (!(yield* goesOn)) {
-            return false
-          }
-          const trouble = yield* attempt([received])
-          if (trouble === undefined) {
-            continue
-          }
-          yield* report(trouble, 1, tries + 1)
-          if (trouble.kind === "away" || !(yield* answers)) {
-            // an outage: no message's fault, and no use to try the others now
-            untried = rest.slice(index)
-            break
-          }
-          failed.push({ received, tries: tries + 1, trouble })
-          if (failed.length === failuresInVain && written === before) {
-            // no proof that the store writes at all: a few tries a round are enough to see it come back
-            untried = rest.slice(index + 1)
-            break
-          }
-        }
-        const isLost = ({ tries, trouble }: Alone): boolean =>
-          written > before && (trouble?.kind === "hopeless" || tries >= maxTries)
-        const lost = failed.filter(isLost)
-        rest = [...untried, ...failed.filter((one) => !isLost(one))]
-        if (lost.length > 0 && !(yield* buryAll(lost))) {
-          return false
-        }
-        if (rest.length === 0) {
-          return true
-        }
-        yield* wait(round)
-      }
-    })
-
-    const outcome = yield* together(
-      batch.messages.map((message, index): Received => {
-        const offset = batch.offsets[index]
-        return { message, partition: batch.partition, ...(offset === undefined ? {} : { offset }) }
-      })
-    )
-    return typeof outcome === "boolean" ? outcome : yield* apart(outcome)
-  })
+  }
 }
+
+/** All at once, for as long as nothing says that it is the fault of one of them. */
+const together = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray<Received>) {
+  let retryable = 0
+  for (let tries = 1; yield* held.goesOn; tries++) {
+    const tried = yield* held.attempt(messages)
+    if (Result.isSuccess(tried)) {
+      held.waitsFor(undefined)
+      return yield* writeDeadLetters(held, tried.success)
+    }
+    const { failure } = tried
+    yield* held.report(failure, messages.length, tries)
+    if (failure.kind === "retryable") {
+      retryable += 1
+    }
+    if (failure.kind === "permanent" || retryable >= triesTogether) {
+      const unproven = yield* held.proof
+      held.waitsFor(unproven)
+      if (unproven === undefined) {
+        return yield* apart(held, messages)
+      }
+    } else {
+      held.waitsFor(failure.kind === "unavailable" ? failure : undefined)
+    }
+    yield* held.pause(tries)
+  }
+  return false
+})
+
+/** A message that is tried alone. */
+interface Alone {
+  readonly received: Received
+  /** Tries that failed and count. */
+  readonly tries: number
+}
+
+const apart = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray<Received>) {
+  let rest: ReadonlyArray<Alone> = messages.map((received) => ({ received, tries: 0 }))
+  // or they would not be tried alone
+  let proved = true
+  for (let rounds = 1; yield* held.goesOn; rounds++) {
+    const { left, lost, outage, ...then } = yield* tryEach(held, rest, proved)
+    proved = then.proved
+    if (!(yield* writeDeadLetters(held, lost))) {
+      return false
+    }
+    if (left.length === 0) {
+      return true
+    }
+    held.waitsFor(outage)
+    yield* held.pause(rounds)
+    rest = left
+  }
+  return false
+})
+
+/**
+ * A round: each once, up to the first sign of an outage. `proved` says whether the store has proved that it takes writes
+ * since the last one.
+ */
+const tryEach = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray<Alone>, provedBefore: boolean) {
+  const left: Array<Alone> = []
+  const lost: Array<Burial> = []
+  const keys = new Set<string>()
+  let outage: StoreUnavailable | undefined
+  let proved = provedBefore
+  for (const one of messages) {
+    const { key } = one.received.message
+    if (outage !== undefined || (key !== undefined && keys.has(key)) || !(yield* held.goesOn)) {
+      left.push(one)
+      continue
+    }
+    const tried = yield* held.attempt([one.received])
+    if (Result.isSuccess(tried)) {
+      lost.push(...tried.success)
+      continue
+    }
+    const { failure } = tried
+    yield* held.report(failure, 1, one.tries + 1)
+    outage = failure.kind === "unavailable" ? failure : yield* held.proof
+    const tries = one.tries + (proved && outage === undefined ? 1 : 0)
+    proved = outage === undefined
+    if (tries > one.tries && (failure.kind === "permanent" || tries >= held.maxTries)) {
+      lost.push(burialOf(one.received, failure, tries))
+    } else {
+      left.push({ ...one, tries })
+    }
+    if (key !== undefined) {
+      keys.add(key)
+    }
+  }
+  return { left, lost, outage, proved }
+})
+
+const burialOf = (received: Received, failure: StoreUnavailable, attempts: number): Burial => ({
+  received,
+  kind: failure.kind === "permanent" ? "Refused" : "TriedTooOften",
+  reason: reasonOf(failure),
+  attempts
+})
+
+const writeDeadLetters = Effect.fnUntraced(function* (held: Held, burials: ReadonlyArray<Burial>) {
+  const at = Timestamp.fromMillis(Math.floor(yield* Clock.currentTimeMillis))
+  let rest = DeadLetterWriter.pending(burials, at)
+  for (let tries = 1; rest.length > 0; tries++) {
+    // the first try belongs to the one in hand
+    if (!(yield* tries === 1 ? held.isHeld : held.goesOn)) {
+      return false
+    }
+    const written = yield* DeadLetterWriter.write(held.publish, rest)
+    rest = written.rest
+    held.waitsFor(written.failure)
+    if (written.failure !== undefined) {
+      yield* held.report(written.failure, rest.length, tries)
+      yield* held.pause(tries)
+    }
+  }
+  return true
+})

@@ -9,6 +9,7 @@ import type { MessagePublisher } from "./ports/MessagePublisher.ts"
 import type { Outbox } from "./ports/Outbox.ts"
 import type { RelayLease } from "./RelayLease.ts"
 import * as RelayMetrics from "./RelayMetrics.ts"
+import * as Unsent from "./Unsent.ts"
 
 type Events = ReadonlyArray<InvoiceEvent.Recorded>
 
@@ -26,21 +27,18 @@ export interface Options {
 
 const behind = "an earlier event of the key is parked"
 
-/** What was refused, and what was not sent since it came after a refused record of its topic and key. */
-const unsent = (
+/** What a refusal has left unsent, by key, with the reason for the first of each. */
+const leftOf = (
   events: Events,
-  { records }: PublishRefused
+  refusal: PublishRefused
 ): ReadonlyMap<string, { readonly reason: string; readonly events: Events }> => {
-  const reasons = new Map(records.map(({ index, reason }) => [index, reason]))
-  const refusedIn = new Set<string>()
+  const reasons = new Map(refusal.records.map(({ index, reason }) => [index, reason]))
+  const unsent = [...Unsent.indexes(events, refusal)].map((index) => ({ index, event: events[index] }))
   const keys = new Map<string, { reason: string; events: Array<InvoiceEvent.Recorded> }>()
-  for (const [index, event] of events.entries()) {
-    const reason = reasons.get(index)
-    const place = JSON.stringify([event.topic, event.key])
-    if (reason === undefined && !refusedIn.has(place)) continue
-    refusedIn.add(place)
+  for (const { event, index } of unsent) {
+    if (event === undefined) continue
     const key = keys.get(event.key)
-    if (key === undefined) keys.set(event.key, { reason: reason ?? behind, events: [event] })
+    if (key === undefined) keys.set(event.key, { reason: reasons.get(index) ?? behind, events: [event] })
     else key.events.push(event)
   }
   return keys
@@ -76,7 +74,7 @@ export const make = ({ backOff, held, limit, outbox, parked, publisher }: Option
     const refused = events.length === 0 ? undefined : yield* send(events)
     const kept = new Set<InvoiceEvent.Recorded>()
     if (refused !== undefined) {
-      for (const [key, { events: some, reason }] of unsent(events, refused)) {
+      for (const [key, { events: some, reason }] of leftOf(events, refused)) {
         yield* Effect.logError("key parked").pipe(Effect.annotateLogs({ key, reason, events: some.length }))
         yield* outbox.park({ lease, events: some, reason, endsReplay })
         parked.add(key)

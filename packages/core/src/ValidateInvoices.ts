@@ -4,12 +4,13 @@
  * At least once with a guarded effect: a verdict applies only to an invoice that is still as it was judged, in one
  * transaction with its own event, and a batch is acknowledged only when all of it is settled. What can't be settled (no
  * id in the message, no such invoice, a validator that dies, a write that keeps failing for it alone) goes to the
- * dead-letter topic with the reason; what is away is waited for. `Perseverance` says when a try is the last.
+ * dead-letter topic with the reason; a store that is unavailable is waited for. `Perseverance` says when a try is the last.
  */
 import { Cause, Clock, Context, Deferred, Effect, Fiber, FiberSet, Layer, Metric, Stream } from "effect"
-import * as DeadLetter from "./DeadLetter.ts"
+import type * as DeadLetter from "./DeadLetter.ts"
+import * as DeadLetterWriter from "./DeadLetterWriter.ts"
 import * as Invoice from "./Invoice.ts"
-import { type ConsumerUnavailable, type PublishTransient, StoreUnavailable } from "./InvoiceError.ts"
+import { ConsumerUnavailable, type PublishRefused, type PublishTransient, StoreUnavailable } from "./InvoiceError.ts"
 import { type Message, topics } from "./InvoiceEvent.ts"
 import * as Perseverance from "./Perseverance.ts"
 import { type Decision, InvoiceStore, type StoredInvoice } from "./ports/InvoiceStore.ts"
@@ -17,6 +18,7 @@ import { InvoiceValidator } from "./ports/InvoiceValidator.ts"
 import { type MessageBatch, MessageConsumer } from "./ports/MessageConsumer.ts"
 import { MessagePublisher } from "./ports/MessagePublisher.ts"
 import * as Timestamp from "./Timestamp.ts"
+import * as WriteProof from "./WriteProof.ts"
 
 export interface Options {
   /** Consumer group; default `validation-service`, as in the reference. */
@@ -31,10 +33,11 @@ export interface Options {
   readonly finishMillis?: number
 }
 
-type Failure = Perseverance.Failure
-
 /** Versions that change while they are judged, so often that something is wrong with the store. */
 const rejudgings = 5
+
+/** After this long without a failure, or with the first batch, a run counts as working though the one before it ended. */
+const settledNanos = 10_000_000_000n
 
 export class ValidateInvoices extends Context.Service<
   ValidateInvoices,
@@ -43,9 +46,16 @@ export class ValidateInvoices extends Context.Service<
      * Settles messages, once: every invoice of them has its verdict afterwards, or its message is a dead letter. Says
      * how many verdicts were written.
      */
-    readonly handle: (messages: ReadonlyArray<Message>) => Effect.Effect<number, Failure>
+    readonly handle: (
+      messages: ReadonlyArray<Message>
+    ) => Effect.Effect<number, StoreUnavailable | PublishTransient | PublishRefused>
     /** Handles batches until interrupted; then takes no more, and finishes those in hand. */
     readonly run: Effect.Effect<void, ConsumerUnavailable>
+    /**
+     * Fails with what keeps it from working, if anything does: a store or a dead-letter topic that a batch in hand waits
+     * for, or the end of a `run`.
+     */
+    readonly ready: Effect.Effect<void, Perseverance.Trouble | ConsumerUnavailable>
   }
 >()("@invoice/core/ValidateInvoices") {
   static readonly layer = (
@@ -60,34 +70,23 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const consumer = yield* MessageConsumer
   const publisher = yield* MessagePublisher
   const group = options.group ?? "validation-service"
+  const retryMillis = options.retryMillis ?? 1_000
+  const proof = WriteProof.make(store.writable, retryMillis)
 
-  const bury = Effect.fnUntraced(function* (burials: ReadonlyArray<DeadLetter.Burial>) {
-    if (burials.length === 0) {
-      return
+  /**
+   * Those of the invoices that exist. That one doesn't is believed only of a store that takes writes: a standby may not
+   * have it yet.
+   */
+  const load = Effect.fnUntraced(function* (ids: ReadonlyArray<Invoice.InvoiceId>) {
+    const found = ids.length === 0 ? [] : yield* store.getMany(ids)
+    const known = new Set(found.map(({ invoice }) => invoice.id))
+    const missing = ids.filter((id) => !known.has(id))
+    if (missing.length === 0) {
+      return found
     }
-    const at = Timestamp.fromMillis(Math.floor(yield* Clock.currentTimeMillis))
-    yield* post(burials.map((burial) => DeadLetter.bury(burial, at)))
-    for (const { kind, reason, received } of burials) {
-      const { key, topic } = received.message
-      yield* Metric.update(Metric.withAttributes(deadLetters, { topic, reason: kind }), 1)
-      yield* Effect.logError("message to dead letters").pipe(
-        Effect.annotateLogs({ topic, key: key ?? "", partition: received.partition, offset: received.offset, reason })
-      )
-    }
+    const unproven = yield* proof
+    return unproven === undefined ? [...found, ...(yield* store.getMany(missing))] : yield* unproven
   })
-
-  /** A letter may be too large where its message wasn't: it has headers more. */
-  const post = (letters: ReadonlyArray<Message>): Effect.Effect<void, PublishTransient> =>
-    Effect.catchTag(publisher.publish(letters), "PublishRefused", ({ message }) =>
-      letters.length > 1
-        ? Effect.forEach(letters, (letter) => post([letter]), { discard: true })
-        : Effect.catchTag(publisher.publish(letters.map(DeadLetter.withoutValue)), "PublishRefused", () =>
-            // nowhere left to put it but the log
-            Effect.logError("dead letter refused").pipe(
-              Effect.annotateLogs({ headers: letters[0]?.headers, error: message })
-            )
-          )
-    )
 
   /** A validator that dies costs its own invoice the verdict, not its neighbours theirs. */
   const judge = (stored: StoredInvoice, traceparent: string | undefined): Effect.Effect<Decision | string> =>
@@ -101,15 +100,16 @@ const make = Effect.fnUntraced(function* (options: Options) {
     received: ReadonlyMap<Invoice.InvoiceId, ReadonlyArray<DeadLetter.Received>>,
     burials: Array<DeadLetter.Burial>,
     rejudged = 0
-  ): Effect.fn.Return<number, Failure> {
+  ): Effect.fn.Return<number, StoreUnavailable> {
     const lose = (id: Invoice.InvoiceId, kind: DeadLetter.Kind, reason: string): void => {
       burials.push(...(received.get(id) ?? []).map((one) => ({ received: one, kind, reason, attempts: 1 })))
     }
-    const found = received.size === 0 ? [] : yield* store.getMany([...received.keys()])
+    const found = yield* load([...received.keys()])
     const known = new Set(found.map(({ invoice }) => invoice.id))
+    const unknown = (id: Invoice.InvoiceId): void => lose(id, "UnknownInvoice", `there is no invoice ${id}`)
     for (const id of received.keys()) {
       if (!known.has(id)) {
-        lose(id, "UnknownInvoice", `there is no invoice ${id}`)
+        unknown(id)
       }
     }
     const decisions: Array<Decision> = []
@@ -134,18 +134,24 @@ const make = Effect.fnUntraced(function* (options: Options) {
         yield* decided(decision)
       }
     }
+    for (const { id, outcome } of outcomes) {
+      if (outcome === "NotFound") {
+        unknown(id)
+      }
+    }
     const stale = new Set(outcomes.filter(({ outcome }) => outcome === "Stale").map(({ id }) => id))
     if (stale.size === 0) {
       return written
     }
     if (rejudged === rejudgings) {
       const cause = new Error(`${stale.size} invoices change faster than they are judged`)
-      return yield* new StoreUnavailable({ retryable: true, cause })
+      return yield* new StoreUnavailable({ kind: "retryable", cause })
     }
     const again = new Map([...received].filter(([id]) => stale.has(id)))
     return written + (yield* decide(again, burials, rejudged + 1))
   })
 
+  /** Writes the verdicts; answers what is to be a dead letter, and how many verdicts were written. */
   const settle = Effect.fnUntraced(function* (received: ReadonlyArray<DeadLetter.Received>) {
     const burials: Array<DeadLetter.Burial> = []
     const byId = new Map<Invoice.InvoiceId, Array<DeadLetter.Received>>()
@@ -159,22 +165,32 @@ const make = Effect.fnUntraced(function* (options: Options) {
       }
     }
     const written = yield* decide(byId, burials)
-    // last, so that a store that is away does not make a letter of them with every try
-    yield* bury(burials)
-    return written
+    return { burials, written }
   })
 
-  const settleBatch = Perseverance.make({
+  const handle = Effect.fnUntraced(function* (messages: ReadonlyArray<Message>) {
+    const { burials, written } = yield* settle(messages.map((message) => ({ message })))
+    const at = Timestamp.fromMillis(Math.floor(yield* Clock.currentTimeMillis))
+    const { failure } = yield* DeadLetterWriter.write(publisher.publish, DeadLetterWriter.pending(burials, at))
+    return failure === undefined ? written : yield* failure
+  })
+
+  const { settle: settleBatch, trouble } = Perseverance.make({
     group,
-    attempt: settle,
-    ready: store.ready,
-    bury,
+    attempt: (received) => Effect.map(settle(received), ({ burials }) => burials),
+    proof,
+    publish: publisher.publish,
     concurrency: options.concurrency ?? 3,
-    retryMillis: options.retryMillis ?? 1_000,
+    retryMillis,
     maxTries: options.maxTries ?? 10
   })
 
+  /** The last run that ended by itself, and when the one after it began. */
+  let ended: ConsumerUnavailable | undefined
+  let since = 0n
+
   const handleBatch = Effect.fnUntraced(function* (batch: MessageBatch, stopping: Deferred.Deferred<void>) {
+    ended = undefined
     const attributes = { topic: batch.topic, consumer_group_id: group }
     yield* Metric.update(Metric.withAttributes(batchMessages, attributes), batch.messages.length)
     if (yield* settleBatch(batch, stopping)) {
@@ -183,7 +199,8 @@ const make = Effect.fnUntraced(function* (options: Options) {
     }
   })
 
-  const run = Effect.gen(function* () {
+  const consume = Effect.gen(function* () {
+    since = yield* Clock.currentTimeNanos
     const stopping = yield* Deferred.make<void>()
     const inHand = yield* FiberSet.make<void, never>()
     const subscribed = yield* consumer.subscribe({ topic: topics.Pending, group }).pipe(
@@ -204,19 +221,30 @@ const make = Effect.fnUntraced(function* (options: Options) {
       )
     )
     yield* Effect.raceFirst(Fiber.join(subscribed), FiberSet.join(inHand))
-  }).pipe(
-    Effect.scoped,
+  }).pipe(Effect.scoped)
+
+  const run = consume.pipe(
     Effect.tapCause((cause) =>
       Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("the validator stopped", cause)
+    ),
+    // what dies here is the consumer: the store, the validator and the publisher have their own words for it
+    Effect.catchDefect((cause) => Effect.fail(new ConsumerUnavailable({ cause }))),
+    Effect.tapError((error) =>
+      Effect.sync(() => {
+        ended = error
+      })
     )
   )
 
-  return ValidateInvoices.of({ handle: (messages) => settle(messages.map((message) => ({ message }))), run })
-})
+  const ready = Effect.flatMap(
+    Clock.currentTimeNanos,
+    (now): Effect.Effect<void, Perseverance.Trouble | ConsumerUnavailable> => {
+      const keeps = trouble() ?? (now - since < settledNanos ? ended : undefined)
+      return keeps === undefined ? Effect.void : Effect.fail(keeps)
+    }
+  )
 
-const deadLetters = Metric.counter("dead_letters_total", {
-  description: "Messages put on a dead-letter topic, by the topic they came from and the kind of reason",
-  incremental: true
+  return ValidateInvoices.of({ handle, run, ready })
 })
 
 const batchMessages = Metric.histogram("consumer_batch_messages", {

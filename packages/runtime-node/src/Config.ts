@@ -192,6 +192,12 @@ const entries = {
       "an `invoice storage` to keep invoices in instead of Postgres, for `api`, `relay` and `validator`: host:port, or https://host:port",
     read: (name) => Config.NonEmptyString(name)
   }),
+  storageTimeoutMillis: withDefault(10_000, {
+    name: "STORAGE_TIMEOUT_MS",
+    description:
+      "how long one call to STORAGE_ADDRESS may take, in milliseconds; the relay's reading six times as long",
+    read: milliseconds
+  }),
   metricsAddress: withDefault<Address>(
     { host: "127.0.0.1", port: 9090 },
     {
@@ -237,7 +243,7 @@ const entries = {
   maxTries: withDefault(10, {
     name: "VALIDATOR_MAX_TRIES",
     description:
-      "tries of a message whose handling keeps failing for it alone, before it goes to the dead letters; outages don't count",
+      "tries of a message whose handling keeps failing for it alone, before it goes to the dead letters; only those count after which the store takes writes",
     read: integer(1, 1_000_000)
   }),
   relayPage: withDefault(1_000, {

@@ -1,4 +1,4 @@
-/** Clients that we did not write: buf curl, grpcurl with reflection only, and a Go client made from proto/. */
+/** Clients that we did not write: buf curl, grpcurl with reflection only, and a Go client made from proto/, and of Kafka. */
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
@@ -64,19 +64,24 @@ describe("clients that we did not write", () => {
   let grpc = ""
   let storage = ""
   let onePort = ""
+  let pipeline = ""
 
   beforeAll(async () => {
     const database = { DATABASE_URL: Redacted.value(await freshDatabase(inject("postgresUrl"))) }
+    const itsOwn = { DATABASE_URL: Redacted.value(await freshDatabase(inject("postgresUrl"))) }
     const programs = await Promise.all([
       start("api", database),
       start("storage", database),
-      start("api", { ...database, ONE_PORT: "true" })
+      start("api", { ...database, ONE_PORT: "true" }),
+      // apart from the others, whose invoices stay pending
+      start("up", { ...itsOwn, KAFKA_BROKERS: inject("kafkaBrokers") })
     ])
     running.push(...programs)
     http = programs[0].url("api")
     grpc = programs[0].url("grpc")
     storage = programs[1].url("grpc")
     onePort = programs[2].url("api")
+    pipeline = programs[3].url("grpc")
   })
 
   afterAll(async () => {
@@ -183,13 +188,21 @@ describe("clients that we did not write", () => {
       await succeed("buf", ["generate", proto, "--template", "buf.gen.yaml", ...excluded], { cwd: go })
     }, 600_000)
 
-    it.skipIf(withoutGo)(`client made from proto/: our services and the reference's${unclaimed}`, async () => {
-      const printed = await succeed("go", ["test", "-count=1", "-v", "./..."], {
-        cwd: go,
-        env: { INVOICE_API: new URL(grpc).host, INVOICE_STORAGE: new URL(storage).host }
-      })
-      assert.strictEqual(printed.match(/^--- PASS/gmu)?.length, 6, printed)
-    })
+    it.skipIf(withoutGo)(
+      `client made from proto/: our services and the reference's, and what is on the topics${unclaimed}`,
+      async () => {
+        const printed = await succeed("go", ["test", "-count=1", "-v", "./..."], {
+          cwd: go,
+          env: {
+            INVOICE_API: new URL(grpc).host,
+            INVOICE_STORAGE: new URL(storage).host,
+            INVOICE_PIPELINE: new URL(pipeline).host,
+            KAFKA_BROKERS: inject("kafkaBrokers")
+          }
+        })
+        assert.strictEqual(printed.match(/^--- PASS/gmu)?.length, 7, printed)
+      }
+    )
 
     it.skipIf(withoutGo)(`grpcurl finds everything by reflection${unclaimed}`, async () => {
       const grpcurl = (url: string, ...args: ReadonlyArray<string>) =>

@@ -36,7 +36,7 @@ const secret = new Error("password=hunter2 at /var/lib")
 describe("the REST edge", () => {
   it.live("says 503 and when to come back while the store is away", () =>
     Effect.gen(function* () {
-      const url = yield* api(storeThat(Effect.fail(new StoreUnavailable({ retryable: true, cause: secret }))))
+      const url = yield* api(storeThat(Effect.fail(new StoreUnavailable({ kind: "unavailable", cause: secret }))))
       const response = yield* Effect.promise(() =>
         fetch(`${url}/api/invoice/create`, {
           method: "POST",
@@ -72,7 +72,7 @@ describe("the REST edge", () => {
     const logger = Logger.make((options) => logged.push(Logger.formatJson.log(options)))
     return Effect.gen(function* () {
       const failures = [
-        Effect.fail(new StoreUnavailable({ retryable: false, cause: secret })),
+        Effect.fail(new StoreUnavailable({ kind: "permanent", cause: secret })),
         Effect.die(secret),
         Effect.sync((): never => {
           throw secret

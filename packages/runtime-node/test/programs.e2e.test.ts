@@ -96,17 +96,21 @@ describe.each([
       const messages = await messagesOn(topic, ids, count)
       assert.strictEqual(new Set(messages.map(({ key }) => key)).size, count)
       for (const { headers, key, value } of messages) {
-        const body = JSON.parse(decoder.decode(value))
-        assert.strictEqual(body.id, key)
+        const status = { new_invoice: "Pending", invoice_approved: "Approved", invoice_rejected: "Rejected" }[topic]
+        const version = topic === "new_invoice" ? 1 : 2
+        const { violations, ...body } = JSON.parse(decoder.decode(value))
+        const expectedBody = topic === "new_invoice" ? { id: key } : { id: key, status, version }
+        assert.strictEqual(JSON.stringify(body), JSON.stringify(expectedBody))
+        if (topic === "new_invoice") assert.strictEqual(decoder.decode(value), `{"id":"${key}"}`)
         assert.strictEqual(headers["ce_specversion"], "1.0")
         assert.strictEqual(headers["ce_subject"], key)
         assert.strictEqual(headers["ce_source"], "/invoice")
         assert.match(headers["ce_id"] ?? "", /^[0-9a-f-]{36}$/u)
         assert.match(headers["ce_time"] ?? "", /^\d{4}-.*Z$/u)
         assert.strictEqual(headers["ce_type"], topic === "new_invoice" ? "invoice.created" : topic.replace("_", "."))
-        if (topic === "invoice_rejected") {
-          assert.strictEqual(body.violations[0].code, "BR-CO-10")
-        }
+        assert.strictEqual(headers["ce_version"], String(version))
+        assert.strictEqual(headers["ce_status"], status)
+        assert.strictEqual(violations?.[0].code, topic === "invoice_rejected" ? "BR-CO-10" : undefined)
       }
     }
 

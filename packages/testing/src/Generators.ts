@@ -1,6 +1,7 @@
-/** Invoices for tests: a plain one, and arbitrary ones that the types hold. */
+/** Invoices for tests: a plain one, extreme ones, and arbitrary ones that the types hold. */
 import { Invoice } from "@invoice/core"
-import { Arbitrary, Result, Schema } from "effect"
+import { Arbitrary, Effect, Result, Schema } from "effect"
+import * as Extremes from "./Extremes.ts"
 
 /** The invoice of the wire contract's example, as a document, with a fresh id unless told. */
 export const document = (overrides: Readonly<Record<string, unknown>> = {}): Record<string, unknown> => ({
@@ -23,10 +24,60 @@ export const document = (overrides: Readonly<Record<string, unknown>> = {}): Rec
 export const invoice = (overrides?: Readonly<Record<string, unknown>>): Invoice.Invoice =>
   Result.getOrThrow(Invoice.parse(document(overrides)))
 
-const text = (maxLength: number) =>
-  Arbitrary.map(Arbitrary.schema(Schema.String), (string) =>
-    string.replaceAll("\0", "␀").slice(0, maxLength).toWellFormed()
-  )
+/** Many plain valid invoices that differ in their ids: what a law needs thousands of is parsed once. */
+export const invoicesOf = (
+  count: number,
+  overrides?: Readonly<Record<string, unknown>>
+): ReadonlyArray<Invoice.Invoice> => {
+  const one = invoice(overrides)
+  return Array.from({ length: count }, () => ({ ...one, id: crypto.randomUUID() as Invoice.InvoiceId }))
+}
+
+const integer = (minimum: number, maximum: number) =>
+  Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })))
+
+const choice = <const Options extends readonly [unknown, ...ReadonlyArray<unknown>]>(
+  options: Options
+): Arbitrary.Arbitrary<Options[number]> =>
+  Arbitrary.map(integer(0, options.length - 1), (index) => options[index] ?? options[0])
+
+/** Code points of one to four bytes in UTF-8: controls but NUL, ASCII, combining marks, scripts, symbols, the private. */
+const ranges = [
+  [0x20, 0x7e],
+  [0x20, 0x7e],
+  [0x01, 0x1f],
+  [0x7f, 0x24f],
+  [0x300, 0x36f],
+  [0x5d0, 0x6ff],
+  [0x2000, 0x206f],
+  [0x3040, 0x9fff],
+  [0xe000, 0xffff],
+  [0x1f300, 0x1faff],
+  [0x10000, 0x10ffff]
+] as const
+
+/** One number for each character, which is ten times faster than one for the range and one within it. */
+const characterOf = (number: number): string => {
+  const [from, to] = ranges[number % ranges.length] ?? ranges[0]
+  return String.fromCodePoint(from + (Math.floor(number / ranges.length) % (to - from + 1)))
+}
+
+const utf8 = new TextEncoder()
+
+/** Any text that the types hold, no longer than the bound in the measure of it. */
+const text = (most: number, lengthOf: (character: string) => number) =>
+  Arbitrary.map(Arbitrary.array(integer(0, 2 ** 30), { maxLength: most }), (numbers) => {
+    const characters = numbers.map(characterOf)
+    let length = 0
+    const tooLong = characters.findIndex((character) => {
+      length += lengthOf(character)
+      return length > most
+    })
+    return (tooLong === -1 ? characters : characters.slice(0, tooLong)).join("")
+  })
+
+const notes = text(Invoice.limits.notesBytes, (character) => utf8.encode(character).length)
+const description = text(Invoice.limits.descriptionLength, (character) => character.length)
 
 const uuid = Arbitrary.map(
   Arbitrary.array(Arbitrary.schema(Schema.Literals([..."0123456789abcdef"])), { minLength: 32, maxLength: 32 }),
@@ -36,12 +87,15 @@ const uuid = Arbitrary.map(
   }
 )
 
-const integer = (minimum: number, maximum: number) =>
-  Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })))
+const digit = Arbitrary.schema(Schema.Literals([..."0123456789"]))
 
+/** Up to so many digits; as a rule exactly as many, since most mistakes show there. */
 const digits = (length: number) =>
-  Arbitrary.map(Arbitrary.array(Arbitrary.schema(Schema.Literals([..."0123456789"])), { maxLength: length }), (list) =>
-    list.join("")
+  Arbitrary.map(
+    Arbitrary.flatMap(choice([0, length, length]), (minLength) =>
+      Arbitrary.array(digit, { minLength, maxLength: length })
+    ),
+    (list) => list.join("")
   )
 
 /** Decimals as text: up to 17 digits before the point and `scale` after, either sign. */
@@ -64,21 +118,22 @@ const optional = <A>(arbitrary: Arbitrary.Arbitrary<A>) =>
     there ? value : undefined
   )
 
-const currencies: ReadonlyArray<readonly [code: string, minorUnits: number]> = [
+/** Each number of decimals that a currency has, and a historic one. */
+export const currencies = [
   ["JPY", 0],
+  ["XAU", 0],
   ["USD", 2],
   ["EUR", 2],
   ["KWD", 3],
   ["CLF", 4],
   ["DEM", 2]
-]
+] as const
 
 /** Any invoice that the types hold, hostile texts and extreme numbers included; most break some rule. */
 export const anyInvoice: Arbitrary.Arbitrary<Invoice.Invoice> = Arbitrary.flatMap(
-  integer(0, currencies.length - 1),
-  (index) => {
-    const [currency, scale] = currencies[index] ?? (["USD", 2] as const)
-    return Arbitrary.map(
+  choice(currencies),
+  ([currency, scale]) =>
+    Arbitrary.map(
       Arbitrary.all({
         id: uuid,
         customer_id: uuid,
@@ -88,16 +143,26 @@ export const anyInvoice: Arbitrary.Arbitrary<Invoice.Invoice> = Arbitrary.flatMa
         updated_at: optional(timestampText),
         items: Arbitrary.array(
           Arbitrary.all({
-            description: text(1_000),
+            description,
             quantity: decimalText(9),
             unit_price: decimalText(9),
             total: decimalText(scale)
           }),
           { maxLength: 5 }
         ),
-        notes: text(1_000)
+        notes
       }),
       (fields) => Result.getOrThrow(Invoice.parse({ ...fields, currency }))
     )
-  }
 )
+
+/**
+ * Invoices to try an adapter with: the extremes of `Extremes`, then generated ones, most of them small and some with
+ * texts as long as they may be.
+ */
+export const manyInvoices: Effect.Effect<ReadonlyArray<Invoice.Invoice>> = Effect.gen(function* () {
+  const small = yield* Arbitrary.sampleEffect(anyInvoice, { count: 60, size: 12 })
+  const middle = yield* Arbitrary.sampleEffect(anyInvoice, { count: 20, size: 300 })
+  const large = yield* Arbitrary.sampleEffect(anyInvoice, { count: 6, size: Invoice.limits.notesBytes })
+  return [...Extremes.documents.map(invoice), ...small, ...middle, ...large]
+}).pipe(Effect.orDie)

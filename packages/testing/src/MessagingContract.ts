@@ -5,19 +5,20 @@
  * import { suite } from "@invoice/testing/MessagingContract"
  *
  * suite("my broker", MyBroker.layer(options), {
- *   durable: true, multiProcess: true, handedOverOnce: false, handledBeforePublished: false
+ *   durable: true, multiProcess: true, handedOverOnce: false, handledBeforePublished: false, refuses: false
  * })
  * ```
  *
  * Topics and groups are new in every law; nothing is cleaned up. The layer is built anew for every law.
  */
 
-import { assert, describe, it } from "@effect/vitest"
+import { assert } from "@effect/vitest"
 import type { Message } from "@invoice/core/InvoiceEvent"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import type { TopicReader } from "@invoice/core/ports/TopicReader"
-import { Arbitrary, Deferred, Duration, Effect, Fiber, Layer, Schedule, Schema, type Scope, Stream } from "effect"
+import { Arbitrary, Deferred, type Duration, Effect, Fiber, type Layer, Schedule, Schema, Stream } from "effect"
+import * as Contract from "./Contract.ts"
 import {
   ascending,
   countingTo,
@@ -33,6 +34,7 @@ import {
 } from "./Messages.ts"
 import { offsetLaws } from "./OffsetLaws.ts"
 import { read, untilAny } from "./Reading.ts"
+import { type RefusalOptions, refusalLaws } from "./RefusalLaws.ts"
 
 /** What an adapter claims beyond the laws that hold for all of them. */
 export interface Features {
@@ -47,28 +49,21 @@ export interface Features {
   readonly handedOverOnce: boolean
   /** `publish` resolves only when the groups that are there have acknowledged. */
   readonly handledBeforePublished: boolean
+  /** There are records that the broker will never take, as `Options.refusable` shows. */
+  readonly refuses: boolean
 }
 
 type Ports = MessagePublisher | MessageConsumer | TopicReader
 
-export interface Law {
-  readonly name: string
-  /** The law holds only for adapters that claim this. */
-  readonly feature?: keyof Features
-  /** Fails or dies when the law is broken. */
-  readonly law: Effect.Effect<void, unknown>
-}
+export type Law = Contract.Law<keyof Features>
+export type MakeLaw = Contract.MakeLaw<Ports, keyof Features>
 
-export type MakeLaw = (
-  name: string,
-  body: Effect.Effect<void, unknown, Ports | Scope.Scope>,
-  feature?: keyof Features
-) => Law
-
-export interface Options {
+export interface Options extends RefusalOptions {
   /** How long a law waits for what must happen; 25 s unless told. */
   readonly patience?: Duration.Input
 }
+
+const defaultTimeout = "25 seconds"
 
 /** Two subscribers of one group, both at work, until all that was sent has come to one of them. */
 const shared = Effect.gen(function* () {
@@ -117,22 +112,18 @@ const awkward = (topic: string): ReadonlyArray<Message> => [
     value: Uint8Array.of(0xc3, 0x28),
     headers: { "ce_subject-ü": "żółć 🧾\u0000\n", traceparent: "00-" }
   },
-  { topic, key: " k\u0000 ", value: encoder.encode("{}"), headers: { constructor: "x", length: "1" } }
+  { topic, key: " k\u0000 ", value: encoder.encode("{}"), headers: { constructor: "x", length: "1" } },
+  {
+    topic,
+    key: "🧾".repeat(250),
+    value: Uint8Array.from({ length: 100_000 }, (_, index) => (index * 7) % 256),
+    headers: Object.fromEntries(countingTo(40).map((n) => [`header-${n}`, "ż".repeat(n * 50)]))
+  }
 ]
 
 /** The laws over a layer, one by one, so that a test can also see that a broken adapter fails them. */
 export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}): ReadonlyArray<Law> => {
-  const patience = options.patience ?? "25 seconds"
-
-  const law: MakeLaw = (name, body, feature) => ({
-    name,
-    ...(feature === undefined ? {} : { feature }),
-    law: body.pipe(Effect.timeout(patience), Effect.scoped, Effect.provide(Layer.fresh(layer)))
-  })
-
-  /** Runs with an instance of the layer of its own. */
-  const elsewhere = <A, E>(effect: Effect.Effect<A, E, Ports>): Effect.Effect<A, unknown> =>
-    Effect.provide(effect, Layer.fresh(layer))
+  const { elsewhere, law } = Contract.over<Ports, keyof Features>(layer, options.patience ?? defaultTimeout)
 
   return [
     law(
@@ -164,8 +155,9 @@ export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}):
       "a message keeps its key, its value and its headers, whatever they hold",
       Effect.gen(function* () {
         const topic = fresh("hostile")
-        const generated = yield* Arbitrary.sampleEffect(hostile(topic), { count: 100 })
-        const sent = [...awkward(topic), ...generated].map((one, index) => ({
+        const small = yield* Arbitrary.sampleEffect(hostile(topic), { count: 80 })
+        const large = yield* Arbitrary.sampleEffect(hostile(topic), { count: 20, size: 2_000 })
+        const sent = [...awkward(topic), ...small, ...large].map((one, index) => ({
           ...one,
           headers: { ...one.headers, index: `${index}` }
         }))
@@ -279,6 +271,7 @@ export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}):
     ),
 
     ...offsetLaws(law),
+    ...refusalLaws(law, options),
 
     law(
       "two subscribers of a group share a topic and nothing is lost",
@@ -335,7 +328,7 @@ export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}):
             })
           )
         )
-        yield* publish(numbered(topic, "k", 10, 1))
+        yield* publishing(numbered(topic, "k", 10, 1))
         const reading = yield* read({ topic, group })
         yield* gotAll(reading, 1)
         assert.deepStrictEqual(numbers(reading.messages()), [10])
@@ -379,14 +372,4 @@ export const suite = (
   layer: Layer.Layer<Ports, unknown>,
   features: Features,
   options: Options = {}
-): void => {
-  const patience = options.patience ?? "25 seconds"
-  // vitest's own limit comes last, so that a law says itself what it waits for
-  const limit = Duration.toMillis(Duration.fromInputUnsafe(patience)) + 10_000
-  describe(name, () => {
-    for (const { name: says, feature, law } of laws(layer, { patience })) {
-      if (feature !== undefined && !features[feature]) it.skip(`${says} (not claimed: ${feature})`, () => {})
-      else it.live(says, () => law, limit)
-    }
-  })
-}
+): void => Contract.register(name, laws(layer, options), features, options.patience ?? defaultTimeout)

@@ -1,5 +1,6 @@
 /** Contract suites and generators for whoever writes an adapter. */
 export * as Generators from "./Generators.ts"
 export * as InvoiceStoreContract from "./InvoiceStoreContract.ts"
+export * as InvoiceValidatorContract from "./InvoiceValidatorContract.ts"
 export * as MessagingContract from "./MessagingContract.ts"
 export * as OutboxContract from "./OutboxContract.ts"

@@ -16,12 +16,12 @@ import {
   type OutboxUnavailable,
   type PublishRefused,
   type PublishTransient,
-  type StoreUnavailable
+  StoreUnavailable
 } from "@invoice/core"
 import type { InvoiceStatus } from "@invoice/core/InvoiceStatus"
 import { Schema } from "effect"
 import { BadRequestSchema } from "./gen/google/rpc/error_details_pb.ts"
-import { ErrorDetailSchema, InvalidInvoice_Kind } from "./gen/invoice/v1/errors_pb.ts"
+import { ErrorDetailSchema, InvalidInvoice_Kind, StoreUnavailable_Kind } from "./gen/invoice/v1/errors_pb.ts"
 import * as Messages from "./Messages.ts"
 
 /** A value that the reference's messages (thousandths in 64 bits, quantities in 32) can't hold exactly. */
@@ -99,6 +99,11 @@ const invalidInvoice = (error: InvalidInvoice): ConnectError =>
     }
   ])
 
+const kinds = {
+  unavailable: StoreUnavailable_Kind.UNAVAILABLE,
+  retryable: StoreUnavailable_Kind.RETRYABLE
+} as const
+
 /**
  * What a client is told. Undefined for what is our defect: the caller logs it and tells the client nothing but an id.
  * A `cause` never leaves the process.
@@ -134,7 +139,9 @@ export const toConnect = (error: CallError): ConnectError | undefined => {
         value: { id: error.id, status: Messages.fromStatus(error.status) }
       })
     case "StoreUnavailable":
-      return error.retryable ? new ConnectError(message, Code.Unavailable) : undefined
+      return error.kind === "permanent"
+        ? undefined
+        : withDetail(Code.Unavailable, message, { case: "storeUnavailable", value: { kind: kinds[error.kind] } })
     case "OutboxUnavailable":
     case "PublishTransient":
     case "ConsumerUnavailable":
@@ -192,11 +199,43 @@ export const fromConnect = (error: ConnectError): Detailed | undefined => {
 /** A code as Connect writes it, e.g. `invalid_argument`. */
 export const codeName = (code: Code): string => Code[code].replace(/(?<=[a-z])[A-Z]/gu, "_$&").toLowerCase()
 
+/** Whatever the peer or anything between says with these, it is not about the request. */
+const outages = new Set([
+  Code.Unavailable,
+  Code.DeadlineExceeded,
+  Code.Aborted,
+  Code.Canceled,
+  // a peer of another version, and what a proxy says
+  Code.Unimplemented,
+  Code.Unauthenticated,
+  Code.PermissionDenied
+])
+
+/**
+ * What a call to another program's store failed with. A peer's refusal is final; what fails here, such as an answer that
+ * is too large, may be the request's fault.
+ */
+export const storeUnavailable = (error: ConnectError): StoreUnavailable => {
+  const detail = error.findDetails(ErrorDetailSchema)[0]?.error
+  const kind =
+    detail?.case === "storeUnavailable" && detail.value.kind === StoreUnavailable_Kind.RETRYABLE
+      ? "retryable"
+      : outages.has(error.code) || error.code === (error.isWireError ? Code.ResourceExhausted : Code.Unknown)
+        ? "unavailable"
+        : error.isWireError
+          ? "permanent"
+          : "retryable"
+  return new StoreUnavailable({ kind, cause: error })
+}
+
 const transient = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.ResourceExhausted, Code.Aborted])
 
 /** What a connection that breaks looks like here: no peer has said it, and a caller that leaves sees no error at all. */
 const broken = new Set([Code.Canceled, Code.Unknown])
 
-/** Whether the same call may succeed a little later. */
-export const isRetryable = (error: ConnectError): boolean =>
-  transient.has(error.code) || (broken.has(error.code) && !error.isWireError)
+/** What a client application's call failed with: it may come back to a server that is away, and to no other. */
+export const serverUnavailable = (error: ConnectError): StoreUnavailable =>
+  new StoreUnavailable({
+    kind: transient.has(error.code) || (broken.has(error.code) && !error.isWireError) ? "unavailable" : "permanent",
+    cause: error
+  })

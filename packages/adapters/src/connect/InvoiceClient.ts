@@ -8,12 +8,11 @@ import { createConnectTransport } from "@connectrpc/connect-web"
 import { Invoice, Invoices } from "@invoice/core"
 import { importWith, parseId, type Watched, type WatchStart } from "@invoice/core/Invoices"
 import { Effect, Layer, Option, Schedule, Stream } from "effect"
+import * as Errors from "./Errors.ts"
 import { InvoiceService, type WatchResponse } from "./gen/invoice/v1/invoice_service_pb.ts"
 import * as Messages from "./Messages.ts"
 import * as Remote from "./Remote.ts"
 import * as StoreClient from "./StoreClient.ts"
-
-const { unavailable } = StoreClient
 
 const toWatched = ({ change, cursor }: WatchResponse): Watched => ({
   change: Option.map(Option.fromUndefinedOr(change), Messages.toChange),
@@ -32,9 +31,10 @@ const comeBack = Schedule.min([Schedule.exponential("100 millis"), Schedule.spac
   Schedule.jittered
 )
 
-export const make = (transport: Transport): Invoices["Service"] => {
+export const make = (transport: Transport, options: Remote.Options = {}): Invoices["Service"] => {
   const client = createClient(InvoiceService, transport)
-  const store = StoreClient.make(transport)
+  const call = Remote.caller(Errors.serverUnavailable, options)
+  const store = StoreClient.make(transport, options)
 
   const parsed = <A, E>(
     document: unknown,
@@ -45,10 +45,9 @@ export const make = (transport: Transport): Invoices["Service"] => {
   const create: Invoices["Service"]["create"] = (document, options) =>
     parsed(document, options, (invoice) =>
       Effect.map(
-        Remote.call(
+        call(
           (options) => client.create({ invoice: Messages.fromInvoice(invoice) }, options),
-          ["InvalidInvoice", "InvoiceConflict"],
-          unavailable
+          ["InvalidInvoice", "InvoiceConflict"]
         ),
         StoreClient.toCreation
       )
@@ -59,7 +58,7 @@ export const make = (transport: Transport): Invoices["Service"] => {
     Stream.unwrap(
       Effect.map(Remote.signal, (signal) =>
         Stream.fromAsyncIterable(client.watch(watchRequest(start), { signal }), (error) =>
-          Remote.fromConnect(ConnectError.from(error), ["InvalidCursor", "CursorExpired"], unavailable)
+          Remote.fromConnect(ConnectError.from(error), ["InvalidCursor", "CursorExpired"], Errors.serverUnavailable)
         )
       )
     ).pipe(Stream.map(toWatched))
@@ -69,7 +68,7 @@ export const make = (transport: Transport): Invoices["Service"] => {
     get: (id, pointer = "/id") =>
       Effect.map(
         Effect.flatMap(parseId(id, pointer), (id) =>
-          Remote.call((options) => client.get({ id }, options), ["InvalidInvoice", "InvoiceNotFound"], unavailable)
+          call((options) => client.get({ id }, options), ["InvalidInvoice", "InvoiceNotFound"])
         ),
         ({ invoice }) => Messages.toStored(invoice)
       ),
@@ -78,11 +77,7 @@ export const make = (transport: Transport): Invoices["Service"] => {
     validate: (document, options) =>
       parsed(document, options, (invoice) =>
         Effect.map(
-          Remote.call(
-            (options) => client.validate({ invoice: Messages.fromInvoice(invoice) }, options),
-            ["InvalidInvoice"],
-            unavailable
-          ),
+          call((options) => client.validate({ invoice: Messages.fromInvoice(invoice) }, options), ["InvalidInvoice"]),
           Messages.toVerdict
         )
       ),
@@ -107,8 +102,12 @@ export const make = (transport: Transport): Invoices["Service"] => {
 }
 
 /** On a transport of your own. */
-export const layer = (transport: Transport): Layer.Layer<Invoices> => Layer.sync(Invoices, () => make(transport))
+export const layer = (transport: Transport, options: Remote.Options = {}): Layer.Layer<Invoices> =>
+  Layer.sync(Invoices, () => make(transport, options))
 
 /** Over `fetch`, in a browser or wherever else there is one. */
-export const layerFetch = (options: { readonly baseUrl: string }): Layer.Layer<Invoices> =>
-  layer(createConnectTransport({ ...options, useBinaryFormat: true }))
+export const layerFetch = ({
+  baseUrl,
+  ...options
+}: Remote.Options & { readonly baseUrl: string }): Layer.Layer<Invoices> =>
+  layer(createConnectTransport({ baseUrl, useBinaryFormat: true }), options)

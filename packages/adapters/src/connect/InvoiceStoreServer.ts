@@ -65,7 +65,8 @@ export const routes = (calls: Calls): Effect.Effect<(router: ConnectRouter) => v
             context,
             Effect.map(store.head, (cursor) => ({ cursor }))
           ),
-        ready: (_, context) => calls.unary(context, Effect.as(store.ready, {}))
+        ready: (_, context) => calls.unary(context, Effect.as(store.ready, {})),
+        checkWritable: (_, context) => calls.unary(context, Effect.as(store.writable, {}))
       },
       { readMaxBytes: Messages.maxInternalBytes }
     )

@@ -33,7 +33,7 @@ export const toStatus = (status: WireInvoiceStatus): InvoiceStatus | undefined =
   (Object.keys(statuses) as ReadonlyArray<InvoiceStatus>).find((name) => statuses[name] === status)
 
 /** A peer sent what its schema doesn't allow: a defect of it or of ours, never of a user. */
-const malformed = (what: string): never => {
+export const malformed = (what: string): never => {
   throw new Error(`malformed message: ${what}`)
 }
 

@@ -14,40 +14,39 @@ const duration = (millis: number) => ({
   nanos: Math.floor(millis % 1_000) * 1_000_000
 })
 
-export const make = (transport: Transport): Outbox["Service"] => {
+/** Reading may take this many times as long: the first page of a long backlog is put in order before it is sent. */
+const readFactor = 6
+
+export const make = (transport: Transport, options: Remote.Options = {}): Outbox["Service"] => {
   const outbox = createClient(OutboxService, transport)
+  const { timeoutMillis = Remote.defaultTimeoutMillis } = options
+  const call = Remote.caller(unavailable, { timeoutMillis })
+  const callLong = Remote.caller(unavailable, { timeoutMillis: timeoutMillis * readFactor })
   return {
     acquire: ({ lane, owner, ttlMillis }) =>
       Effect.map(
-        Remote.call(
-          (options) => outbox.acquire({ lane, owner, ttl: duration(ttlMillis) }, options),
-          ["OutboxRestored"],
-          unavailable
-        ),
+        call((options) => outbox.acquire({ lane, owner, ttl: duration(ttlMillis) }, options), ["OutboxRestored"]),
         ({ lease }) => (lease === undefined ? Option.none() : Option.some(toLease(lease)))
       ),
     renew: (lease, ttlMillis) =>
-      Effect.asVoid(
-        Remote.call((options) => outbox.renew({ lease, ttl: duration(ttlMillis) }, options), ["LeaseLost"], unavailable)
-      ),
-    release: (lease) => Effect.asVoid(Remote.call((options) => outbox.release({ lease }, options), [], unavailable)),
+      Effect.asVoid(call((options) => outbox.renew({ lease, ttl: duration(ttlMillis) }, options), ["LeaseLost"])),
+    release: (lease) => Effect.asVoid(call((options) => outbox.release({ lease }, options), [])),
     read: ({ lease, limit, position }) =>
       Effect.map(
-        Remote.call((options) => outbox.read({ lease, position, limit }, options), [], unavailable),
+        callLong((options) => outbox.read({ lease, position, limit }, options), []),
         ({ events, more, next }) => ({ events: events.map(toRecorded), more, next })
       ),
     commit: (lease, position) =>
-      Effect.asVoid(Remote.call((options) => outbox.commit({ lease, position }, options), ["LeaseLost"], unavailable)),
+      Effect.asVoid(call((options) => outbox.commit({ lease, position }, options), ["LeaseLost"])),
     park: ({ endsReplay, events, lease, reason }) =>
       Effect.asVoid(
-        Remote.call(
+        call(
           (options) => outbox.park({ lease, events: events.map(fromRecorded), reason, endsReplay }, options),
-          ["LeaseLost"],
-          unavailable
+          ["LeaseLost"]
         )
       ),
     parked: Effect.map(
-      Remote.call((options) => outbox.listParked({}, options), [], unavailable),
+      call((options) => outbox.listParked({}, options), []),
       ({ keys }) =>
         keys.map(({ events, key, reason, replay, since }) => ({
           key,
@@ -59,24 +58,20 @@ export const make = (transport: Transport): Outbox["Service"] => {
     ),
     replay: (key) =>
       Effect.map(
-        Remote.call((options) => outbox.replay({ key }, options), [], unavailable),
+        call((options) => outbox.replay({ key }, options), []),
         ({ events }) => events
       ),
     replayable: (lease, limit) =>
       Effect.map(
-        Remote.call((options) => outbox.listReplayable({ lease, limit }, options), [], unavailable),
+        call((options) => outbox.listReplayable({ lease, limit }, options), []),
         ({ events }) => events.map(toRecorded)
       ),
     unpark: (lease, events) =>
       Effect.asVoid(
-        Remote.call(
-          (options) => outbox.unpark({ lease, events: events.map(fromRecorded) }, options),
-          ["LeaseLost"],
-          unavailable
-        )
+        call((options) => outbox.unpark({ lease, events: events.map(fromRecorded) }, options), ["LeaseLost"])
       ),
     status: Effect.map(
-      Remote.call((options) => outbox.status({}, options), [], unavailable),
+      callLong((options) => outbox.status({}, options), []),
       ({ lanes, oldestTransactionSeconds }) => ({
         lanes: lanes.map(({ epoch, events, lane, owner, position, seconds }) => ({
           lane,
@@ -93,4 +88,5 @@ export const make = (transport: Transport): Outbox["Service"] => {
 }
 
 /** On a transport to a program that serves `OutboxService`, such as `invoice storage`. */
-export const layer = (transport: Transport): Layer.Layer<Outbox> => Layer.sync(Outbox, () => Outbox.of(make(transport)))
+export const layer = (transport: Transport, options: Remote.Options = {}): Layer.Layer<Outbox> =>
+  Layer.sync(Outbox, () => Outbox.of(make(transport, options)))

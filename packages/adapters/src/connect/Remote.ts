@@ -3,8 +3,16 @@ import { ConnectError } from "@connectrpc/connect"
 import { Effect, Option, type Scope, Tracer } from "effect"
 import * as Errors from "./Errors.ts"
 
+export interface Options {
+  /** How long one call may take, in milliseconds, from 1; default 10,000. The server is told, and gives up too. */
+  readonly timeoutMillis?: number
+}
+
+export const defaultTimeoutMillis = 10_000
+
 export interface CallOptions {
   readonly signal: AbortSignal
+  readonly timeoutMs: number
   readonly headers: Record<string, string>
 }
 
@@ -18,20 +26,21 @@ const headers = Effect.map(
 )
 
 /**
- * One call. An error that its detail tells of comes back as itself when the operation can fail with it (`expected`);
- * whatever else goes wrong is what `otherwise` makes of it.
+ * Makes calls, each within its deadline. An error that its detail tells of comes back as itself when the operation can
+ * fail with it (`expected`); whatever else goes wrong, the deadline too, is what `otherwise` makes of it.
  */
-export const call = <A, Expected extends Errors.Detailed["_tag"], E>(
-  send: (options: CallOptions) => Promise<A>,
-  expected: ReadonlyArray<Expected>,
-  otherwise: (error: ConnectError) => E
-): Effect.Effect<A, Extract<Errors.Detailed, { readonly _tag: Expected }> | E> =>
-  Effect.flatMap(headers, (headers) =>
-    Effect.tryPromise({
-      try: (signal) => send({ signal, headers }),
-      catch: (error) => fromConnect(ConnectError.from(error), expected, otherwise)
-    })
-  )
+export const caller =
+  <E>(otherwise: (error: ConnectError) => E, { timeoutMillis = defaultTimeoutMillis }: Options = {}) =>
+  <A, Expected extends Errors.Detailed["_tag"]>(
+    send: (options: CallOptions) => Promise<A>,
+    expected: ReadonlyArray<Expected>
+  ): Effect.Effect<A, Extract<Errors.Detailed, { readonly _tag: Expected }> | E> =>
+    Effect.flatMap(headers, (headers) =>
+      Effect.tryPromise({
+        try: (signal) => send({ signal, headers, timeoutMs: timeoutMillis }),
+        catch: (error) => fromConnect(ConnectError.from(error), expected, otherwise)
+      })
+    )
 
 export const fromConnect = <Expected extends Errors.Detailed["_tag"], E>(
   error: ConnectError,

@@ -1,6 +1,6 @@
 /** `InvoiceStore` on another program's store, over `InvoiceService` and `InvoiceStoreService`. */
-import { type ConnectError, createClient, type Transport } from "@connectrpc/connect"
-import { InvoiceStore, StoreUnavailable } from "@invoice/core"
+import { createClient, type Transport } from "@connectrpc/connect"
+import { InvoiceStore, type StoreUnavailable } from "@invoice/core"
 import type { Creation, Decided, Decision, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Layer, Option } from "effect"
 import * as Errors from "./Errors.ts"
@@ -11,15 +11,15 @@ import * as Remote from "./Remote.ts"
 
 type Store = InvoiceStore["Service"]
 
-export const unavailable = (error: ConnectError): StoreUnavailable =>
-  new StoreUnavailable({ retryable: Errors.isRetryable(error), cause: error })
-
 const outcomes: Partial<Record<DecisionOutcome, Decided["outcome"]>> = {
   [DecisionOutcome.DECIDED]: "Decided",
   [DecisionOutcome.ALREADY_FINAL]: "AlreadyFinal",
   [DecisionOutcome.STALE]: "Stale",
   [DecisionOutcome.NOT_FOUND]: "NotFound"
 }
+
+const toOutcome = (wire: DecisionOutcome = DecisionOutcome.UNSPECIFIED): Decided["outcome"] =>
+  outcomes[wire] ?? Messages.malformed(`outcome ${wire}`)
 
 const fromDecision = ({ id, traceparent, verdict, version }: Decision) => ({
   id,
@@ -38,33 +38,33 @@ export const toCreation = ({ created, invoice }: CreateResponse): Creation => ({
 /** Most invoices that one call asks for, so that an answer stays within bounds. */
 const chunk = 250
 
-export const make = (transport: Transport): Store => {
+export const make = (transport: Transport, options: Remote.Options = {}): Store => {
   const invoices = createClient(InvoiceService, transport)
   const store = createClient(InvoiceStoreService, transport)
+  const call = Remote.caller(Errors.storeUnavailable, options)
 
   const getMany = (ids: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<StoredInvoice>, StoreUnavailable> =>
     Effect.map(
-      Remote.call((options) => store.getMany({ ids: [...ids] }, options), [], unavailable),
+      call((options) => store.getMany({ ids: [...ids] }, options), []),
       (response) => response.invoices.map(Messages.toStored)
     )
 
   return {
     create: (invoice, { traceparent } = {}) =>
       Effect.map(
-        Remote.call(
+        call(
           (options) =>
             invoices.create(
               { invoice: Messages.fromInvoice(invoice) },
               traceparent === undefined ? options : { ...options, headers: { traceparent } }
             ),
-          ["InvoiceConflict"],
-          unavailable
+          ["InvoiceConflict"]
         ),
         toCreation
       ),
     get: (id) =>
       Effect.map(
-        Remote.call((options) => invoices.get({ id }, options), ["InvoiceNotFound"], unavailable),
+        call((options) => invoices.get({ id }, options), ["InvoiceNotFound"]),
         ({ invoice }) => Messages.toStored(invoice)
       ),
     getMany: (ids) => {
@@ -76,14 +76,13 @@ export const make = (transport: Transport): Store => {
     },
     list: ({ currency = "", cursor = "", customerId = "", limit, status }) =>
       Effect.map(
-        Remote.call(
+        call(
           (options) =>
             invoices.list(
               { currency, cursor, customerId, limit, ...(status && { status: Messages.fromStatus(status) }) },
               options
             ),
-          ["InvalidCursor"],
-          unavailable
+          ["InvalidCursor"]
         ),
         (page) => ({
           items: page.invoices.map(Messages.toStored),
@@ -92,35 +91,31 @@ export const make = (transport: Transport): Store => {
       ),
     history: (id) =>
       Effect.map(
-        Remote.call((options) => invoices.history({ id }, options), ["InvoiceNotFound"], unavailable),
+        call((options) => invoices.history({ id }, options), ["InvoiceNotFound"]),
         ({ entries }) => entries.map(Messages.toHistoryEntry)
       ),
     decide: (decisions) =>
       Effect.map(
-        Remote.call((options) => store.decide({ decisions: decisions.map(fromDecision) }, options), [], unavailable),
-        (response) =>
-          decisions.map(({ id }, index) => ({
-            id,
-            outcome: outcomes[response.outcomes[index] ?? DecisionOutcome.UNSPECIFIED] ?? "NotFound"
-          }))
+        call((options) => store.decide({ decisions: decisions.map(fromDecision) }, options), []),
+        (response) => decisions.map(({ id }, index) => ({ id, outcome: toOutcome(response.outcomes[index]) }))
       ),
     changes: ({ cursor, limit }) =>
       Effect.map(
-        Remote.call(
+        call(
           (options) => store.listChanges({ limit, ...(cursor === undefined ? {} : { cursor }) }, options),
-          ["InvalidCursor", "CursorExpired"],
-          unavailable
+          ["InvalidCursor", "CursorExpired"]
         ),
         ({ changes, more, next }) => ({ changes: changes.map(Messages.toChange), more, next })
       ),
     head: Effect.map(
-      Remote.call((options) => store.head({}, options), [], unavailable),
+      call((options) => store.head({}, options), []),
       ({ cursor }) => cursor
     ),
-    ready: Effect.asVoid(Remote.call((options) => store.ready({}, options), [], unavailable))
+    ready: Effect.asVoid(call((options) => store.ready({}, options), [])),
+    writable: Effect.asVoid(call((options) => store.checkWritable({}, options), []))
   }
 }
 
 /** On a transport to a program that serves both services, such as `invoice storage`. */
-export const layer = (transport: Transport): Layer.Layer<InvoiceStore> =>
-  Layer.sync(InvoiceStore, () => InvoiceStore.of(make(transport)))
+export const layer = (transport: Transport, options: Remote.Options = {}): Layer.Layer<InvoiceStore> =>
+  Layer.sync(InvoiceStore, () => InvoiceStore.of(make(transport, options)))

@@ -1,7 +1,8 @@
 /** For Node.js: transports over HTTP/2, which calls that stream both ways need. */
 import type { Transport } from "@connectrpc/connect"
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node"
+import { createGrpcTransport } from "@connectrpc/connect-node"
 import { Effect, type Scope } from "effect"
+import { Http2Sessions } from "./Http2Sessions.ts"
 import * as Messages from "./Messages.ts"
 
 export interface Options {
@@ -9,14 +10,21 @@ export interface Options {
   readonly baseUrl: string
 }
 
-/** gRPC on one HTTP/2 connection, which comes back by itself and closes with the scope. */
+/**
+ * gRPC on one HTTP/2 connection, which comes back by itself and closes with the scope. A call whose deadline passes while
+ * the server says nothing makes the next one try a new connection.
+ */
 export const grpcTransport = ({ baseUrl }: Options): Effect.Effect<Transport, never, Scope.Scope> =>
   Effect.map(
-    // connections without a stream are pinged before their next use, not while they are idle: connect-node 2.2.0 would go
-    // on pinging a session that was destroyed with a stream open, and that throws where nobody can catch it
     Effect.acquireRelease(
-      Effect.sync(() => new Http2SessionManager(baseUrl, { pingIntervalMs: 20_000, pingTimeoutMs: 10_000 })),
-      (sessions) => Effect.sync(() => sessions.abort())
+      Effect.sync(() => new Http2Sessions(baseUrl)),
+      (sessions) => Effect.sync(() => sessions.close())
     ),
-    (sessionManager) => createGrpcTransport({ baseUrl, sessionManager, readMaxBytes: Messages.maxInternalBytes })
+    (sessions) =>
+      createGrpcTransport({
+        baseUrl,
+        sessionManager: sessions,
+        interceptors: [sessions.interceptor],
+        readMaxBytes: Messages.maxInternalBytes
+      })
   )

@@ -1,18 +1,53 @@
-import { type PartitionAssigner, PartitionAssigners } from "kafkajs"
+import { type Broker, type PartitionAssigner, PartitionAssigners } from "kafkajs"
+import { KafkaFailure } from "./KafkaFailure.ts"
+
+/** The tries of a member to join its group (again). */
+export interface Joins {
+  /** To finish before the try goes out. */
+  readonly prepare: () => Promise<void>
+  /** It failed, and kafkajs will not try again by itself. */
+  readonly failed: (failure: KafkaFailure) => void
+}
 
 /**
- * Round robin, and a way to finish things before a member joins its group (again). kafkajs has an event for some of its
- * reasons to join and none that it waits for; but every join begins with looking up the coordinator, through the
- * cluster that it hands to its assigners.
+ * Round robin, and an eye on the tries to join. kafkajs has an event for some of its reasons to join and none that it
+ * waits for, and none for a try that failed: when it joined because a leader had moved, it then goes on with the old
+ * membership. But every try begins with looking up the coordinator, through the cluster that it hands to its assigners,
+ * and goes on with two requests to that.
  */
-export const roundRobinAfter =
-  (prepare: () => Promise<void>): PartitionAssigner =>
+export const roundRobinWatching =
+  (joins: Joins): PartitionAssigner =>
   (config) => {
     const { cluster } = config
     const find = cluster.findGroupCoordinator.bind(cluster)
     cluster.findGroupCoordinator = async (group) => {
-      await prepare()
-      return find(group)
+      await joins.prepare()
+      return watched(await reporting(() => find(group), joins), joins)
     }
     return PartitionAssigners.roundRobin(config)
   }
+
+/** With these kafkajs begins the whole try again. */
+const triesAgain = (failure: KafkaFailure): boolean => failure.rebalances || failure.type === "UNKNOWN_MEMBER_ID"
+
+const reporting = async <A>(request: () => Promise<A>, joins: Joins): Promise<A> => {
+  try {
+    return await request()
+  } catch (error) {
+    const failure = KafkaFailure.from(error)
+    if (!triesAgain(failure)) joins.failed(failure)
+    throw error
+  }
+}
+
+const steps: ReadonlySet<string | symbol> = new Set(["joinGroup", "syncGroup"])
+
+/** The coordinator, with a look at what becomes of the requests of which a try to join consists. */
+const watched = (coordinator: Broker, joins: Joins): Broker =>
+  new Proxy(coordinator, {
+    get: (target, name, receiver) => {
+      const value: unknown = Reflect.get(target, name, receiver)
+      if (typeof value !== "function" || !steps.has(name)) return value
+      return (...options: ReadonlyArray<unknown>) => reporting(() => Reflect.apply(value, target, options), joins)
+    }
+  })

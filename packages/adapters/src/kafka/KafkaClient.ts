@@ -18,14 +18,21 @@ import type {
   ConsumerFetchEvent,
   ConsumerGroupJoinEvent,
   Producer,
-  ProducerConfig
+  ProducerConfig,
+  RequestTimeoutEvent
 } from "kafkajs"
 
 export type ProducerClient = Pick<Producer, "connect" | "disconnect" | "sendBatch">
 
 export type AdminClient = Pick<
   Admin,
-  "connect" | "disconnect" | "listTopics" | "describeCluster" | "describeConfigs" | "createTopics"
+  | "connect"
+  | "disconnect"
+  | "fetchTopicMetadata"
+  | "fetchTopicOffsets"
+  | "describeCluster"
+  | "describeConfigs"
+  | "createTopics"
 >
 
 export interface ConsumerClient
@@ -35,6 +42,7 @@ export interface ConsumerClient
   > {
   on(eventName: "consumer.group_join", listener: (event: ConsumerGroupJoinEvent) => void): unknown
   on(eventName: "consumer.fetch", listener: (event: ConsumerFetchEvent) => void): unknown
+  on(eventName: "consumer.network.request_timeout", listener: (event: RequestTimeoutEvent) => void): unknown
   on(eventName: "consumer.end_batch_process", listener: (event: ConsumerEndBatchProcessEvent) => void): unknown
   on(eventName: "consumer.crash", listener: (event: ConsumerCrashEvent) => void): unknown
 }

@@ -38,9 +38,11 @@ export interface ConsumerOptions extends TopicOptions {
 /** An answer is awaited for at least 5 s longer than the session timeout, whatever `requestTimeout` is. */
 export interface Options extends Connection, ConsumerOptions {}
 
-/** Options with the session timeout told, which others are derived from. */
+/** Options with the times told that others are derived from. */
 export interface Resolved extends ConsumerOptions {
   readonly sessionTimeout: Duration.Input
+  readonly heartbeatInterval: Duration.Input
+  readonly drainTimeout: Duration.Input
 }
 
 const defaultSessionTimeout = "10 seconds"
@@ -72,7 +74,12 @@ export const consumerOver = (kafka: KafkaClient, options: ConsumerOptions = {}):
   Layer.succeed(MessageConsumer, consuming(kafka, options))
 
 const consuming = (kafka: KafkaClient, given: ConsumerOptions): MessageConsumer["Service"] => {
-  const options = { ...given, sessionTimeout: given.sessionTimeout ?? defaultSessionTimeout }
+  const options: Resolved = {
+    ...given,
+    sessionTimeout: given.sessionTimeout ?? defaultSessionTimeout,
+    heartbeatInterval: given.heartbeatInterval ?? "1 second",
+    drainTimeout: given.drainTimeout ?? "10 seconds"
+  }
   return MessageConsumer.of({
     subscribe: (subscription) =>
       Stream.callback<Delivery, ConsumerUnavailable>((queue) =>

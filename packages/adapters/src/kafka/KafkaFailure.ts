@@ -21,18 +21,19 @@ const typeOf = (error: unknown, depth = 0): string => {
 }
 
 /**
- * The records themselves, or writing them to this topic, are what the broker objects to. Not INVALID_TIMESTAMP: that is
- * this machine's clock, which is set right some day, and no record is to be set aside for it.
+ * The records themselves, or the name of their topic, are what the broker objects to. Not what somebody can set right
+ * without touching the records: missing rights, a policy that keeps a topic from being created (POLICY_VIOLATION), and this
+ * machine's clock (INVALID_TIMESTAMP).
  */
 const refusals: ReadonlySet<string> = new Set([
   "MESSAGE_TOO_LARGE",
   "RECORD_LIST_TOO_LARGE",
   "INVALID_RECORD",
-  "INVALID_TOPIC_EXCEPTION",
-  "TOPIC_AUTHORIZATION_FAILED",
-  "CLUSTER_AUTHORIZATION_FAILED",
-  "POLICY_VIOLATION"
+  "INVALID_TOPIC_EXCEPTION"
 ])
+
+/** A right is missing. */
+const denials: ReadonlySet<string> = new Set(["TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED"])
 
 /** Trying again can't help before somebody changes the configuration. */
 const impossibilities: ReadonlySet<string> = new Set([
@@ -72,6 +73,11 @@ export class KafkaFailure extends Schema.TaggedError<KafkaFailure>()("KafkaFailu
   /** The broker will never take these records. */
   get refuses(): boolean {
     return refusals.has(this.type)
+  }
+
+  /** Somebody has to grant a right. */
+  get denied(): boolean {
+    return denials.has(this.type)
   }
 
   get impossible(): boolean {

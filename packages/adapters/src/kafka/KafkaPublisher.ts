@@ -1,19 +1,20 @@
 /**
- * `MessagePublisher` over Kafka: idempotent, acknowledged by all replicas, one send at a time.
- *
- * A producer whose send failed is never used again: kafkajs gives the sequence numbers of a failed send to the next one,
- * and a broker that did append the first would drop the second as a duplicate.
+ * `MessagePublisher` over Kafka: idempotent, acknowledged by all replicas, one send at a time. A publish succeeds when the
+ * brokers' answers name every partition that was given records.
  */
 
-import { PublishRefused, PublishTransient } from "@invoice/core/InvoiceError"
-import { type Message, topics as pipelineTopics } from "@invoice/core/InvoiceEvent"
+import { PublishTransient } from "@invoice/core/InvoiceError"
+import { topics as pipelineTopics } from "@invoice/core/InvoiceEvent"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { type Duration, Effect, Layer, Schedule, type Scope, Semaphore } from "effect"
 import { type Connection, call, make, millis } from "./Client.ts"
-import type { KafkaClient, ProducerClient } from "./KafkaClient.ts"
+import type { KafkaClient } from "./KafkaClient.ts"
 import type { KafkaFailure } from "./KafkaFailure.ts"
-import { partitioner } from "./Partitioner.ts"
-import { byTopic, sizeOf } from "./Records.ts"
+import { explain, Publication } from "./Publication.ts"
+import { sizeOf } from "./Records.ts"
+import { batchOverhead, type Indexed } from "./Runs.ts"
+import { Sender } from "./Sender.ts"
+import { TopicLimits } from "./TopicLimits.ts"
 import { ensure, type TopicOptions, withAdmin } from "./Topics.ts"
 
 /** What holds for whatever client the messages go through. */
@@ -34,37 +35,6 @@ export interface Options extends Connection, PublisherOptions {}
 /** The brokers' `socket.request.max.bytes`: on a larger request they hang up without a word. */
 const requestLimit = 104_857_600
 
-/** Of a batch beyond its records (KIP-98). */
-const batchOverhead = 61
-
-interface Indexed {
-  readonly index: number
-  readonly message: Message
-  /** Bytes in a request. */
-  readonly size: number
-}
-
-/** Consecutive runs that stay below a size; a message larger than that is alone. */
-const runsOf = (records: ReadonlyArray<Indexed>, maxBytes: number): ReadonlyArray<ReadonlyArray<Indexed>> => {
-  const runs: Array<Array<Indexed>> = []
-  let bytes = 0
-  for (const record of records) {
-    const { size } = record
-    const run = runs.at(-1)
-    if (run === undefined || bytes + size > maxBytes) {
-      runs.push([record])
-      bytes = batchOverhead + size
-    } else {
-      run.push(record)
-      bytes += size
-    }
-  }
-  return runs
-}
-
-const refused = (records: ReadonlyArray<Indexed>, reason: string): PublishRefused =>
-  new PublishRefused({ records: records.map(({ index }) => ({ index, reason })) })
-
 const backOff = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])
 
 /** Connects with the first message. A cluster that can't be reached shows in `ready` and in the log. */
@@ -84,10 +54,11 @@ const publishing = (
 ): Effect.Effect<MessagePublisher["Service"], never, Scope.Scope> =>
   Effect.gen(function* () {
     const oneAtATime = yield* Semaphore.make(1)
+    const sender = new Sender(kafka, millis(options.requestTimeout ?? "10 seconds"))
+    const parts = { sender, limits: new TopicLimits(kafka), maxSendBytes: options.maxSendBytes ?? 900_000 }
     const ensured = new Set<string>()
-    let producer: ProducerClient | undefined
 
-    const ensureAll = (topics: ReadonlySet<string>): Effect.Effect<void, KafkaFailure> =>
+    const ensureAll = (topics: Iterable<string>): Effect.Effect<void, KafkaFailure> =>
       Effect.suspend(() => {
         const unseen = [...topics].filter((topic) => !ensured.has(topic))
         if (unseen.length === 0) return Effect.void
@@ -96,85 +67,31 @@ const publishing = (
         })
       })
 
-    const connected: Effect.Effect<ProducerClient, KafkaFailure> = Effect.suspend(() => {
-      if (producer !== undefined) return Effect.succeed(producer)
-      const next = kafka.producer({
-        idempotent: true,
-        maxInFlightRequests: 1,
-        createPartitioner: partitioner,
-        allowAutoTopicCreation: false,
-        // kafkajs asks for at least one of an idempotent producer
-        retry: { retries: 1 }
-      })
-      return call(() => next.connect()).pipe(
-        Effect.tapError(() => Effect.ignore(call(() => next.disconnect()))),
-        Effect.map(() => {
-          producer = next
-          return next
-        })
-      )
-    })
-
-    const discard = Effect.suspend(() => {
-      const old = producer
-      producer = undefined
-      // one of them may be gone
-      ensured.clear()
-      return old === undefined ? Effect.void : Effect.ignore(call(() => old.disconnect()))
-    })
-
-    // not interruptible: kafkajs would go on sending behind the next producer's back; its timeouts bound it
-    const send = (records: ReadonlyArray<Indexed>): Effect.Effect<void, KafkaFailure> =>
-      connected.pipe(
-        Effect.flatMap((current) =>
-          call(() =>
-            current.sendBatch({
-              acks: -1,
-              timeout: millis(options.requestTimeout ?? "10 seconds"),
-              topicMessages: byTopic(records.map(({ message }) => message))
-            })
-          )
-        ),
-        Effect.onError(() => discard),
-        Effect.asVoid,
-        Effect.uninterruptible
-      )
-
-    /**
-     * Kafka does not say which record it refuses. Halves are tried in order and nothing is sent after a refused
-     * record, so that a key's later messages never overtake it.
-     */
-    const sendOrFind = (records: ReadonlyArray<Indexed>): Effect.Effect<void, PublishTransient | PublishRefused> =>
-      Effect.catch(send(records), (failure) => {
-        if (!failure.refuses) return Effect.fail(new PublishTransient({ cause: failure }))
-        if (records.length === 1) return Effect.fail(refused(records, failure.message))
-        const middle = Math.ceil(records.length / 2)
-        return Effect.andThen(sendOrFind(records.slice(0, middle)), sendOrFind(records.slice(middle)))
-      })
-
-    const prepare = (records: ReadonlyArray<Indexed>): Effect.Effect<void, PublishTransient | PublishRefused> => {
-      const enormous = records.filter(({ size }) => batchOverhead + size > requestLimit)
-      if (enormous.length > 0) return Effect.fail(refused(enormous, `larger than ${requestLimit} bytes`))
+    /** Makes sure that the topics are there; those that can't be are refused. */
+    const prepare = (publication: Publication, records: ReadonlyArray<Indexed>) => {
       const groups = Map.groupBy(records, ({ message }) => message.topic)
-      return Effect.catch(ensureAll(new Set(groups.keys())), (failure) =>
-        failure.refuses ? blame(groups) : Effect.fail(new PublishTransient({ cause: failure }))
+      return Effect.catchIf(
+        ensureAll(groups.keys()),
+        (failure) => failure.refuses,
+        // one at a time, to name the one that can't be had
+        () =>
+          Effect.forEach(
+            groups,
+            ([topic, some]) =>
+              Effect.catchIf(
+                ensureAll([topic]),
+                (failure) => failure.refuses,
+                (failure) => Effect.sync(() => publication.refuse(some, failure.message))
+              ),
+            { discard: true }
+          )
+      ).pipe(
+        Effect.tapError((failure) => explain(failure, records)),
+        Effect.mapError((cause) => new PublishTransient({ cause }))
       )
     }
 
-    /** One topic at a time, to name the one that can't be had. */
-    const blame = (
-      groups: ReadonlyMap<string, ReadonlyArray<Indexed>>
-    ): Effect.Effect<void, PublishTransient | PublishRefused> =>
-      Effect.forEach(
-        groups,
-        ([topic, records]) =>
-          Effect.mapError(ensureAll(new Set([topic])), (failure) =>
-            failure.refuses ? refused(records, failure.message) : new PublishTransient({ cause: failure })
-          ),
-        { discard: true }
-      )
-
-    yield* Effect.addFinalizer(() => oneAtATime.withPermit(discard))
+    yield* Effect.addFinalizer(() => oneAtATime.withPermit(sender.discard))
     yield* ensureAll(new Set(options.topics ?? Object.values(pipelineTopics))).pipe(
       Effect.tapError((failure) => Effect.logWarning("topics are not ensured yet", failure.message)),
       Effect.retry(backOff),
@@ -183,13 +100,19 @@ const publishing = (
     )
 
     return MessagePublisher.of({
-      publish: (messages) => {
-        const records = messages.map((message, index) => ({ index, message, size: sizeOf(message) }))
-        return Effect.andThen(
-          prepare(records),
-          Effect.forEach(runsOf(records, options.maxSendBytes ?? 900_000), sendOrFind, { discard: true })
-        ).pipe(oneAtATime.withPermit)
-      },
+      publish: (messages) =>
+        Effect.suspend(() => {
+          const records = messages.map((message, index) => ({ index, message, size: sizeOf(message) }))
+          const publication = new Publication(parts)
+          const enormous = records.filter(({ size }) => batchOverhead + size > requestLimit)
+          return prepare(publication, records).pipe(
+            Effect.andThen(Effect.sync(() => publication.refuse(enormous, `larger than ${requestLimit} bytes`))),
+            Effect.andThen(publication.deliver(records)),
+            // a topic may be gone
+            Effect.tapError(() => Effect.sync(() => ensured.clear())),
+            Effect.andThen(publication.outcome)
+          )
+        }).pipe(oneAtATime.withPermit),
       ready: withAdmin(kafka, (admin) => call(() => admin.describeCluster())).pipe(
         Effect.mapError((failure) => new PublishTransient({ cause: failure })),
         Effect.asVoid

@@ -83,6 +83,11 @@ export class Membership {
     })
   }
 
+  /** Whether the group waits for this member, or this member for its group. */
+  get isJoining(): boolean {
+    return this.joining
+  }
+
   /** The partitions are assigned anew: kafkajs reads them from what the group has committed. */
   joined(): void {
     this.giveBack()
@@ -131,7 +136,8 @@ export class Membership {
       const feed = this.feed(payload)
       this.feeds.set(partition, feed)
       return Effect.flatMap(Effect.timeoutOption(Deferred.await(feed.done), this.parts.patience), (done) => {
-        if (done._tag === "Some") return Effect.void
+        // a join that came between has given it back and resumed all partitions
+        if (done._tag === "Some" || this.feeds.get(partition) !== feed) return Effect.void
         this.pause(partition)
         return Effect.asVoid(
           Effect.forkDetach(Effect.andThen(Deferred.await(feed.done), this.fetchAgain(partition, feed)))

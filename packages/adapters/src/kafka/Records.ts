@@ -1,6 +1,6 @@
 /** Messages as Kafka's records and back. */
 import type { Message } from "@invoice/core/InvoiceEvent"
-import type { IHeaders, KafkaMessage, Message as Outgoing, TopicMessages } from "kafkajs"
+import type { IHeaders, KafkaMessage, Message as Outgoing } from "kafkajs"
 
 /** Of a record beyond its texts, at most: lengths, attributes and deltas (KIP-98). */
 const overhead = 40
@@ -16,14 +16,11 @@ export const sizeOf = (message: Message): number => {
   return size
 }
 
-const outgoing = ({ key, value, headers }: Message): Outgoing => ({
+export const outgoing = ({ key, value, headers }: Message): Outgoing => ({
   key: key ?? null,
   value: Buffer.from(value.buffer, value.byteOffset, value.byteLength),
   headers: { ...headers }
 })
-
-export const byTopic = (messages: ReadonlyArray<Message>): Array<TopicMessages> =>
-  [...Map.groupBy(messages, ({ topic }) => topic)].map(([topic, some]) => ({ topic, messages: some.map(outgoing) }))
 
 /** A header that was written several times counts once, with its last value. */
 const textOf = (value: IHeaders[string]): string | undefined =>

@@ -1,17 +1,22 @@
 import type { Subscription } from "@invoice/core/ports/MessageConsumer"
-import { Deferred, type Duration, Effect, Exit, Fiber, type Queue, Schedule } from "effect"
-import { roundRobinAfter } from "./Assigner.ts"
+import { Clock, Deferred, type Duration, Effect, Exit, Fiber, type Queue, Schedule } from "effect"
+import type { EachBatchPayload } from "kafkajs"
+import { roundRobinWatching } from "./Assigner.ts"
 import { call, millis } from "./Client.ts"
 import type { ConsumerClient, KafkaClient } from "./KafkaClient.ts"
 import type { Resolved } from "./KafkaConsumer.ts"
 import { KafkaFailure } from "./KafkaFailure.ts"
+import { Liveness } from "./Liveness.ts"
 import { type Delivery, Membership } from "./Membership.ts"
 import { Offsets } from "./Offsets.ts"
 import { ensure } from "./Topics.ts"
 
 /**
- * One membership of the group, from joining to a crash; it never succeeds. When interrupted it commits what is
+ * One membership of the group, from joining to whatever ends it; it never succeeds. When interrupted it commits what is
  * acknowledged, gives back the rest and leaves the group.
+ *
+ * It fails, so that another takes its place with new connections, when kafkajs crashes, when a try to join fails, when a
+ * request is not answered in time, and when it neither fetched nor joined for {@link stallMillis}.
  */
 export const session = (
   kafka: KafkaClient,
@@ -22,8 +27,8 @@ export const session = (
   Effect.gen(function* () {
     yield* ensure(kafka, [topic], options)
     const run = Effect.runPromiseWith(yield* Effect.context<never>())
-    const heartbeatInterval = options.heartbeatInterval ?? "1 second"
-    const drainTimeout = options.drainTimeout ?? "10 seconds"
+    const liveness = new Liveness(yield* Clock.Clock)
+    const { drainTimeout } = options
     const offsets = new Offsets(topic)
     const commit = call(() => offsets.commit(consumer))
     const membership = new Membership({
@@ -38,17 +43,22 @@ export const session = (
       },
       maxBatch: options.maxBatch ?? 500,
       patience: options.patience ?? "100 millis",
-      heartbeatInterval,
+      heartbeatInterval: options.heartbeatInterval,
       drainTimeout
     })
 
+    const ended = yield* Deferred.make<never, KafkaFailure>()
+    const end = (failure: KafkaFailure): void => {
+      Deferred.doneUnsafe(ended, Exit.fail(failure))
+    }
     const consumer: ConsumerClient = yield* Effect.try({
       try: () =>
         kafka.consumer({
           groupId: group,
-          partitionAssigners: [roundRobinAfter(() => run(membership.settle))],
+          partitionAssigners: [roundRobinWatching({ prepare: () => run(membership.settle), failed: end })],
           sessionTimeout: millis(options.sessionTimeout),
-          heartbeatInterval: millis(heartbeatInterval),
+          rebalanceTimeout: rebalanceMillis(options),
+          heartbeatInterval: millis(options.heartbeatInterval),
           maxWaitTimeInMs: millis(options.maxWait ?? "100 millis"),
           allowAutoTopicCreation: false,
           // a session of ours takes its place, with a new connection
@@ -56,28 +66,11 @@ export const session = (
         }),
       catch: (cause) => new KafkaFailure({ type: "INVALID_CONFIG", cause })
     })
-    const crashed = yield* Deferred.make<never, KafkaFailure>()
-    consumer.on("consumer.group_join", () => membership.joined())
-    consumer.on("consumer.end_batch_process", ({ payload }) => {
-      if (payload.batchSize === 0) membership.passedOver(payload)
-    })
-    consumer.on("consumer.crash", ({ payload }) => {
-      Deferred.doneUnsafe(crashed, Exit.fail(KafkaFailure.from(payload.error)))
-    })
+    listen(consumer, { membership, liveness, end })
 
-    const start = async (): Promise<void> => {
-      await consumer.connect()
-      await consumer.subscribe({ topics: [topic], fromBeginning: true })
-      await consumer.run({
-        autoCommit: false,
-        eachBatchAutoResolve: false,
-        partitionsConsumedConcurrently: options.concurrency ?? 3,
-        eachBatch: (payload) => run(membership.handle(payload))
-      })
-    }
-
+    const eachBatch = (payload: EachBatchPayload): Promise<void> => run(membership.handle(payload))
     // joining can't be called off: a member that vanishes halfway holds up its group until the session times out
-    const started = yield* Effect.forkDetach(call(start))
+    const started = yield* Effect.forkDetach(call(() => start(consumer, topic, options, eachBatch)))
     const leave = [Fiber.await(started), commit, call(() => consumer.disconnect())]
     yield* Effect.addFinalizer(() =>
       Effect.andThen(
@@ -88,8 +81,63 @@ export const session = (
     yield* Effect.forkScoped(
       Effect.repeat(Effect.ignore(commit), Schedule.spaced(options.commitInterval ?? "500 millis"))
     )
-    return yield* Effect.raceFirst(Deferred.await(crashed), Effect.andThen(Fiber.join(started), Effect.never))
+    return yield* Effect.raceAllFirst([
+      Deferred.await(ended),
+      liveness.watch(stallMillis(options)),
+      Effect.andThen(Fiber.join(started), Effect.never)
+    ])
   }).pipe(Effect.scoped)
+
+/**
+ * How long the group waits for its members to join again, in milliseconds: each may finish what it has in hand and then
+ * commit it, and hears of it with its next heartbeat.
+ */
+const rebalanceMillis = ({ drainTimeout, sessionTimeout }: Resolved): number =>
+  2 * millis(drainTimeout) + millis(sessionTimeout)
+
+/** What finishing, joining and waiting for the group's leader may take together, in milliseconds; 65 s unless configured. */
+const stallMillis = (options: Resolved): number => 2 * rebalanceMillis(options) + 5_000
+
+interface Heard {
+  readonly membership: Membership
+  readonly liveness: Liveness
+  readonly end: (failure: KafkaFailure) => void
+}
+
+const listen = (consumer: ConsumerClient, { end, liveness, membership }: Heard): void => {
+  consumer.on("consumer.group_join", () => {
+    liveness.sign()
+    membership.joined()
+  })
+  consumer.on("consumer.fetch", () => {
+    // kafkajs goes on fetching beside a join and after one that failed, and nothing is handed out
+    if (!membership.isJoining) liveness.sign()
+  })
+  consumer.on("consumer.end_batch_process", ({ payload }) => {
+    if (payload.batchSize === 0) membership.passedOver(payload)
+  })
+  // kafkajs would go on with a connection that may be dead
+  consumer.on("consumer.network.request_timeout", ({ payload: { apiName, broker } }) =>
+    end(new KafkaFailure({ type: "UNANSWERED", cause: new Error(`${broker} did not answer ${apiName} in time`) }))
+  )
+  consumer.on("consumer.crash", ({ payload }) => end(KafkaFailure.from(payload.error)))
+}
+
+const start = async (
+  consumer: ConsumerClient,
+  topic: string,
+  { concurrency = 3 }: Resolved,
+  eachBatch: (payload: EachBatchPayload) => Promise<void>
+): Promise<void> => {
+  await consumer.connect()
+  await consumer.subscribe({ topics: [topic], fromBeginning: true })
+  await consumer.run({
+    autoCommit: false,
+    eachBatchAutoResolve: false,
+    partitionsConsumedConcurrently: concurrency,
+    eachBatch
+  })
+}
 
 /** kafkajs throws when it has stopped; nothing is fetched then. */
 const whileRunning = (act: () => void): void => {

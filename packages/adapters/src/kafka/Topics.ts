@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import { type Connection, call, make } from "./Client.ts"
 import type { AdminClient, KafkaClient } from "./KafkaClient.ts"
 import type { KafkaFailure } from "./KafkaFailure.ts"
@@ -32,6 +32,30 @@ export const withAdmin = <Client extends AdminClient, A>(
  */
 const configEntries = [{ name: "message.timestamp.type", value: "LogAppendTime" }] as const
 
+/**
+ * Asked by its name: a look at all topics fails when any of them, whosever it is, has a partition without leader. So
+ * whether this one has all its leaders is not asked.
+ */
+const exists = (admin: AdminClient, topic: string): Effect.Effect<boolean, KafkaFailure> =>
+  call(() => admin.fetchTopicMetadata({ topics: [topic] })).pipe(
+    Effect.as(true),
+    Effect.catchIf(
+      ({ type }) => type === "UNKNOWN_TOPIC_OR_PARTITION" || type === "LEADER_NOT_AVAILABLE",
+      ({ type }) => Effect.succeed(type === "LEADER_NOT_AVAILABLE")
+    )
+  )
+
+/**
+ * The leaders of a new topic are known before they have made all of its partitions; what is sent to it meanwhile is taken
+ * in part, and comes twice. So all of them are asked for an offset. Whoever can't be had after 5 s is waited for by no one.
+ */
+const isServed = (admin: AdminClient, topic: string): Effect.Effect<void> =>
+  call(() => admin.fetchTopicOffsets(topic)).pipe(
+    Effect.retry(Schedule.spaced("50 millis")),
+    Effect.timeoutOption("5 seconds"),
+    Effect.ignore
+  )
+
 /** Creates the topics that are missing and waits for their leaders; an existing topic is left alone. */
 export const ensure = (
   kafka: KafkaClient,
@@ -40,8 +64,8 @@ export const ensure = (
 ): Effect.Effect<void, KafkaFailure> =>
   withAdmin(kafka, (admin) =>
     Effect.gen(function* () {
-      const existing = new Set(yield* call(() => admin.listTopics()))
-      const missing = [...new Set(topics)].filter((topic) => !existing.has(topic))
+      const missing: Array<string> = []
+      for (const topic of new Set(topics)) if (!(yield* exists(admin, topic))) missing.push(topic)
       if (missing.length === 0) return
       const { brokers } = yield* call(() => admin.describeCluster())
       const replicationFactor = options.replication ?? (brokers.length >= 3 ? 3 : 1)
@@ -55,6 +79,7 @@ export const ensure = (
           }))
         })
       )
+      for (const topic of missing) yield* isServed(admin, topic)
     })
   )
 

@@ -114,7 +114,8 @@ export const layer: Layer.Layer<InvoiceStore, never, State> = Layer.effect(
           })
         }),
       head: Effect.sync(() => String(events.length)),
-      ready: Effect.void
+      ready: Effect.void,
+      writable: Effect.void
     })
   })
 )

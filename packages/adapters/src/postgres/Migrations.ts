@@ -8,12 +8,14 @@ import { migration as invoiceAndOutbox } from "./migrations/0001_invoice_and_out
 import { migration as inbox } from "./migrations/0002_inbox.ts"
 import { migration as outboxOperations } from "./migrations/0003_outbox_operations.ts"
 import { migration as outboxLeases } from "./migrations/0004_outbox_leases.ts"
+import { migration as writeProbe } from "./migrations/0005_write_probe.ts"
 
 const migrations = {
   "0001_invoice_and_outbox": invoiceAndOutbox,
   "0002_inbox": inbox,
   "0003_outbox_operations": outboxOperations,
-  "0004_outbox_leases": outboxLeases
+  "0004_outbox_leases": outboxLeases,
+  "0005_write_probe": writeProbe
 }
 
 /** The migration that this code was written for. */

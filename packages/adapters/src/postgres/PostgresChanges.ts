@@ -95,7 +95,7 @@ export const make = (select: Select) => {
 }
 
 const standby = new StoreUnavailable({
-  retryable: true,
+  kind: "unavailable",
   cause: new Error(
     "changes can't be read from a hot standby: its snapshots don't tell which transactions are in progress"
   )

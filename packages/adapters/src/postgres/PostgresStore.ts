@@ -32,6 +32,8 @@ import { columns, type InvoiceRow, toStored, violations } from "./InvoiceRows.ts
 import * as Leaves from "./Leaves.ts"
 import * as Migrations from "./Migrations.ts"
 import * as PostgresChanges from "./PostgresChanges.ts"
+import * as SqlState from "./SqlState.ts"
+import * as WriteProbe from "./WriteProbe.ts"
 
 type Store = InvoiceStore["Service"]
 
@@ -116,7 +118,7 @@ where ($1::bigint is null or i.position < $1) and ($2::text is null or i.status 
 order by i.position desc limit $5`
 
 const unavailable = (error: SqlError.SqlError): StoreUnavailable =>
-  new StoreUnavailable({ retryable: error.isRetryable, cause: error })
+  new StoreUnavailable({ kind: SqlState.kindOf(error), cause: error })
 
 /** Two statements on one invoice deadlock unless they lock in the same order. */
 const byId = (self: { readonly id: string }, that: { readonly id: string }): number =>
@@ -226,7 +228,8 @@ const make = Effect.fnUntraced(function* (
     workers: 2,
     maxBatch: 256,
     write: writeCreations,
-    blamesRow: (error: InvoiceConflict | StoreUnavailable) => error._tag === "StoreUnavailable" && !error.retryable
+    blamesRow: (error: InvoiceConflict | StoreUnavailable) =>
+      error._tag === "StoreUnavailable" && error.kind === "permanent"
   })
 
   const get = yield* GroupCommit.make({
@@ -348,7 +351,7 @@ const make = Effect.fnUntraced(function* (
         ? Effect.void
         : Effect.fail(
             new StoreUnavailable({
-              retryable: true,
+              kind: "unavailable",
               cause: new Error(
                 `the schema is at migration ${row?.migration_id ?? 0}, this program needs ${Migrations.latest}`
               )
@@ -370,7 +373,11 @@ const make = Effect.fnUntraced(function* (
     history,
     decide,
     ...PostgresChanges.make(select),
-    ready
+    ready,
+    writable: Effect.asVoid(run(WriteProbe.probe, [])).pipe(
+      // whatever Postgres has against it, it is not the probe's fault
+      Effect.mapError((cause) => new StoreUnavailable({ kind: "unavailable", cause }))
+    )
   })
 })
 
@@ -380,7 +387,10 @@ const meet = (
 ): Exit.Exit<Creation, InvoiceConflict | StoreUnavailable> =>
   stored === undefined
     ? Exit.fail(
-        new StoreUnavailable({ retryable: true, cause: new Error(`invoice ${invoice.id} was there and is gone again`) })
+        new StoreUnavailable({
+          kind: "retryable",
+          cause: new Error(`invoice ${invoice.id} was there and is gone again`)
+        })
       )
     : Invoice.canonical(stored.invoice) === Invoice.canonical(invoice)
       ? Exit.succeed({ outcome: "Unchanged", stored })

@@ -2,6 +2,9 @@
  * The port to whatever keeps invoices. Every change is written together with its history and its outbox event, in one
  * transaction: either all of it is there afterwards or nothing is.
  *
+ * Times are by the store's clock. A limit is the caller's to keep within its range: there an adapter serves it; elsewhere it
+ * may clamp or fail, and nothing is promised.
+ *
  * Adapters prove themselves with `InvoiceStoreContract` of `@invoice/testing`.
  */
 import { Context, type Effect, type Option } from "effect"
@@ -47,7 +50,7 @@ export interface Creation {
 }
 
 export interface CreateOptions {
-  /** W3C `traceparent` to carry with the event. */
+  /** W3C `traceparent` to carry with the event. Without one the event has none. */
   readonly traceparent?: string | undefined
 }
 
@@ -57,6 +60,7 @@ export interface Decision {
   /** The version that was judged: compared and set, so that a verdict on something else is never applied. */
   readonly version: number
   readonly verdict: Verdict
+  /** As for a creation. */
   readonly traceparent?: string | undefined
 }
 
@@ -73,7 +77,7 @@ export interface ListQuery {
   readonly status?: InvoiceStatus | undefined
   readonly customerId?: string | undefined
   readonly currency?: string | undefined
-  /** 1 to 200. */
+  /** 1 to 200. A page has as many, as long as there are so many. */
   readonly limit: number
   /** Where the page before ended: `Page.next`. */
   readonly cursor?: string | undefined
@@ -82,7 +86,7 @@ export interface ListQuery {
 export interface Page {
   /** Newest first. */
   readonly items: ReadonlyArray<StoredInvoice>
-  /** Opaque, owned by the adapter; none on the last page. Invoices stored meanwhile shift nothing. */
+  /** Opaque, owned by the adapter, good for ever; none on the last page. Invoices stored meanwhile shift nothing. */
   readonly next: Option.Option<string>
 }
 
@@ -109,25 +113,31 @@ export interface ChangesPage {
 export class InvoiceStore extends Context.Service<
   InvoiceStore,
   {
-    /** Idempotent by id and content: the same invoice twice is `Unchanged`, another one with its id a conflict. */
+    /**
+     * Idempotent by id and content, to the last digit, character and nanosecond: the same invoice twice is `Unchanged`,
+     * another one with its id a conflict.
+     */
     readonly create: (
       invoice: Invoice,
       options?: CreateOptions
     ) => Effect.Effect<Creation, InvoiceConflict | StoreUnavailable>
     readonly get: (id: InvoiceId) => Effect.Effect<StoredInvoice, InvoiceNotFound | StoreUnavailable>
-    /** Those of the ids that exist, in no promised order, each once. */
+    /** Those of the ids that exist, in no promised order, each once; at most 5,000 ids. */
     readonly getMany: (ids: ReadonlyArray<InvoiceId>) => Effect.Effect<ReadonlyArray<StoredInvoice>, StoreUnavailable>
     readonly list: (query: ListQuery) => Effect.Effect<Page, InvalidCursor | StoreUnavailable>
     /** Oldest first; at least the creation. */
     readonly history: (id: InvoiceId) => Effect.Effect<ReadonlyArray<HistoryEntry>, InvoiceNotFound | StoreUnavailable>
     /**
      * Applies a batch of verdicts and writes their events, in one transaction. One outcome for each decision, as if they
-     * were applied one after the other: of several on one invoice the first that judged its version wins.
+     * were applied one after the other: of several on one invoice the first that judged its version wins. At most 10,000.
      */
     readonly decide: (decisions: ReadonlyArray<Decision>) => Effect.Effect<ReadonlyArray<Decided>, StoreUnavailable>
     /**
      * The changes behind a cursor, or from the oldest that is kept: every committed one once, those of one invoice in
      * the order of its versions. `limit` is 1 to 10,000. An empty page is not an end: ask again from `next`.
+     *
+     * `InvalidCursor` is a cursor that this store did not hand out, so also one beyond its head: of another database, or from
+     * before this one was put back to an earlier state. `CursorExpired` is one behind which changes are no longer kept.
      */
     readonly changes: (options: {
       readonly cursor?: string | undefined
@@ -137,5 +147,12 @@ export class InvoiceStore extends Context.Service<
     readonly head: Effect.Effect<string, StoreUnavailable>
     /** Succeeds when the store answers and its schema is the one this code was written for. */
     readonly ready: Effect.Effect<void, StoreUnavailable>
+    /**
+     * Proves, by a small durable write of its own, that the store takes writes right now: reading is not enough, since a
+     * full disk and a standby still answer. It leaves no invoice, no history and no event behind. For who has to tell a
+     * request that the store refuses from a store that refuses every request; it costs a commit, so don't poll it. It
+     * fails with kind `unavailable`.
+     */
+    readonly writable: Effect.Effect<void, StoreUnavailable>
   }
 >()("@invoice/core/ports/InvoiceStore") {}

@@ -11,8 +11,12 @@ export class MessagePublisher extends Context.Service<
   MessagePublisher,
   {
     /**
-     * Resolves when every message is durable where it goes; messages of one key keep their order within a topic.
-     * After a failure any part of the batch may have been sent: send all of it again (consumers are idempotent).
+     * Succeeds when every message is durable where it goes; messages of one topic and key keep their order.
+     *
+     * Fails with `PublishRefused` when messages will never be taken; all others are durable then, but for those behind a
+     * refused one of the same topic and key, which were not sent. Fails with `PublishTransient` when it is not known what
+     * was taken: send all of the batch again, before anything later of its keys (consumers are idempotent). A message may
+     * come twice after either, also late, behind later ones of its key; but of the first of each message the order holds.
      */
     readonly publish: (messages: ReadonlyArray<Message>) => Effect.Effect<void, PublishTransient | PublishRefused>
     /** Succeeds when the broker answers. */

@@ -46,10 +46,10 @@ export const make = (settings: Settings): Program =>
     return yield* Effect.gen(function* () {
       const checks = { ...(yield* Parts.storeCheck), ...(yield* Parts.brokerCheck) }
       // stopped in the other order: requests first, then the relay, then the validator it hands to
-      yield* Parts.validator(settings)
+      const validator = yield* Parts.validator(settings)
       // the lock on the data directory says that a relay of an earlier run is gone, so its lease needn't run out
       const relay = yield* Parts.relay(settings, Option.isSome(settings.databaseUrl) ? undefined : "up")
-      const metrics = yield* Parts.operations(settings, { ...checks, ...relay })
+      const metrics = yield* Parts.operations(settings, { ...checks, ...relay, ...validator })
       const api = yield* Parts.api(settings, checks)
       const messages = Option.isSome(settings.kafkaBrokers) ? "Kafka" : "in-process broker"
       return { urls: { ...api, metrics }, note: `${note}, ${messages}` }

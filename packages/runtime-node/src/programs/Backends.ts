@@ -61,12 +61,14 @@ export const postgres = (
   ).pipe(Layer.provide(Layer.effectDiscard(migrate(url))))
 
 /** The storage program's ports; one that is away is waited for. */
-const remote = (address: string): Layer.Layer<InvoiceStore | Outbox> =>
-  Layer.unwrap(
+const remote = (address: string, settings: Settings): Layer.Layer<InvoiceStore | Outbox> => {
+  const options = { timeoutMillis: settings.storageTimeoutMillis }
+  return Layer.unwrap(
     Effect.map(grpcTransport({ baseUrl: address.includes("://") ? address : `http://${address}` }), (transport) =>
-      Layer.mergeAll(StoreClient.layer(transport), OutboxClient.layer(transport))
+      Layer.mergeAll(StoreClient.layer(transport, options), OutboxClient.layer(transport, options))
     )
   )
+}
 
 /** Where a program that has no store of its own keeps invoices: the storage program when one is named, else Postgres. */
 export const store = (
@@ -78,7 +80,7 @@ export const store = (
     onSome: (address) =>
       Option.isSome(settings.databaseUrl)
         ? Effect.fail(new Refusal({ reason: "STORAGE_ADDRESS and DATABASE_URL are both set: unset one of them" }))
-        : Effect.succeed(remote(address))
+        : Effect.succeed(remote(address, settings))
   })
 
 /** Kafka; a broker that is away is waited for. */

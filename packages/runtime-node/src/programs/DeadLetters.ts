@@ -64,8 +64,14 @@ export const replay = (options: { readonly topic: string; readonly key: string |
     if (all === (key !== undefined)) {
       return yield* new Refusal.Refusal({ reason: "dlq replay needs one of --key KEY and --all" })
     }
-    const { left, sent } = yield* onBroker(Effect.flatMap(DeadLetters, (letters) => letters.replay({ topic, key })))
+    const { left, refused, sent } = yield* onBroker(
+      Effect.flatMap(DeadLetters, (letters) => letters.replay({ topic, key }))
+    )
     yield* Console.log(
-      `${sent} sent to ${topic} again${left === 0 ? "" : `, ${left} left: their values were not kept`}`
+      [
+        `${sent} sent to ${topic} again`,
+        ...(left === 0 ? [] : [`${left} left: their values were not kept`]),
+        ...(refused === 0 ? [] : [`${refused} left: the broker refuses one of their key`])
+      ].join(", ")
     )
   })

@@ -4,6 +4,7 @@ import {
   InvoiceStore,
   Invoices,
   type InvoiceValidator,
+  type MessageConsumer,
   MessagePublisher,
   type Outbox,
   RelayOutbox,
@@ -123,11 +124,16 @@ export const relay = (
     return { relay: ready }
   })
 
-/** Validates until the scope closes; a consumer that gave up is started again. */
-export const validator = (settings: Settings) =>
-  Effect.flatMap(ValidateInvoices, ({ run }) => run).pipe(
-    Effect.retry(Schedule.spaced(`${settings.retryMillis} millis`)),
-    Effect.provide(
+/** Validates until the scope closes; answers what keeps it from validating. A consumer that gave up is started again. */
+export const validator = (
+  settings: Settings
+): Effect.Effect<
+  Operations.Checks,
+  never,
+  InvoiceStore | InvoiceValidator | MessageConsumer | MessagePublisher | Scope.Scope
+> =>
+  Effect.gen(function* () {
+    const context = yield* Layer.build(
       ValidateInvoices.layer({
         group,
         concurrency: settings.workers,
@@ -135,9 +141,11 @@ export const validator = (settings: Settings) =>
         maxTries: settings.maxTries,
         finishMillis: settings.shutdownMillis
       })
-    ),
-    Effect.forkScoped
-  )
+    )
+    const { ready, run } = Context.get(context, ValidateInvoices)
+    yield* Effect.forkScoped(Effect.retry(run, Schedule.spaced(`${settings.retryMillis} millis`)))
+    return { validator: ready }
+  })
 
 export const storeCheck = Effect.map(InvoiceStore, (store): Operations.Checks => ({ store: store.ready }))
 

@@ -15,7 +15,7 @@ export const make = (settings: Settings): Program =>
     )
     return yield* Effect.gen(function* () {
       const checks = { ...(yield* Parts.storeCheck), ...(yield* Parts.brokerCheck) }
-      yield* Parts.validator(settings)
-      return { urls: { metrics: yield* Parts.operations(settings, checks) } }
+      const validator = yield* Parts.validator(settings)
+      return { urls: { metrics: yield* Parts.operations(settings, { ...checks, ...validator }) } }
     }).pipe(Effect.provideContext(context))
   })

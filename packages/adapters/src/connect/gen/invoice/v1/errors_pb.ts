@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file invoice/v1/errors.proto.
  */
 export const file_invoice_v1_errors: GenFile = /*@__PURE__*/
-  fileDesc("ChdpbnZvaWNlL3YxL2Vycm9ycy5wcm90bxIKaW52b2ljZS52MSKIBAoLRXJyb3JEZXRhaWwSNQoPaW52YWxpZF9pbnZvaWNlGAEgASgLMhouaW52b2ljZS52MS5JbnZhbGlkSW52b2ljZUgAEjgKEWludm9pY2Vfbm90X2ZvdW5kGAIgASgLMhsuaW52b2ljZS52MS5JbnZvaWNlTm90Rm91bmRIABI3ChBpbnZvaWNlX2NvbmZsaWN0GAMgASgLMhsuaW52b2ljZS52MS5JbnZvaWNlQ29uZmxpY3RIABIzCg5pbnZhbGlkX2N1cnNvchgEIAEoCzIZLmludm9pY2UudjEuSW52YWxpZEN1cnNvckgAEjMKDmN1cnNvcl9leHBpcmVkGAUgASgLMhkuaW52b2ljZS52MS5DdXJzb3JFeHBpcmVkSAASKwoKbGVhc2VfbG9zdBgGIAEoCzIVLmludm9pY2UudjEuTGVhc2VMb3N0SAASNgoQYW1vdW50X25vdF9leGFjdBgHIAEoCzIaLmludm9pY2UudjEuQW1vdW50Tm90RXhhY3RIABJAChVpbnZvaWNlX2FscmVhZHlfZmluYWwYCCABKAsyHy5pbnZvaWNlLnYxLkludm9pY2VBbHJlYWR5RmluYWxIABI1Cg9vdXRib3hfcmVzdG9yZWQYCSABKAsyGi5pbnZvaWNlLnYxLk91dGJveFJlc3RvcmVkSABCBwoFZXJyb3IiqwEKDkludmFsaWRJbnZvaWNlEi0KBGtpbmQYASABKA4yHy5pbnZvaWNlLnYxLkludmFsaWRJbnZvaWNlLktpbmQSKQoKdmlvbGF0aW9ucxgCIAMoCzIVLmludm9pY2UudjEuVmlvbGF0aW9uIj8KBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEg8KC0tJTkRfU1lOVEFYEAESEAoMS0lORF9NRUFOSU5HEAIiHQoPSW52b2ljZU5vdEZvdW5kEgoKAmlkGAEgASgJIh0KD0ludm9pY2VDb25mbGljdBIKCgJpZBgBIAEoCSIfCg1JbnZhbGlkQ3Vyc29yEg4KBmN1cnNvchgBIAEoCSIfCg1DdXJzb3JFeHBpcmVkEg4KBmN1cnNvchgBIAEoCSIZCglMZWFzZUxvc3QSDAoEbGFuZRgBIAEoBSItCg5BbW91bnROb3RFeGFjdBIMCgRwYXRoGAEgASgJEg0KBXZhbHVlGAIgASgJIkwKE0ludm9pY2VBbHJlYWR5RmluYWwSCgoCaWQYASABKAkSKQoGc3RhdHVzGAIgASgOMhkuaW52b2ljZS52MS5JbnZvaWNlU3RhdHVzIjEKDk91dGJveFJlc3RvcmVkEhAKCGV4cGVjdGVkGAEgASgJEg0KBWZvdW5kGAIgASgJYgZwcm90bzM", [file_invoice_v1_invoice]);
+  fileDesc("ChdpbnZvaWNlL3YxL2Vycm9ycy5wcm90bxIKaW52b2ljZS52MSLDBAoLRXJyb3JEZXRhaWwSNQoPaW52YWxpZF9pbnZvaWNlGAEgASgLMhouaW52b2ljZS52MS5JbnZhbGlkSW52b2ljZUgAEjgKEWludm9pY2Vfbm90X2ZvdW5kGAIgASgLMhsuaW52b2ljZS52MS5JbnZvaWNlTm90Rm91bmRIABI3ChBpbnZvaWNlX2NvbmZsaWN0GAMgASgLMhsuaW52b2ljZS52MS5JbnZvaWNlQ29uZmxpY3RIABIzCg5pbnZhbGlkX2N1cnNvchgEIAEoCzIZLmludm9pY2UudjEuSW52YWxpZEN1cnNvckgAEjMKDmN1cnNvcl9leHBpcmVkGAUgASgLMhkuaW52b2ljZS52MS5DdXJzb3JFeHBpcmVkSAASKwoKbGVhc2VfbG9zdBgGIAEoCzIVLmludm9pY2UudjEuTGVhc2VMb3N0SAASNgoQYW1vdW50X25vdF9leGFjdBgHIAEoCzIaLmludm9pY2UudjEuQW1vdW50Tm90RXhhY3RIABJAChVpbnZvaWNlX2FscmVhZHlfZmluYWwYCCABKAsyHy5pbnZvaWNlLnYxLkludm9pY2VBbHJlYWR5RmluYWxIABI1Cg9vdXRib3hfcmVzdG9yZWQYCSABKAsyGi5pbnZvaWNlLnYxLk91dGJveFJlc3RvcmVkSAASOQoRc3RvcmVfdW5hdmFpbGFibGUYCiABKAsyHC5pbnZvaWNlLnYxLlN0b3JlVW5hdmFpbGFibGVIAEIHCgVlcnJvciKrAQoOSW52YWxpZEludm9pY2USLQoEa2luZBgBIAEoDjIfLmludm9pY2UudjEuSW52YWxpZEludm9pY2UuS2luZBIpCgp2aW9sYXRpb25zGAIgAygLMhUuaW52b2ljZS52MS5WaW9sYXRpb24iPwoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASDwoLS0lORF9TWU5UQVgQARIQCgxLSU5EX01FQU5JTkcQAiIdCg9JbnZvaWNlTm90Rm91bmQSCgoCaWQYASABKAkiHQoPSW52b2ljZUNvbmZsaWN0EgoKAmlkGAEgASgJIh8KDUludmFsaWRDdXJzb3ISDgoGY3Vyc29yGAEgASgJIh8KDUN1cnNvckV4cGlyZWQSDgoGY3Vyc29yGAEgASgJIhkKCUxlYXNlTG9zdBIMCgRsYW5lGAEgASgFIi0KDkFtb3VudE5vdEV4YWN0EgwKBHBhdGgYASABKAkSDQoFdmFsdWUYAiABKAkiTAoTSW52b2ljZUFscmVhZHlGaW5hbBIKCgJpZBgBIAEoCRIpCgZzdGF0dXMYAiABKA4yGS5pbnZvaWNlLnYxLkludm9pY2VTdGF0dXMiMQoOT3V0Ym94UmVzdG9yZWQSEAoIZXhwZWN0ZWQYASABKAkSDQoFZm91bmQYAiABKAkiiwEKEFN0b3JlVW5hdmFpbGFibGUSLwoEa2luZBgBIAEoDjIhLmludm9pY2UudjEuU3RvcmVVbmF2YWlsYWJsZS5LaW5kIkYKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEhQKEEtJTkRfVU5BVkFJTEFCTEUQARISCg5LSU5EX1JFVFJZQUJMRRACYgZwcm90bzM", [file_invoice_v1_invoice]);
 
 /**
  * What went wrong, as an error detail beside the code: one for each error that has more to say than its code.
@@ -97,6 +97,14 @@ export type ErrorDetail = Message<"invoice.v1.ErrorDetail"> & {
      */
     value: OutboxRestored;
     case: "outboxRestored";
+  } | {
+    /**
+     * With UNAVAILABLE.
+     *
+     * @generated from field: invoice.v1.StoreUnavailable store_unavailable = 10;
+     */
+    value: StoreUnavailable;
+    case: "storeUnavailable";
   } | { case: undefined; value?: undefined };
 };
 
@@ -364,4 +372,66 @@ export type OutboxRestored = Message<"invoice.v1.OutboxRestored"> & {
  */
 export const OutboxRestoredSchema: GenMessage<OutboxRestored> = /*@__PURE__*/
   messageDesc(file_invoice_v1_errors, 9);
+
+/**
+ * The store can't answer. What it refuses for good is told as INTERNAL, without a detail.
+ *
+ * @generated from message invoice.v1.StoreUnavailable
+ */
+export type StoreUnavailable = Message<"invoice.v1.StoreUnavailable"> & {
+  /**
+   * Which of the two.
+   *
+   * @generated from field: invoice.v1.StoreUnavailable.Kind kind = 1;
+   */
+  kind: StoreUnavailable_Kind;
+};
+
+/**
+ * Describes the message invoice.v1.StoreUnavailable.
+ * Use `create(StoreUnavailableSchema)` to create a new message.
+ */
+export const StoreUnavailableSchema: GenMessage<StoreUnavailable> = /*@__PURE__*/
+  messageDesc(file_invoice_v1_errors, 10);
+
+/**
+ * Whose fault it may be, and so what to do.
+ *
+ * @generated from enum invoice.v1.StoreUnavailable.Kind
+ */
+export const StoreUnavailable_Kind = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Nobody's: wait, and send the request again for as long as it takes.
+   *
+   * @generated from enum value: KIND_UNAVAILABLE = 1;
+   */
+  UNAVAILABLE: 1,
+
+  /**
+   * Perhaps the request's, such as a deadlock: send it again, a bounded number of times.
+   *
+   * @generated from enum value: KIND_RETRYABLE = 2;
+   */
+  RETRYABLE: 2,
+} as const;
+
+/**
+ * Whose fault it may be, and so what to do.
+ *
+ * @generated from enum invoice.v1.StoreUnavailable.Kind
+ */
+export type StoreUnavailable_Kind = (typeof StoreUnavailable_Kind)[keyof typeof StoreUnavailable_Kind] | UnknownEnum;
+
+/**
+ * Describes the enum invoice.v1.StoreUnavailable.Kind.
+ */
+export const StoreUnavailable_KindSchema: GenEnum<StoreUnavailable_Kind> = /*@__PURE__*/
+  enumDesc(file_invoice_v1_errors, 10, 0);
 

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file invoice/v1/invoice_store_service.proto.
  */
 export const file_invoice_v1_invoice_store_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZpbnZvaWNlL3YxL2ludm9pY2Vfc3RvcmVfc2VydmljZS5wcm90bxIKaW52b2ljZS52MSIdCg5HZXRNYW55UmVxdWVzdBILCgNpZHMYASADKAkiPgoPR2V0TWFueVJlc3BvbnNlEisKCGludm9pY2VzGAEgAygLMhkuaW52b2ljZS52MS5TdG9yZWRJbnZvaWNlIrMBCghEZWNpc2lvbhIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNEikKBnN0YXR1cxgDIAEoDjIZLmludm9pY2UudjEuSW52b2ljZVN0YXR1cxIpCgp2aW9sYXRpb25zGAQgAygLMhUuaW52b2ljZS52MS5WaW9sYXRpb24SCgoCYnkYBSABKAkSGAoLdHJhY2VwYXJlbnQYBiABKAlIAIgBAUIOCgxfdHJhY2VwYXJlbnQiOAoNRGVjaWRlUmVxdWVzdBInCglkZWNpc2lvbnMYASADKAsyFC5pbnZvaWNlLnYxLkRlY2lzaW9uIj8KDkRlY2lkZVJlc3BvbnNlEi0KCG91dGNvbWVzGAEgAygOMhsuaW52b2ljZS52MS5EZWNpc2lvbk91dGNvbWUiQwoSTGlzdENoYW5nZXNSZXF1ZXN0EhMKBmN1cnNvchgBIAEoCUgAiAEBEg0KBWxpbWl0GAIgASgNQgkKB19jdXJzb3IiVgoTTGlzdENoYW5nZXNSZXNwb25zZRIjCgdjaGFuZ2VzGAEgAygLMhIuaW52b2ljZS52MS5DaGFuZ2USDAoEbmV4dBgCIAEoCRIMCgRtb3JlGAMgASgIIg0KC0hlYWRSZXF1ZXN0Ih4KDEhlYWRSZXNwb25zZRIOCgZjdXJzb3IYASABKAkiDgoMUmVhZHlSZXF1ZXN0Ig8KDVJlYWR5UmVzcG9uc2UqsQEKD0RlY2lzaW9uT3V0Y29tZRIgChxERUNJU0lPTl9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYREVDSVNJT05fT1VUQ09NRV9ERUNJREVEEAESIgoeREVDSVNJT05fT1VUQ09NRV9BTFJFQURZX0ZJTkFMEAISGgoWREVDSVNJT05fT1VUQ09NRV9TVEFMRRADEh4KGkRFQ0lTSU9OX09VVENPTUVfTk9UX0ZPVU5EEAQy9wIKE0ludm9pY2VTdG9yZVNlcnZpY2USRwoHR2V0TWFueRIaLmludm9pY2UudjEuR2V0TWFueVJlcXVlc3QaGy5pbnZvaWNlLnYxLkdldE1hbnlSZXNwb25zZSIDkAIBEj8KBkRlY2lkZRIZLmludm9pY2UudjEuRGVjaWRlUmVxdWVzdBoaLmludm9pY2UudjEuRGVjaWRlUmVzcG9uc2USUwoLTGlzdENoYW5nZXMSHi5pbnZvaWNlLnYxLkxpc3RDaGFuZ2VzUmVxdWVzdBofLmludm9pY2UudjEuTGlzdENoYW5nZXNSZXNwb25zZSIDkAIBEj4KBEhlYWQSFy5pbnZvaWNlLnYxLkhlYWRSZXF1ZXN0GhguaW52b2ljZS52MS5IZWFkUmVzcG9uc2UiA5ACARJBCgVSZWFkeRIYLmludm9pY2UudjEuUmVhZHlSZXF1ZXN0GhkuaW52b2ljZS52MS5SZWFkeVJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_invoice_v1_invoice]);
+  fileDesc("CiZpbnZvaWNlL3YxL2ludm9pY2Vfc3RvcmVfc2VydmljZS5wcm90bxIKaW52b2ljZS52MSIdCg5HZXRNYW55UmVxdWVzdBILCgNpZHMYASADKAkiPgoPR2V0TWFueVJlc3BvbnNlEisKCGludm9pY2VzGAEgAygLMhkuaW52b2ljZS52MS5TdG9yZWRJbnZvaWNlIrMBCghEZWNpc2lvbhIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNEikKBnN0YXR1cxgDIAEoDjIZLmludm9pY2UudjEuSW52b2ljZVN0YXR1cxIpCgp2aW9sYXRpb25zGAQgAygLMhUuaW52b2ljZS52MS5WaW9sYXRpb24SCgoCYnkYBSABKAkSGAoLdHJhY2VwYXJlbnQYBiABKAlIAIgBAUIOCgxfdHJhY2VwYXJlbnQiOAoNRGVjaWRlUmVxdWVzdBInCglkZWNpc2lvbnMYASADKAsyFC5pbnZvaWNlLnYxLkRlY2lzaW9uIj8KDkRlY2lkZVJlc3BvbnNlEi0KCG91dGNvbWVzGAEgAygOMhsuaW52b2ljZS52MS5EZWNpc2lvbk91dGNvbWUiQwoSTGlzdENoYW5nZXNSZXF1ZXN0EhMKBmN1cnNvchgBIAEoCUgAiAEBEg0KBWxpbWl0GAIgASgNQgkKB19jdXJzb3IiVgoTTGlzdENoYW5nZXNSZXNwb25zZRIjCgdjaGFuZ2VzGAEgAygLMhIuaW52b2ljZS52MS5DaGFuZ2USDAoEbmV4dBgCIAEoCRIMCgRtb3JlGAMgASgIIg0KC0hlYWRSZXF1ZXN0Ih4KDEhlYWRSZXNwb25zZRIOCgZjdXJzb3IYASABKAkiDgoMUmVhZHlSZXF1ZXN0Ig8KDVJlYWR5UmVzcG9uc2UiFgoUQ2hlY2tXcml0YWJsZVJlcXVlc3QiFwoVQ2hlY2tXcml0YWJsZVJlc3BvbnNlKrEBCg9EZWNpc2lvbk91dGNvbWUSIAocREVDSVNJT05fT1VUQ09NRV9VTlNQRUNJRklFRBAAEhwKGERFQ0lTSU9OX09VVENPTUVfREVDSURFRBABEiIKHkRFQ0lTSU9OX09VVENPTUVfQUxSRUFEWV9GSU5BTBACEhoKFkRFQ0lTSU9OX09VVENPTUVfU1RBTEUQAxIeChpERUNJU0lPTl9PVVRDT01FX05PVF9GT1VORBAEMtIDChNJbnZvaWNlU3RvcmVTZXJ2aWNlEkcKB0dldE1hbnkSGi5pbnZvaWNlLnYxLkdldE1hbnlSZXF1ZXN0GhsuaW52b2ljZS52MS5HZXRNYW55UmVzcG9uc2UiA5ACARI/CgZEZWNpZGUSGS5pbnZvaWNlLnYxLkRlY2lkZVJlcXVlc3QaGi5pbnZvaWNlLnYxLkRlY2lkZVJlc3BvbnNlElMKC0xpc3RDaGFuZ2VzEh4uaW52b2ljZS52MS5MaXN0Q2hhbmdlc1JlcXVlc3QaHy5pbnZvaWNlLnYxLkxpc3RDaGFuZ2VzUmVzcG9uc2UiA5ACARI+CgRIZWFkEhcuaW52b2ljZS52MS5IZWFkUmVxdWVzdBoYLmludm9pY2UudjEuSGVhZFJlc3BvbnNlIgOQAgESQQoFUmVhZHkSGC5pbnZvaWNlLnYxLlJlYWR5UmVxdWVzdBoZLmludm9pY2UudjEuUmVhZHlSZXNwb25zZSIDkAIBElkKDUNoZWNrV3JpdGFibGUSIC5pbnZvaWNlLnYxLkNoZWNrV3JpdGFibGVSZXF1ZXN0GiEuaW52b2ljZS52MS5DaGVja1dyaXRhYmxlUmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_invoice_v1_invoice]);
 
 /**
  * Which invoices.
@@ -284,6 +284,36 @@ export const ReadyResponseSchema: GenMessage<ReadyResponse> = /*@__PURE__*/
   messageDesc(file_invoice_v1_invoice_store_service, 10);
 
 /**
+ * Nothing to say.
+ *
+ * @generated from message invoice.v1.CheckWritableRequest
+ */
+export type CheckWritableRequest = Message<"invoice.v1.CheckWritableRequest"> & {
+};
+
+/**
+ * Describes the message invoice.v1.CheckWritableRequest.
+ * Use `create(CheckWritableRequestSchema)` to create a new message.
+ */
+export const CheckWritableRequestSchema: GenMessage<CheckWritableRequest> = /*@__PURE__*/
+  messageDesc(file_invoice_v1_invoice_store_service, 11);
+
+/**
+ * It takes writes.
+ *
+ * @generated from message invoice.v1.CheckWritableResponse
+ */
+export type CheckWritableResponse = Message<"invoice.v1.CheckWritableResponse"> & {
+};
+
+/**
+ * Describes the message invoice.v1.CheckWritableResponse.
+ * Use `create(CheckWritableResponseSchema)` to create a new message.
+ */
+export const CheckWritableResponseSchema: GenMessage<CheckWritableResponse> = /*@__PURE__*/
+  messageDesc(file_invoice_v1_invoice_store_service, 12);
+
+/**
  * What became of a decision.
  *
  * @generated from enum invoice.v1.DecisionOutcome
@@ -393,6 +423,16 @@ export const InvoiceStoreService: GenService<{
     methodKind: "unary";
     input: typeof ReadyRequestSchema;
     output: typeof ReadyResponseSchema;
+  },
+  /**
+   * Succeeds when the store takes writes, proved by a small durable write of its own that leaves no invoice and no event.
+   *
+   * @generated from rpc invoice.v1.InvoiceStoreService.CheckWritable
+   */
+  checkWritable: {
+    methodKind: "unary";
+    input: typeof CheckWritableRequestSchema;
+    output: typeof CheckWritableResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_invoice_v1_invoice_store_service, 0);

@@ -1,0 +1,70 @@
+/** How the messages of a publish are split into sends. */
+import type { Message } from "@invoice/core/InvoiceEvent"
+
+/** A message of a publish. */
+export interface Indexed {
+  /** Where it is in what was published. */
+  readonly index: number
+  readonly message: Message
+  /** Bytes in a request, at most. */
+  readonly size: number
+  /** Where a message without key is to go, once it was in a send that was refused. */
+  readonly partition?: number
+}
+
+/** Of a batch of records beyond them (KIP-98). */
+export const batchOverhead = 61
+
+/** Whose order counts: the topic and key; a message without key has nobody to keep it with. */
+export const orderedWith = ({ index, message: { key, topic } }: Indexed): string =>
+  key === undefined ? `${topic}\0${index}` : `${topic}\0${key}\0`
+
+export interface Bounds {
+  /** Most bytes of a send. */
+  readonly maxBytes: number
+  /** What is known of the largest batch that the topic takes (`max.message.bytes`), in bytes. */
+  readonly limitOf: (topic: string) => number | undefined
+}
+
+interface Run {
+  readonly records: Array<Indexed>
+  bytes: number
+  /** All that goes to a topic may go to one partition, as one batch. */
+  readonly bytesOf: Map<string, number>
+}
+
+const consecutive = (records: ReadonlyArray<Indexed>, { limitOf, maxBytes }: Bounds): ReadonlyArray<Run> => {
+  const runs: Array<Run> = []
+  for (const record of records) {
+    const { message, size } = record
+    const run = runs.at(-1)
+    const bytes = batchOverhead + size
+    const inTopic = (run?.bytesOf.get(message.topic) ?? batchOverhead) + size
+    if (run === undefined || run.bytes + size > maxBytes || inTopic > (limitOf(message.topic) ?? maxBytes)) {
+      runs.push({ records: [record], bytes, bytesOf: new Map([[message.topic, bytes]]) })
+    } else {
+      run.records.push(record)
+      run.bytes += size
+      run.bytesOf.set(message.topic, inTopic)
+    }
+  }
+  return runs
+}
+
+/**
+ * Runs that stay below the bounds, in the order of each topic and key; a message larger than that is alone. What has a key
+ * with a message that its topic is not likely to take comes last, so that it holds up nothing else.
+ */
+export const runsOf = (records: ReadonlyArray<Indexed>, bounds: Bounds): ReadonlyArray<ReadonlyArray<Indexed>> => {
+  const suspect = ({ message, size }: Indexed): boolean =>
+    batchOverhead + size > (bounds.limitOf(message.topic) ?? Number.POSITIVE_INFINITY)
+  const suspects = new Set(records.filter(suspect).map(orderedWith))
+  const [late, early] = suspects.size === 0 ? [[], records] : split(records, (one) => suspects.has(orderedWith(one)))
+  return [...consecutive(early, bounds), ...consecutive(late, bounds)].map((run) => run.records)
+}
+
+const split = <A>(all: ReadonlyArray<A>, holds: (one: A) => boolean): readonly [Array<A>, Array<A>] => {
+  const sides: readonly [Array<A>, Array<A>] = [[], []]
+  for (const one of all) sides[holds(one) ? 0 : 1].push(one)
+  return sides
+}

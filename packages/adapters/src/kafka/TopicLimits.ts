@@ -1,0 +1,49 @@
+import { Effect } from "effect"
+import type { ConfigEntries } from "kafkajs"
+import { call } from "./Client.ts"
+import type { KafkaClient } from "./KafkaClient.ts"
+import { withAdmin } from "./Topics.ts"
+
+/** Kafka's number for a topic among the kinds of resources that have a configuration. */
+const topicResource = 2
+const name = "max.message.bytes"
+
+/**
+ * The largest batch that a topic takes, as far as it was asked for: only a hint where to split, since it may be changed
+ * at any time, and may be denied. What decides is the broker's answer to the records.
+ */
+export class TopicLimits {
+  private readonly kafka: KafkaClient
+  private readonly known = new Map<string, number>()
+
+  constructor(kafka: KafkaClient) {
+    this.kafka = kafka
+  }
+
+  /** In bytes. */
+  of(topic: string): number | undefined {
+    return this.known.get(topic)
+  }
+
+  learn(topic: string): Effect.Effect<void> {
+    return withAdmin(this.kafka, (admin) =>
+      call(() =>
+        admin.describeConfigs({
+          includeSynonyms: false,
+          resources: [{ type: topicResource, name: topic, configNames: [name] }]
+        })
+      )
+    ).pipe(
+      Effect.flatMap(({ resources }) => Effect.sync(() => this.note(topic, resources[0]?.configEntries ?? []))),
+      Effect.catch((failure) =>
+        Effect.annotateLogs(Effect.logDebug(`${name} can't be had`, failure.message), { topic })
+      )
+    )
+  }
+
+  private note(topic: string, entries: ReadonlyArray<ConfigEntries>): void {
+    const value = entries.find(({ configName }) => configName === name)?.configValue
+    const limit = Number.parseInt(value ?? "", 10)
+    if (limit > 0) this.known.set(topic, limit)
+  }
+}

@@ -1,0 +1,22 @@
+/** What a refusal has left unsent, by the meaning of `PublishRefused`. */
+import type { PublishRefused } from "./InvoiceError.ts"
+
+/** The indexes of the refused messages or events, rising, and of those of the same topic and key behind them. */
+export const indexes = (
+  messages: ReadonlyArray<{ readonly topic: string; readonly key: string | undefined }>,
+  { records }: PublishRefused
+): ReadonlySet<number> => {
+  const refused = new Set(records.map(({ index }) => index))
+  const places = new Set<string>()
+  const unsent = new Set<number>()
+  for (const [index, { key, topic }] of messages.entries()) {
+    const place = key === undefined ? undefined : JSON.stringify([topic, key])
+    if (refused.has(index) || (place !== undefined && places.has(place))) {
+      unsent.add(index)
+      if (place !== undefined) {
+        places.add(place)
+      }
+    }
+  }
+  return unsent
+}
