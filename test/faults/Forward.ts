@@ -1,10 +1,17 @@
-/** One address for a server that moves, as a failover's virtual address or a DNS name is. */
+/** One address for a server: that moves, as a failover's virtual address does, or whose connections die without a word. */
 import { createServer, connect as dial, type Server, type Socket } from "node:net"
+
+interface Link {
+  readonly client: Socket
+  readonly server: Socket
+  /** Nothing passes any more, and neither end is told. */
+  dead: boolean
+}
 
 export class Forward {
   readonly port: number
   private readonly server: Server
-  private readonly sockets = new Set<Socket>()
+  private readonly links = new Set<Link>()
   private target: number
 
   private constructor(server: Server, port: number, target: number) {
@@ -30,6 +37,16 @@ export class Forward {
     this.cut()
   }
 
+  /** As when a route is dropped or a firewall forgets: what is connected now is half open from here on. Says how many. */
+  silence(): number {
+    let count = 0
+    for (const link of this.links) {
+      if (!link.dead) count += 1
+      link.dead = true
+    }
+    return count
+  }
+
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.server.close(resolve))
     this.cut()
@@ -37,21 +54,30 @@ export class Forward {
   }
 
   private cut(): void {
-    for (const socket of this.sockets) socket.destroy()
+    for (const { client, server } of this.links) {
+      client.destroy()
+      server.destroy()
+    }
+    this.links.clear()
   }
 
   private join(client: Socket, server: Socket): void {
-    for (const [socket, other] of [
+    const link: Link = { client, server, dead: false }
+    this.links.add(link)
+    for (const [from, to] of [
       [client, server],
       [server, client]
     ] as const) {
-      this.sockets.add(socket)
-      socket.on("error", () => {})
-      socket.once("close", () => {
-        this.sockets.delete(socket)
-        other.destroy()
+      from.setNoDelay(true)
+      from.on("data", (chunk) => {
+        if (!link.dead) to.write(chunk)
       })
-      socket.pipe(other)
+      from.on("error", () => {})
+      from.once("close", () => {
+        if (link.dead) return
+        this.links.delete(link)
+        to.destroy()
+      })
     }
   }
 }

@@ -14,16 +14,25 @@ export const client = (brokers: string): Kafka => {
 /** Records with this header are no events: this suite wrote them to do harm. */
 export const foreign = "faults-foreign"
 
+type Header = NonNullable<KafkaMessage["headers"]>[string]
+
+/** A header that is there twice is not what was sent. */
+const textOf = (header: Header): string =>
+  Array.isArray(header) ? header.map(String).join(" and ") : (header?.toString("utf8") ?? "")
+
 const publishedOf = (topic: string, partition: number, message: KafkaMessage): Published | undefined => {
-  if (message.headers?.[foreign] !== undefined) return undefined
-  const value = JSON.parse(message.value?.toString() ?? "{}")
+  const headers = Object.fromEntries(
+    Object.entries(message.headers ?? {}).map(([name, value]) => [name, textOf(value)])
+  )
+  if (headers[foreign] !== undefined) return undefined
   return {
     topic,
     partition,
     offset: BigInt(message.offset),
-    id: String(message.headers?.["ce_id"] ?? `no event ${topic} ${partition} ${message.offset}`),
+    id: headers["ce_id"] ?? `no event ${topic} ${partition} ${message.offset}`,
     key: String(message.key ?? ""),
-    ver: Number(message.headers?.["ce_version"] ?? value.ver),
+    value: message.value?.toString("latin1") ?? "",
+    headers,
     at: Number(message.timestamp)
   }
 }

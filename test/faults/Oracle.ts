@@ -1,17 +1,15 @@
 /**
  * The judge: compares what was committed with what the broker holds. It knows nothing of how the one became the other.
  */
+import * as Expected from "./Expected.ts"
 import type { Committed } from "./Ledger.ts"
 
 /** A record of the broker's log that carries an event of this suite's or the pipeline's. */
-export interface Published {
-  readonly topic: string
+export interface Published extends Expected.Face {
   readonly partition: number
   readonly offset: bigint
   /** CloudEvents `id`. */
   readonly id: string
-  readonly key: string
-  readonly ver: number
   /** When the broker appended it, in milliseconds since the epoch. */
   readonly at: number
 }
@@ -23,6 +21,8 @@ export interface Judgement {
   readonly lost: number
   /** Published and never committed (rolled back, or of nobody). */
   readonly invented: number
+  /** Records whose topic, key, value or headers are not those of the event that was committed. */
+  readonly altered?: number
   /** First deliveries that came after the first delivery of a later event of their key and topic. */
   readonly inversions: number
   /** Deliveries beyond the first. */
@@ -31,19 +31,28 @@ export interface Judgement {
   readonly lateDuplicates: number
   /** Keys whose records lie in more than one partition of a topic. */
   readonly moved: number
-  /** Longest time between two records after one another, in seconds: how long nothing came through. */
+  /** Longest time in seconds in which something waited and nothing at all came through. */
   readonly silence: number
+  /** Longest time in seconds that a single event waited, from when it was written to its first record. */
+  readonly waited?: number
+  /** What the first few altered records look like. */
+  readonly samples?: ReadonlyArray<string>
+}
+
+/** A published record with the number of its event. */
+interface Delivery extends Published {
+  readonly ver: number
 }
 
 /** The order that a consumer sees within a partition; between partitions there is only the time of the append. */
-const inOrder = (a: Published, b: Published): number =>
+const inOrder = (a: Delivery, b: Delivery): number =>
   a.partition === b.partition
     ? a.offset < b.offset
       ? -1
       : 1
     : a.at - b.at || a.partition - b.partition || (a.offset < b.offset ? -1 : 1)
 
-const judgeKey = (records: ReadonlyArray<Published>) => {
+const judgeKey = (records: ReadonlyArray<Delivery>) => {
   const seen = new Set<string>()
   let newest = 0
   let inversions = 0
@@ -63,17 +72,56 @@ const judgeKey = (records: ReadonlyArray<Published>) => {
   return { inversions, duplicates, lateDuplicates, moved: new Set(records.map(({ partition }) => partition)).size > 1 }
 }
 
-const silenceOf = (published: ReadonlyArray<Published>): number => {
-  const times = published.map(({ at }) => at).toSorted((a, b) => a - b)
+/** When each event that was published came first. */
+export const firstsOf = (published: ReadonlyArray<Published>): ReadonlyMap<string, number> => {
+  const firsts = new Map<string, number>()
+  for (const { at, id } of published) firsts.set(id, Math.min(at, firsts.get(id) ?? at))
+  return firsts
+}
+
+/** Between two records nobody was kept waiting before the oldest of the events that come with the second or later. */
+const silenceOf = (committed: ReadonlyArray<Committed>, published: ReadonlyArray<Published>): number => {
+  const firsts = firstsOf(published)
+  const waiting = committed
+    .flatMap(({ at, id }) => {
+      const first = firsts.get(id)
+      return first === undefined ? [] : [{ at, first }]
+    })
+    .toSorted((a, b) => b.first - a.first)
   let longest = 0
-  for (const [index, at] of times.entries()) longest = Math.max(longest, at - (times[index - 1] ?? at))
+  let oldest = Number.POSITIVE_INFINITY
+  let index = 0
+  let next: number | undefined
+  // from the end: at each record, what still had to come
+  for (const at of published.map(({ at }) => at).toSorted((a, b) => b - a)) {
+    for (let event = waiting[index]; event !== undefined && event.first >= (next ?? at); event = waiting[++index]) {
+      oldest = Math.min(oldest, event.at)
+    }
+    if (next !== undefined) longest = Math.max(longest, next - Math.max(at, oldest))
+    next = at
+  }
   return longest / 1_000
 }
 
+const waitedOf = (committed: ReadonlyArray<Committed>, published: ReadonlyArray<Published>): number => {
+  const firsts = firstsOf(published)
+  return committed.reduce((most, { at, id }) => Math.max(most, (firsts.get(id) ?? at) - at), 0) / 1_000
+}
+
+const mostSamples = 3
+
 export const judge = (committed: ReadonlyArray<Committed>, published: ReadonlyArray<Published>): Judgement => {
-  const known = new Set(committed.map(({ id }) => id))
+  const known = new Map(committed.map((event) => [event.id, event]))
   const delivered = new Set(published.map(({ id }) => id))
-  const ours = published.filter(({ id }) => known.has(id))
+  const ours = published.flatMap((record): ReadonlyArray<Delivery> => {
+    const event = known.get(record.id)
+    return event === undefined ? [] : [{ ...record, ver: event.ver }]
+  })
+  const differences = ours.flatMap((record) => {
+    const event = known.get(record.id)
+    const difference = event === undefined ? "" : Expected.difference(Expected.recordOf(event), record)
+    return difference === "" ? [] : [`${record.id}: ${difference}`]
+  })
   const keys = [...Map.groupBy(ours, ({ key, topic }) => `${topic} ${key}`).values()].map(judgeKey)
   const sum = (count: (key: (typeof keys)[number]) => number): number =>
     keys.reduce((total, key) => total + count(key), 0)
@@ -81,13 +129,31 @@ export const judge = (committed: ReadonlyArray<Committed>, published: ReadonlyAr
     events: committed.length,
     lost: committed.filter(({ id }) => !delivered.has(id)).length,
     invented: published.length - ours.length,
+    altered: differences.length,
     inversions: sum(({ inversions }) => inversions),
     duplicates: sum(({ duplicates }) => duplicates),
     lateDuplicates: sum(({ lateDuplicates }) => lateDuplicates),
     moved: sum(({ moved }) => Number(moved)),
-    silence: silenceOf(ours)
+    silence: silenceOf(committed, ours),
+    waited: waitedOf(committed, ours),
+    samples: differences.slice(0, mostSamples)
   }
 }
+
+/** Events that came, by the brokers' clock, before the one before them of their key, whatever their topics. */
+export const ahead = (committed: ReadonlyArray<Committed>, published: ReadonlyArray<Published>): number => {
+  const firsts = firstsOf(published)
+  const at = new Map(committed.map(({ id, key, ver }) => [`${key} ${ver}`, firsts.get(id)]))
+  return committed.filter(({ id, key, ver }) => {
+    const before = at.get(`${key} ${ver - 1}`)
+    const now = firsts.get(id)
+    return before !== undefined && now !== undefined && now < before
+  }).length
+}
+
+/** How often the record came that came most often. */
+export const mostOf = (published: ReadonlyArray<Published>): number =>
+  [...Map.groupBy(published, ({ id }) => id).values()].reduce((most, { length }) => Math.max(most, length), 0)
 
 /** Of a ledger: keys whose committed events do not count from 1 without a gap. Then the writers are wrong, not the relay. */
 export const gaps = (committed: ReadonlyArray<Committed>): ReadonlyArray<string> =>
@@ -100,13 +166,31 @@ export const gaps = (committed: ReadonlyArray<Committed>): ReadonlyArray<string>
       : [key]
   )
 
+const counts = (some: ReadonlyArray<readonly [what: string, count: number]>): ReadonlyArray<string> =>
+  some.flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what}`]))
+
 /** What a judgement breaks of the promise; empty when it is kept. */
-export const broken = (judgement: Judgement): ReadonlyArray<string> =>
-  (
-    [
-      ["lost", judgement.lost],
-      ["never committed", judgement.invented],
-      ["out of order", judgement.inversions],
-      ["keys in two partitions", judgement.moved]
-    ] as const
-  ).flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what}`]))
+export const broken = (judgement: Judgement): ReadonlyArray<string> => [
+  ...counts([
+    ["lost", judgement.lost],
+    ["never committed", judgement.invented],
+    ["other than they were committed", judgement.altered ?? 0],
+    ["out of order", judgement.inversions],
+    ["keys in two partitions", judgement.moved]
+  ]),
+  ...(judgement.samples ?? [])
+]
+
+/** What a scene promises beside that. */
+export interface Bounds {
+  /** Longest that an event may wait for its record, in seconds. */
+  readonly bound: number
+  /** Whether nothing may come twice: nobody was harmed, or only asked to stop. */
+  readonly once?: boolean
+}
+
+/** What a judgement breaks of its scene's own bounds. */
+export const beyond = ({ bound, once }: Bounds, { duplicates, waited = 0 }: Judgement): ReadonlyArray<string> => [
+  ...(waited > bound ? [`an event waited ${waited.toFixed(1)} s, which is longer than ${bound} s`] : []),
+  ...(once === true && duplicates > 0 ? [`${duplicates} duplicates, where none are allowed`] : [])
+]

@@ -33,8 +33,37 @@ const give = async (path: string, { gid, uid }: Owner): Promise<void> => {
   if (uid !== undefined && gid !== undefined) await chown(path, uid, gid)
 }
 
+/** Of a process, its children's ids. */
+const childrenOf = async (parent: number): Promise<ReadonlyArray<number>> => {
+  const { stdout } = await promisify(execFile)("ps", ["-A", "-o", "pid=", "-o", "ppid="])
+  return stdout
+    .trim()
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/u).map(Number))
+    .flatMap(([pid, ppid]) => (pid !== undefined && ppid === parent ? [pid] : []))
+}
+
+const signal = (pid: number, name: NodeJS.Signals): void => {
+  try {
+    process.kill(pid, name)
+  } catch {
+    // it has ended meanwhile
+  }
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
 export class Postgres {
   private child: ChildProcess | undefined
+  /** The end of what its processes have said. */
+  private said = ""
   /** The server's processes can read it. */
   readonly directory: string
   private readonly address: string
@@ -158,6 +187,64 @@ export class Postgres {
     await ended
   }
 
+  /** SIGKILL to the postmaster and to every server process: nobody has time for anything. */
+  async kill(): Promise<void> {
+    const { child } = this
+    if (child?.pid === undefined) return
+    const ended = new Promise((resolve) => child.once("exit", resolve))
+    const children = await childrenOf(child.pid)
+    child.kill("SIGKILL")
+    for (const pid of children) signal(pid, "SIGKILL")
+    await ended
+    // the next one may not start while somebody holds the memory of this one
+    await until("every server process has ended", () => children.every((pid) => !isAlive(pid)))
+  }
+
+  /** SIGKILL to one server process: the postmaster ends the others and recovers. Resolves when it answers again. */
+  async killBackend(pid: number): Promise<void> {
+    signal(pid, "SIGKILL")
+    await until("Postgres has noticed", () => !isAlive(pid))
+    await this.answers()
+  }
+
+  /** Every server process stands still: nobody gets an answer, and nobody is told. */
+  async pause(): Promise<void> {
+    const pid = this.child?.pid
+    if (pid === undefined) return
+    // first the one that makes others
+    signal(pid, "SIGSTOP")
+    for (const child of await childrenOf(pid)) signal(child, "SIGSTOP")
+  }
+
+  async resume(): Promise<void> {
+    const pid = this.child?.pid
+    if (pid === undefined) return
+    for (const child of await childrenOf(pid)) signal(child, "SIGCONT")
+    signal(pid, "SIGCONT")
+  }
+
+  /** Undoes what a scene did to it. */
+  async heal(): Promise<void> {
+    if (this.child === undefined || this.child.exitCode !== null || this.child.signalCode !== null) await this.launch()
+    else await this.resume()
+  }
+
+  /** Waits until it does. */
+  async answers(): Promise<void> {
+    const probe = this.admin()
+    try {
+      await until("Postgres answers", async () => {
+        if (this.child?.exitCode !== null) throw new Error(`Postgres ended (${this.child?.exitCode}): ${this.said}`)
+        return probe.query("select 1").then(
+          () => true,
+          () => false
+        )
+      })
+    } finally {
+      await probe.close()
+    }
+  }
+
   async launch(): Promise<void> {
     const [program = "", ...args] = this.command
     const child = spawn(
@@ -173,28 +260,18 @@ export class Postgres {
       }
     )
     this.child = child
-    let said = ""
+    this.said = ""
     child.stderr?.on("data", (chunk: Buffer) => {
-      said = (said + chunk.toString()).slice(-2_000)
+      this.said = (this.said + chunk.toString()).slice(-2_000)
     })
-    const probe = this.admin()
-    try {
-      await until("Postgres answers", async () => {
-        if (child.exitCode !== null) throw new Error(`Postgres ended (${child.exitCode}): ${said}`)
-        return probe.query("select 1").then(
-          () => true,
-          () => false
-        )
-      })
-    } finally {
-      await probe.close()
-    }
+    await this.answers()
   }
 
   async stop(): Promise<void> {
     const { child } = this
     if (child !== undefined && child.exitCode === null && child.signalCode === null) {
       const ended = new Promise((resolve) => child.once("exit", resolve))
+      await this.resume()
       child.kill("SIGINT")
       const late = setTimeout(() => child.kill("SIGQUIT"), 5_000)
       await ended

@@ -1,5 +1,6 @@
 /** A fault's own database and topic, the programs and writers at work there, and the judgement at the end. */
 import type { Writable } from "node:stream"
+import { fileURLToPath } from "node:url"
 import * as Ledger from "./Ledger.ts"
 import { LogReader } from "./LogReader.ts"
 import * as Oracle from "./Oracle.ts"
@@ -7,7 +8,7 @@ import type { Postgres } from "./Postgres.ts"
 import * as Programs from "./Programs.ts"
 import type { Random } from "./Random.ts"
 import { connect, type Sql } from "./Sql.ts"
-import { createTopic, type Config as TopicConfig } from "./Topic.ts"
+import { createTopic, deleteTopics, type Config as TopicConfig } from "./Topic.ts"
 import { until } from "./Waiting.ts"
 import { keys, template, type World } from "./World.ts"
 import * as Writers from "./Writers.ts"
@@ -19,6 +20,10 @@ export interface Outcome {
   readonly twice?: number
   /** Invoices that are still Pending. */
   readonly stuck?: number
+  /** Invoices whose verdict is not what the rules say. */
+  readonly wrong?: number
+  /** How often the record came that came most often. */
+  readonly most?: number
   /** What was broken; empty when the promise was kept. */
   readonly broken: ReadonlyArray<string>
   /** What else there is to tell. */
@@ -26,11 +31,13 @@ export interface Outcome {
 }
 
 export interface Relaying {
-  /** Reaches the broker through the proxy. */
+  /** Reaches the brokers through the proxy. */
   readonly proxied?: boolean
   readonly env?: Readonly<Record<string, string>>
   readonly preload?: string
 }
+
+const patched = fileURLToPath(new URL("mutants/patched.ts", import.meta.url))
 
 export class Scene {
   readonly world: World
@@ -39,9 +46,14 @@ export class Scene {
   readonly database: string
   readonly random: Random
   readonly notes: Array<string> = []
+  /** The patch that makes mutants of this scene's programs. */
+  patch: string | undefined
+  /** Seconds without a new record after which nothing more is expected. */
+  patience = 30
   /** Where the scene plays now. */
   private at: { readonly url: string; readonly sql: Sql }
   private closing: Promise<void> | undefined
+  private ownsTopic = false
   private readonly programs: Array<Programs.Running> = []
   private readonly writings: Array<Writers.Writing> = []
 
@@ -69,7 +81,10 @@ export class Scene {
   static async open(world: World, name: string, config: TopicConfig | "left to the product" = {}): Promise<Scene> {
     const scene = new Scene(world, name)
     await scene.makeDatabase(world.postgres)
-    if (config !== "left to the product") await createTopic(world.kafka.brokers, scene.topic, config)
+    if (config !== "left to the product") {
+      await createTopic(world.kafka.brokers, scene.topic, config)
+      scene.ownsTopic = true
+    }
     return scene
   }
 
@@ -97,16 +112,21 @@ export class Scene {
       {
         DATABASE_URL: this.url,
         DATABASE_CONNECTIONS: "3",
-        KAFKA_BROKERS: proxied === true ? `127.0.0.1:${this.world.proxy.port}` : this.world.kafka.brokers,
+        KAFKA_BROKERS: this.brokers(proxied),
         RELAY_LEASE_MS: "1000",
         RETRY_INTERVAL_MS: "200",
         LOG_FORMAT: "json",
+        ...(this.patch === undefined ? {} : { FAULTS_PATCH: this.patch }),
         ...env
       },
-      preload === undefined ? {} : { preload }
+      [...(this.patch === undefined ? [] : [patched]), ...(preload === undefined ? [] : [preload])]
     )
     this.programs.push(running)
     return running
+  }
+
+  private brokers(proxied = false): string {
+    return proxied ? this.world.proxy.brokers : this.world.kafka.brokers
   }
 
   relay(options: Relaying = {}): Promise<Programs.Running> {
@@ -114,8 +134,7 @@ export class Scene {
   }
 
   async mutant(name: string, { proxied }: Relaying = {}): Promise<Programs.Running> {
-    const brokers = proxied === true ? `127.0.0.1:${this.world.proxy.port}` : this.world.kafka.brokers
-    const running = await Programs.startScript("mutants/main.ts", [name, this.url, brokers])
+    const running = await Programs.startScript("mutants/main.ts", [name, this.url, this.brokers(proxied)])
     this.programs.push(running)
     return running
   }
@@ -168,7 +187,7 @@ export class Scene {
       while (!isComplete() && reader.count !== count) {
         count = reader.count
         await until("more comes", () => isComplete() || reader.count > count, {
-          seconds: options.patience ?? 30
+          seconds: options.patience ?? this.patience
         }).catch(() => {})
       }
       await Programs.stopAll(this.programs)
@@ -179,14 +198,24 @@ export class Scene {
   }
 
   /** Stops the writers, waits for the relays, stops them, and compares ledger and log. */
-  async judge(options: { readonly patience?: number } = {}): Promise<Outcome> {
+  async judge({
+    isOurs = () => true,
+    ...options
+  }: {
+    readonly topics?: ReadonlyArray<string>
+    readonly patience?: number
+    /** Of the records on topics that other scenes use too. */
+    readonly isOurs?: (record: Oracle.Published) => boolean
+  } = {}): Promise<Outcome> {
     for (const writing of this.writings) await writing.stop()
     const acknowledged = this.writings.reduce((sum, writing) => sum + writing.committed(), 0)
     const committed = await Ledger.committed(this.sql)
-    const judgement = Oracle.judge(committed, await this.published(committed, options))
+    const published = (await this.published(committed, options)).filter(isOurs)
+    const judgement = Oracle.judge(committed, published)
     const wrong = Oracle.gaps(committed)
     return {
       judgement,
+      most: Oracle.mostOf(published),
       notes: this.notes,
       broken: [
         ...Oracle.broken(judgement),
@@ -214,5 +243,6 @@ export class Scene {
     const admin = this.world.postgres.admin()
     await admin.query(`drop database if exists ${this.database} with (force)`).catch(() => {})
     await admin.close()
+    if (this.ownsTopic) await deleteTopics(this.world.kafka.brokers, [this.topic]).catch(() => {})
   }
 }

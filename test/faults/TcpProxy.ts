@@ -1,20 +1,30 @@
 /**
- * Stands between a client and a Kafka broker and decides the fate of each request and each answer. It knows only the
- * frames of Kafka's protocol: four bytes of length, then in a request its kind (`api_key`), version and correlation id,
- * and in an answer the correlation id.
+ * Stands between clients and the brokers of a Kafka cluster, on a port of its own for each broker, and decides the fate of
+ * each request and each answer. It knows only the frames of Kafka's protocol: four bytes of length, then in a request its
+ * kind (`api_key`), version and correlation id, and in an answer the correlation id.
  */
 import { createServer, connect as dial, type Server, type Socket } from "node:net"
 import { until } from "./Waiting.ts"
 
 /** `api_key` of the Kafka protocol. */
-export const apis = { produce: 0, initProducerId: 22 } as const
+export const apis = { produce: 0, joinGroup: 11, initProducerId: 22 } as const
+
+/** Error codes of the Kafka protocol. */
+export const errors = { coordinatorLoadInProgress: 14 } as const
 
 /** `hold` keeps a frame until the proxy is told to pass again; `cut` drops it and closes the connection. */
 export type Fate = "pass" | "hold" | "cut" | "swallow"
 
+/** The broker never sees the request; the client is told this error. */
+export interface Refusal {
+  readonly error: (typeof errors)[keyof typeof errors]
+}
+
+/** What happens to a frame, by its `api_key` and the broker's number, from 1. */
 export interface Rule {
-  readonly request?: (api: number) => Fate
-  readonly answer?: (api: number) => Fate
+  /** Only a JoinGroup can be refused: of that answer the proxy knows the form. */
+  readonly request?: (api: number, broker: number) => Fate | Refusal
+  readonly answer?: (api: number, broker: number) => Fate
 }
 
 /** An idempotent producer, as the broker knows it. */
@@ -24,11 +34,19 @@ export interface ProducerId {
 }
 
 interface Link {
+  /** From 1. */
+  readonly number: number
   readonly client: Socket
   readonly broker: Socket
   /** What the client asked, by correlation id. */
   readonly asked: Map<number, number>
 }
+
+const listening = (server: Server): Promise<Server> =>
+  new Promise((resolve, reject) => {
+    server.once("error", reject)
+    server.listen(0, "127.0.0.1", () => resolve(server))
+  })
 
 const splitter = (take: (frame: Buffer) => void): ((chunk: Buffer) => void) => {
   let rest: Buffer = Buffer.alloc(0)
@@ -43,36 +61,55 @@ const splitter = (take: (frame: Buffer) => void): ((chunk: Buffer) => void) => {
   }
 }
 
+/** JoinGroup's answer with an error and nothing else, in the versions that kafkajs speaks (0 to 5). */
+const refusedJoin = (request: Buffer, error: number): Buffer => {
+  const throttled = request.readInt16BE(6) >= 2
+  // length, correlation id, throttle time, error, generation, protocol, leader, member, members
+  const answer = Buffer.alloc(4 + 4 + (throttled ? 4 : 0) + 2 + 4 + 2 + 2 + 2 + 4)
+  answer.writeInt32BE(answer.length - 4, 0)
+  request.copy(answer, 4, 8, 12)
+  answer.writeInt32BE(-1, answer.writeInt16BE(error, throttled ? 12 : 8))
+  return answer
+}
+
 export class TcpProxy {
-  readonly port: number
-  /** Where connections go. */
-  target = 0
+  /** One for each broker. */
+  readonly ports: ReadonlyArray<number>
+  /** Where connections go: a port for each of ours. */
+  targets: ReadonlyArray<number> = []
   /** Frames that did not pass, since the rule was made. */
   caught = 0
   /** Answers to Produce that went through. */
   acknowledged = 0
-  /** The idempotent producers that the broker has made, newest last. */
+  /** The idempotent producers that the brokers have made, newest last. */
   readonly producers: Array<ProducerId> = []
-  private readonly server: Server
+  private readonly servers: ReadonlyArray<Server>
   private readonly links = new Set<Link>()
   private rule: Rule = {}
   private held: Array<() => void> = []
   private impersonated: ProducerId | undefined
 
-  private constructor(server: Server, port: number) {
-    this.server = server
-    this.port = port
-    server.on("connection", (client) => this.link(client))
+  private constructor(servers: ReadonlyArray<Server>) {
+    this.servers = servers
+    this.ports = servers.map((server) => {
+      const address = server.address()
+      return typeof address === "object" && address !== null ? address.port : 0
+    })
+    for (const [index, server] of servers.entries()) server.on("connection", (client) => this.link(index, client))
   }
 
-  static async listen(): Promise<TcpProxy> {
-    const server = createServer()
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject)
-      server.listen(0, "127.0.0.1", resolve)
-    })
-    const address = server.address()
-    return new TcpProxy(server, typeof address === "object" && address !== null ? address.port : 0)
+  static async listen(brokers: number): Promise<TcpProxy> {
+    return new TcpProxy(await Promise.all(Array.from({ length: brokers }, () => listening(createServer()))))
+  }
+
+  /** The first broker's. */
+  get port(): number {
+    return this.ports[0] ?? 0
+  }
+
+  /** host:port of every broker's, comma separated. */
+  get brokers(): string {
+    return this.ports.map((port) => `127.0.0.1:${port}`).join(",")
   }
 
   /** From now on. What the rule before held goes on its way. */
@@ -107,14 +144,14 @@ export class TcpProxy {
   }
 
   async close(): Promise<void> {
-    const closed = new Promise((resolve) => this.server.close(resolve))
+    const closed = Promise.all(this.servers.map((server) => new Promise((resolve) => server.close(resolve))))
     this.cut()
     await closed
   }
 
-  private link(client: Socket): void {
-    const broker = dial(this.target, "127.0.0.1")
-    const link: Link = { client, broker, asked: new Map() }
+  private link(index: number, client: Socket): void {
+    const broker = dial(this.targets[index] ?? 0, "127.0.0.1")
+    const link: Link = { number: index + 1, client, broker, asked: new Map() }
     this.links.add(link)
     client.setNoDelay(true)
     broker.setNoDelay(true)
@@ -128,8 +165,14 @@ export class TcpProxy {
       "data",
       splitter((frame) => {
         const api = frame.readInt16BE(4)
+        const fate = this.rule.request?.(api, link.number)
+        if (typeof fate === "object") {
+          this.caught += 1
+          client.write(refusedJoin(frame, fate.error))
+          return
+        }
         link.asked.set(frame.readInt32BE(8), api)
-        this.decide(this.rule.request?.(api), link, () => broker.write(frame))
+        this.decide(fate, link, () => broker.write(frame))
       })
     )
     broker.on(
@@ -139,7 +182,7 @@ export class TcpProxy {
         const api = link.asked.get(correlation) ?? -1
         link.asked.delete(correlation)
         if (api === apis.initProducerId) this.identify(frame)
-        this.decide(this.rule.answer?.(api), link, () => {
+        this.decide(this.rule.answer?.(api, link.number), link, () => {
           if (api === apis.produce) this.acknowledged += 1
           client.write(frame)
         })

@@ -1,5 +1,6 @@
 /** Topics of this suite: the broker stamps the records, so that times mean something whatever a client's clock says. */
-import { client } from "./LogReader.ts"
+import { client, foreign } from "./LogReader.ts"
+import { until } from "./Waiting.ts"
 
 export type Config = Readonly<Record<string, string>>
 
@@ -32,7 +33,7 @@ export const createTopic = (brokers: string, topic: string, config: Config): Pro
         {
           topic,
           numPartitions: 6,
-          replicationFactor: 1,
+          replicationFactor: Math.min(3, brokers.split(",").length),
           configEntries: entriesOf({ ...stamps, ...config })
         }
       ]
@@ -48,14 +49,40 @@ export const configureTopic = (brokers: string, topic: string, config: Config): 
     })
   )
 
-/** Of the one broker that there is. */
+/** Raises the limit on records' sizes, and waits until the leaders of all partitions go by it. */
+export const allowLarge = async (brokers: string, topic: string, bytes: number): Promise<void> => {
+  await configureTopic(brokers, topic, { "max.message.bytes": String(bytes) })
+  const producer = client(brokers).producer()
+  await producer.connect()
+  try {
+    const value = Buffer.alloc(bytes - 1_000)
+    for (const { partition } of await administer(brokers, (admin) => admin.fetchTopicOffsets(topic))) {
+      const send = () => producer.send({ topic, messages: [{ partition, value, headers: { [foreign]: "1" } }] })
+      await until("the leader takes large records", () =>
+        send().then(
+          () => true,
+          () => false
+        )
+      )
+    }
+  } finally {
+    await producer.disconnect()
+  }
+}
+
+/** Of every broker. */
 export const configureBroker = (brokers: string, config: Config): Promise<unknown> =>
-  administer(brokers, (admin) =>
-    admin.alterConfigs({
-      validateOnly: false,
-      resources: [{ type: resources.broker, name: "1", configEntries: entriesOf(config) }]
-    })
-  )
+  administer(brokers, async (admin) => {
+    for (const { nodeId } of (await admin.describeCluster()).brokers) {
+      await admin.alterConfigs({
+        validateOnly: false,
+        resources: [{ type: resources.broker, name: String(nodeId), configEntries: entriesOf(config) }]
+      })
+    }
+  })
+
+export const deleteTopics = (brokers: string, topics: ReadonlyArray<string>): Promise<void> =>
+  administer(brokers, (admin) => admin.deleteTopics({ topics: [...topics] }))
 
 export const addPartitions = (brokers: string, topic: string, count: number): Promise<boolean> =>
   administer(brokers, (admin) => admin.createPartitions({ topicPartitions: [{ topic, count }] }))

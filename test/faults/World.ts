@@ -1,12 +1,13 @@
-/** What all faults share: one Postgres, one broker with a proxy in front of it, and how to end them. */
+/** What all faults share: one Postgres, a cluster of brokers with a proxy in front of it, and how to end them. */
 import { Migrations } from "@invoice/adapters/postgres"
 import { Effect, Layer, Redacted } from "effect"
-import { type StartedKafka, type StartedNode, startKafka } from "../infra/kafka/index.ts"
+import type { StartedKafka, StartedNode } from "../infra/kafka/index.ts"
+import { Cluster } from "./Cluster.ts"
 import * as Ledger from "./Ledger.ts"
 import { Postgres } from "./Postgres.ts"
 import type { Random } from "./Random.ts"
 import { connect } from "./Sql.ts"
-import { TcpProxy } from "./TcpProxy.ts"
+import type { TcpProxy } from "./TcpProxy.ts"
 
 export interface Soak {
   /** Minutes of load for fault 11. */
@@ -15,14 +16,24 @@ export interface Soak {
   readonly backlog: number
 }
 
-export interface World {
+export interface Options {
+  readonly random: Random
+  readonly brokers: 1 | 3
+  /** More rounds of everything. */
+  readonly long: boolean
+  /** Undefined unless asked for. */
+  readonly soak: Soak | undefined
+}
+
+export interface World extends Options {
   readonly postgres: Postgres
+  readonly cluster: Cluster
   readonly kafka: StartedKafka
+  /** The first broker. */
   readonly node: StartedNode
   readonly proxy: TcpProxy
-  readonly random: Random
-  /** Undefined in the short form. */
-  readonly soak: Soak | undefined
+  /** Undoes what a scene did to servers that it shares with others. */
+  readonly heal: () => Promise<void>
   readonly stop: () => Promise<void>
 }
 
@@ -42,25 +53,26 @@ export const makeTemplate = async (postgres: Postgres): Promise<void> => {
   await sql.close()
 }
 
-export const start = async (random: Random, soak: Soak | undefined): Promise<World> => {
-  const proxy = await TcpProxy.listen()
-  const [postgres, kafka] = await Promise.allSettled([Postgres.start(), startKafka({ proxies: [proxy.port] })])
+export const start = async (options: Options): Promise<World> => {
+  const [postgres, cluster] = await Promise.allSettled([Postgres.start(), Cluster.start(options.brokers)])
   const stop = async (): Promise<void> => {
     await Promise.all([
-      proxy.close(),
       postgres.status === "fulfilled" ? postgres.value.stop() : undefined,
-      kafka.status === "fulfilled" ? kafka.value.stop() : undefined
+      cluster.status === "fulfilled" ? cluster.value.stop() : undefined
     ])
   }
-  const node = kafka.status === "fulfilled" ? kafka.value.nodes[0] : undefined
-  if (postgres.status === "rejected" || kafka.status === "rejected" || node?.proxied === undefined) {
+  const node = cluster.status === "fulfilled" ? cluster.value.kafka.nodes[0] : undefined
+  if (postgres.status === "rejected" || cluster.status === "rejected" || node === undefined) {
     await stop()
     throw new AggregateError(
-      [postgres, kafka].flatMap((part) => (part.status === "rejected" ? [part.reason] : [])),
-      "the fault suite needs Postgres's binaries (npm) and Java 17 with Maven for a broker that it may kill"
+      [postgres, cluster].flatMap((part) => (part.status === "rejected" ? [part.reason] : [])),
+      "the fault suite needs Postgres's binaries (npm) and Java 17 with Maven for brokers that it may kill"
     )
   }
-  proxy.target = node.proxied
   await makeTemplate(postgres.value)
-  return { postgres: postgres.value, kafka: kafka.value, node, proxy, random, soak, stop }
+  const { kafka, proxy } = cluster.value
+  const heal = async (): Promise<void> => {
+    await Promise.all([postgres.value.heal(), cluster.value.heal()])
+  }
+  return { ...options, postgres: postgres.value, cluster: cluster.value, kafka, node, proxy, heal, stop }
 }

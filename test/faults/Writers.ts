@@ -10,6 +10,8 @@ import { pause, until } from "./Waiting.ts"
 export interface Options {
   readonly url: string
   readonly topic: string
+  /** Instead of the one: each transaction takes one of them. */
+  readonly topics?: ReadonlyArray<string>
   readonly random: Random
   /** Connections, default 16. */
   readonly writers?: number
@@ -101,7 +103,7 @@ const prepareOnce = async (sql: Sql, random: Random, topic: string, keys: number
 }
 
 export const write = (options: Options): Writing => {
-  const { random, topic } = options
+  const { random, topic, topics = [topic] } = options
   const writers = options.writers ?? 16
   const keys = options.keys ?? 40
   const preparing = options.preparing ?? 0
@@ -115,8 +117,8 @@ export const write = (options: Options): Writing => {
       try {
         const done =
           index < preparing
-            ? await prepareOnce(sql, own, topic, keys, `${topic}-${index}-${round}`)
-            : await writeOnce(sql, own, topic, keys)
+            ? await prepareOnce(sql, own, own.pick(topics), keys, `${topic}-${index}-${round}`)
+            : await writeOnce(sql, own, own.pick(topics), keys)
         if (done) committed += 1
         await pause(own.next() * 2 * (options.restMillis ?? 10))
       } catch {

@@ -16,14 +16,22 @@ export class ConsumerModel {
   disconnected = false
   readonly client: ConsumerClient
   coordinator: Coordinator = { joinGroup: nothing, syncGroup: nothing }
+  /** What reading the metadata comes to. */
+  metadata: () => Promise<void> = nothing
   private readonly listeners = new Map<string, (event: never) => void>()
   private readonly cluster: {
     readonly findGroupCoordinator: (group: { readonly groupId: string }) => Promise<Coordinator>
+    readonly refreshMetadata: () => Promise<void>
+    readonly getNodeIds: () => ReadonlyArray<string>
   }
   private eachBatch: (payload: EachBatchPayload) => Promise<void> = nothing
 
   constructor(assigners: ReadonlyArray<PartitionAssigner>) {
-    this.cluster = { findGroupCoordinator: async () => this.coordinator }
+    this.cluster = {
+      findGroupCoordinator: async () => this.coordinator,
+      refreshMetadata: () => this.metadata(),
+      getNodeIds: () => ["0"]
+    }
     for (const assigner of assigners) {
       // only this much of a cluster is used
       assigner({ cluster: this.cluster as never, groupId: "g", logger: undefined as never })
@@ -54,8 +62,14 @@ export class ConsumerModel {
   async join(): Promise<void> {
     const coordinator = await this.cluster.findGroupCoordinator({ groupId: "g" })
     await coordinator.joinGroup()
+    await this.cluster.refreshMetadata()
     await coordinator.syncGroup()
     this.emit("consumer.group_join", {})
+  }
+
+  /** As each of kafkajs' fetchers asks before it fetches; what it throws ends the fetcher. */
+  nodeIds(): ReadonlyArray<string> {
+    return this.cluster.getNodeIds()
   }
 
   emit(name: string, payload: object): void {
@@ -71,9 +85,9 @@ export class ConsumerModel {
 /** Makes a consumer for every session. */
 export class ConsumersModel implements KafkaClient {
   readonly consumers: Array<ConsumerModel> = []
-  private readonly brokers = new KafkaModel(1)
+  readonly brokers = new KafkaModel(1)
   readonly producer = this.brokers.producer
-  readonly admin = this.brokers.admin
+  admin: KafkaClient["admin"] = this.brokers.admin
 
   constructor(topic: string) {
     this.brokers.create(topic, 1)

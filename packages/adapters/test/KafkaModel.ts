@@ -22,6 +22,7 @@ const { createErrorFromCode }: { readonly createErrorFromCode: (code: number) =>
 
 export const codes = {
   unknownTopic: 3,
+  leaderNotAvailable: 5,
   notLeader: 6,
   messageTooLarge: 10,
   invalidTopic: 17,
@@ -226,8 +227,14 @@ export class KafkaModel implements KafkaClient {
   /** What kafkajs' producer knows of the cluster: leaders as they were when it last looked. */
   private cluster(producerId: number): object {
     const known = new Map<string, Array<PartitionMetadata>>()
+    const targets = new Set<string>()
     const refresh = async (): Promise<void> => {
-      for (const [name, topic] of this.topics) known.set(name, metadataOf(topic))
+      for (const [name, topic] of this.topics) {
+        // no target stands for all topics
+        if (targets.size > 0 && !targets.has(name)) continue
+        if (topic.partitions.some(({ leader }) => leader < 0)) throw createErrorFromCode(codes.leaderNotAvailable)
+        known.set(name, metadataOf(topic))
+      }
     }
     const brokers = this.brokers.map((nodeId) => ({
       nodeId,
@@ -242,11 +249,15 @@ export class KafkaModel implements KafkaClient {
       isConnected: () => true,
       removeBroker: () => {},
       addMultipleTargetTopics: async (names: ReadonlyArray<string>) => {
-        if (names.some((name) => !known.has(name))) await refresh()
+        const areNew = names.some((name) => !targets.has(name))
+        for (const name of names) targets.add(name)
+        if (areNew) await refresh()
         for (const name of names) this.topic(name)
       },
       refreshMetadata: refresh,
-      refreshMetadataIfNecessary: async () => {},
+      refreshMetadataIfNecessary: async () => {
+        if (known.size === 0) await refresh()
+      },
       findTopicPartitionMetadata: (name: string) => known.get(name) ?? [],
       findLeaderForPartitions: (name: string, partitions: ReadonlyArray<string>) =>
         Object.groupBy(partitions.map(Number), (partition) => known.get(name)?.[partition]?.leader ?? -1),

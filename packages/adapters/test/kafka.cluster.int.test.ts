@@ -135,7 +135,7 @@ const through = (topic: string, move: (admin: Admin) => Effect.Effect<void>) =>
 const scene = (name: string, move: (admin: Admin, topic: string) => Effect.Effect<void>): void => {
   const topic = `cluster-${crypto.randomUUID()}`
   if (kafka.nodes.length < 3) it.skip(`${name} (not claimed: brokers that are processes of ours)`, () => {})
-  else it.live(name, () => through(topic, (admin) => move(admin, topic)), 60_000)
+  else it.live(name, () => through(topic, (admin) => move(admin, topic)), 120_000)
 }
 
 describe("nothing acknowledged is lost and no key's order inverted", () => {

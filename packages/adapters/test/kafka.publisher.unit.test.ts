@@ -5,7 +5,7 @@ import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { Arbitrary, Effect, Logger, Schema } from "effect"
 import type { Message as Outgoing } from "kafkajs"
 import { KafkaPublisher } from "../src/kafka/index.ts"
-import { type Answered, codes, KafkaModel, largerThan } from "./KafkaModel.ts"
+import { type Answered, bytesOf, codes, KafkaModel, largerThan } from "./KafkaModel.ts"
 
 const message = (topic: string, key: string | undefined, text: string, bytes = 0): Message => {
   const value = new Uint8Array(Math.max(bytes, text.length))
@@ -68,6 +68,17 @@ describe("a publish", () => {
       const failure = yield* Effect.flip(publish(numbered("t", 1)))
       assert.include(failure._tag === "PublishTransient" ? String(failure.cause) : "", "NOT_LEADER_FOR_PARTITION")
       assert.lengthOf(kafka.requests, 1)
+    }).pipe(Effect.provide(over(kafka)))
+  })
+
+  it.live("does not wait for a topic of somebody else that has no leader", () => {
+    const kafka = new KafkaModel(1)
+    kafka.create("t", 3)
+    for (const partition of kafka.create("of somebody else", 1).partitions) partition.leader = -1
+    const messages = numbered("t", 6)
+    return Effect.gen(function* () {
+      yield* publish(messages)
+      assert.deepStrictEqual([...kafka.texts("t")].toSorted(), messages.map(text))
     }).pipe(Effect.provide(over(kafka)))
   })
 
@@ -227,7 +238,7 @@ describe("a refusal", () => {
   it.live("tells apart, for any messages, what is refused, what waits behind it, and what is durable", () => {
     const sent = Schema.Array(Schema.Struct({ key: Schema.Int, topic: Schema.Int, isBad: Schema.Boolean }))
     return Effect.gen(function* () {
-      for (const batch of yield* Arbitrary.sampleEffect(Arbitrary.schema(sent), { count: 200 })) {
+      for (const batch of yield* Arbitrary.sampleEffect(Arbitrary.schema(sent), { count: 200, size: 40 })) {
         const kafka = new KafkaModel(2)
         for (const topic of ["t0", "t1"]) {
           kafka.create(topic, 3, (messages) => (messages.some(isBad) ? codes.invalidRecord : 0))
@@ -235,7 +246,44 @@ describe("a refusal", () => {
         const messages = batch.map(({ isBad, key, topic }, index) =>
           message(`t${Math.abs(topic) % 2}`, `k${Math.abs(key) % 5}`, isBad ? `bad ${index}` : `${index}`)
         )
-        yield* compare(kafka, messages).pipe(Effect.provide(over(kafka)))
+        yield* compare(kafka, messages, (one) => text(one).startsWith("bad")).pipe(Effect.provide(over(kafka)))
+      }
+    })
+  })
+
+  it.live("does so for any sizes, whether the topic's limit is known, out of date or not to be had", () => {
+    const most = 1_000
+    const sent = Arbitrary.array(
+      Arbitrary.schema(Schema.Struct({ key: Schema.Int, topic: Schema.Int, size: Schema.Int })),
+      { minLength: 1, maxLength: 60 }
+    )
+    const round = Arbitrary.all({ sent, limit: Arbitrary.schema(Schema.Int), told: Arbitrary.schema(Schema.Int) })
+    const rounds = Arbitrary.array(round, { minLength: 1, maxLength: 4 })
+    const between = (from: number, to: number, number: number) => from + (Math.abs(number) % (to - from))
+    return Effect.gen(function* () {
+      for (const some of yield* Arbitrary.sampleEffect(rounds, { count: 150, size: 60 })) {
+        const kafka = new KafkaModel(2)
+        const topics = ["t0", "t1"].map((name) => kafka.create(name, 3))
+        yield* Effect.forEach(some, ({ limit, sent, told }, round) => {
+          // as an operator changes it, and as the broker may not be asked for it
+          const real = between(most / 2, most * 2, limit)
+          for (const topic of topics) topic.refuses = largerThan(real)
+          kafka.limits.set("t0", real)
+          if (told % 3 === 0) kafka.limits.delete("t1")
+          else kafka.limits.set("t1", between(most / 4, most * 3, told))
+          const messages = sent.map(({ key, size, topic }, index) =>
+            message(
+              `t${between(0, 2, topic)}`,
+              `k${between(0, 6, key)}`,
+              `${round}-${index}`,
+              between(0, most + most / 4, size)
+            )
+          )
+          return compare(kafka, messages, ({ key, value }) => {
+            const record = { key: key ?? null, value: Buffer.from(value) }
+            return bytesOf([record]) > real
+          })
+        }).pipe(Effect.provide(over(kafka)))
       }
     })
   })
@@ -260,7 +308,7 @@ describe("a refusal", () => {
 const isBad = ({ value }: Outgoing): boolean => String(value).startsWith("bad")
 
 /** Publishes and compares with what ought to come of it. */
-const compare = (kafka: KafkaModel, messages: ReadonlyArray<Message>) =>
+const compare = (kafka: KafkaModel, messages: ReadonlyArray<Message>, isRefused: (one: Message) => boolean) =>
   Effect.gen(function* () {
     const stopped = new Set<string>()
     const refused: Array<number> = []
@@ -268,20 +316,22 @@ const compare = (kafka: KafkaModel, messages: ReadonlyArray<Message>) =>
     for (const [index, one] of messages.entries()) {
       const name = `${one.topic} ${one.key}`
       if (stopped.has(name)) continue
-      if (text(one).startsWith("bad")) {
+      if (isRefused(one)) {
         refused.push(index)
         stopped.add(name)
       } else durable.set(name, [...(durable.get(name) ?? []), text(one)])
     }
     const records = yield* Effect.match(publish(messages), {
       onSuccess: () => [],
-      onFailure: (error) => (error._tag === "PublishRefused" ? error.records : [])
+      onFailure: (error) => (error._tag === "PublishRefused" ? error.records : assert.fail(String(error.cause)))
     })
     assert.deepStrictEqual(indexes(records), refused)
+    const own = new Set(messages.map(text))
     const found = new Map<string, Array<string>>()
-    for (const topic of ["t0", "t1"]) {
+    for (const topic of kafka.topics.keys()) {
       for (const { key, text } of kafka.records(topic)) {
         const name = `${topic} ${key}`
+        if (!own.has(text)) continue
         found.set(name, [...(found.get(name) ?? []), text])
       }
       assert.isAtMost(mostAppended(kafka, topic), 2)

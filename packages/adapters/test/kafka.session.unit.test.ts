@@ -54,6 +54,14 @@ describe("a session", () => {
     )
   })
 
+  it.effect("ends kafkajs' fetchers when it ends, also those that kafkajs makes after it was told to stop", () => {
+    const kafka = new ConsumersModel("t")
+    return Effect.gen(function* () {
+      yield* subscribed(kafka, (first) => Effect.sync(() => assert.deepEqual(first.nodeIds(), ["0"])))
+      assert.throws(() => kafka.consumers[0]?.nodeIds(), "the consumer is stopped")
+    })
+  })
+
   for (const step of ["joinGroup", "syncGroup"] as const) {
     it.effect(`ends when ${step} fails, also when kafkajs goes on fetching`, () => {
       const kafka = new ConsumersModel("t")
@@ -69,6 +77,20 @@ describe("a session", () => {
       )
     })
   }
+
+  it.effect("ends when the metadata that its try to join needs can't be read", () => {
+    const kafka = new ConsumersModel("t")
+    return subscribed(kafka, (first) =>
+      Effect.gen(function* () {
+        first.metadata = rejecting({ name: "KafkaJSConnectionClosedError" })
+        yield* tryToJoin(first)
+        yield* turns
+        yield* fetching(first, 1)
+        assert.isTrue(first.disconnected)
+        assert.lengthOf(kafka.consumers, 2)
+      })
+    )
+  })
 
   it.effect("goes on when kafkajs tries to join again by itself", () => {
     const kafka = new ConsumersModel("t")

@@ -1,11 +1,7 @@
-import { PostgresOutbox } from "@invoice/adapters/postgres"
-import { Outbox } from "@invoice/core"
-import { Effect, Redacted } from "effect"
-import { keyOf } from "../Ledger.ts"
 import { client, foreign } from "../LogReader.ts"
 import type { Scene } from "../Scene.ts"
 import { apis } from "../TcpProxy.ts"
-import { addPartitions, configureBroker, configureTopic, size } from "../Topic.ts"
+import { addPartitions, configureBroker, size } from "../Topic.ts"
 import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
@@ -20,15 +16,18 @@ const answers = (scene: Scene): Promise<void> =>
 const killed: Fault = {
   number: 6,
   name: "broker killed and started again",
+  bound: 30,
   run: async (scene) => {
-    const { node } = scene.world
+    const { cluster } = scene.world
+    const broker = scene.random.pick(cluster.ids)
     await scene.relay()
     const writing = scene.write()
     await writing.more(scene.random.between(50, 150))
-    await node.kill("SIGKILL")
+    await cluster.kill(broker, "SIGKILL")
     await writing.more(100)
-    await node.restart()
+    await cluster.restart(broker)
     await answers(scene)
+    await cluster.settled()
     await writing.more(100)
     return scene.judge()
   }
@@ -37,6 +36,7 @@ const killed: Fault = {
 const halfOpen: Fault = {
   number: 6,
   name: "connections to the broker half open",
+  bound: 30,
   run: async (scene) => {
     const { proxy } = scene.world
     await scene.relay({ proxied: true })
@@ -55,6 +55,7 @@ const halfOpen: Fault = {
 const lostAnswer: Fault = {
   number: 6,
   name: "answers lost after the append",
+  bound: 20,
   run: async (scene) => {
     const { proxy } = scene.world
     await scene.relay({ proxied: true })
@@ -76,7 +77,7 @@ const forge = async (scene: Scene): Promise<void> => {
   const relay = proxy.producers.at(-1)
   if (relay === undefined) throw new Error("the relay has no producer id yet")
   proxy.impersonate({ id: relay.id, epoch: relay.epoch + 1 })
-  const producer = client(`127.0.0.1:${proxy.port}`).producer({ idempotent: true, maxInFlightRequests: 1 })
+  const producer = client(proxy.brokers).producer({ idempotent: true, maxInFlightRequests: 1 })
   await producer.connect()
   await producer.send({
     topic: scene.topic,
@@ -88,6 +89,7 @@ const forge = async (scene: Scene): Promise<void> => {
 const fenced: Fault = {
   number: 7,
   name: "producer fenced by a later epoch of its id",
+  bound: 20,
   run: async (scene) => {
     const { proxy } = scene.world
     proxy.acknowledged = 0
@@ -110,6 +112,7 @@ const day = 86_400_000
 const forgotten: Fault = {
   number: 7,
   name: "producer ids forgotten by the broker",
+  bound: 20,
   run: async (scene) => {
     const { brokers } = scene.world.kafka
     await scene.relay()
@@ -126,46 +129,11 @@ const forgotten: Fault = {
   }
 }
 
-const poisoned = keyOf(7)
-
-const tooLarge: Fault = {
-  number: 8,
-  name: "record too large: its key waits, and is replayed",
-  topic: { "max.message.bytes": "20000" },
-  run: async (scene) => {
-    await scene.relay()
-    const writing = scene.write()
-    await writing.more(100)
-    await scene.sql.query("select faults_event($1, $2, 60000)", [scene.topic, poisoned])
-    await until(
-      "the key is parked",
-      async () => (await scene.sql.query("select from outbox_parked_key where key = $1", [poisoned])).length > 0
-    )
-    const before = await size(scene.world.kafka.brokers, scene.topic)
-    await writing.more(200)
-    await until("the other keys go on", async () => (await size(scene.world.kafka.brokers, scene.topic)) > before + 100)
-    await configureTopic(scene.world.kafka.brokers, scene.topic, { "max.message.bytes": "200000" })
-    const held = await Effect.runPromise(
-      Effect.flatMap(Outbox, (outbox) => outbox.replay(poisoned)).pipe(
-        Effect.provide(PostgresOutbox.layer({ url: Redacted.make(scene.url) })),
-        Effect.scoped
-      )
-    )
-    await writing.more(100)
-    const outcome = await scene.judge()
-    const parked = await scene.sql.query("select key from outbox_parked_key")
-    scene.notes.push(`${held} events were held back and replayed`)
-    return {
-      ...outcome,
-      broken: [...outcome.broken, ...(parked.length === 0 ? [] : [`${parked.length} keys are still parked`])]
-    }
-  }
-}
-
 /** More partitions move keys, and no producer can help it: nothing may be lost, the order is what is left of it. */
 const repartitioned: Fault = {
   number: 16,
   name: "partitions added under load (disorder is reported only)",
+  bound: 30,
   run: async (scene) => {
     const relay = await scene.relay()
     const writing = scene.write()
@@ -185,4 +153,4 @@ const repartitioned: Fault = {
   }
 }
 
-export const faults: ReadonlyArray<Fault> = [killed, halfOpen, lostAnswer, fenced, forgotten, tooLarge, repartitioned]
+export const faults: ReadonlyArray<Fault> = [killed, halfOpen, lostAnswer, fenced, forgotten, repartitioned]

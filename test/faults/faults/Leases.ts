@@ -9,6 +9,7 @@ import type { Fault } from "./Fault.ts"
 const stopped: Fault = {
   number: 2,
   name: "leader stopped past its lease, then resumed",
+  bound: 20,
   run: async (scene) => {
     const { proxy } = scene.world
     const proxied = await scene.relay({ proxied: true })
@@ -36,6 +37,7 @@ const stopped: Fault = {
 const forced: Fault = {
   number: 3,
   name: "two leaders by force",
+  bound: 20,
   run: async (scene) => {
     await Promise.all([scene.relay(), scene.relay()])
     const writing = scene.write()
@@ -64,6 +66,7 @@ const preload = fileURLToPath(new URL("../ShiftedClock.ts", import.meta.url))
 const clocks: Fault = {
   number: 18,
   name: "relays whose clocks are an hour and more off",
+  bound: 20,
   topic: "left to the product",
   run: async (scene) => {
     const at = (shift: number) => scene.relay({ preload, env: { FAULTS_CLOCK_SHIFT: String(shift) } })

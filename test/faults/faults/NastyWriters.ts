@@ -5,6 +5,8 @@ export const faults: ReadonlyArray<Fault> = [
   {
     number: 9,
     name: "early ids, rollbacks, savepoints, prepared transactions",
+    bound: 20,
+    once: true,
     run: async (scene) => {
       await scene.relay()
       const writing = scene.write({ preparing: 3, restMillis: 2 })

@@ -8,9 +8,10 @@ import type { Fault } from "./Fault.ts"
 const atRandom: Fault = {
   number: 1,
   name: "relay killed at random moments",
+  bound: 20,
   run: async (scene) => {
     const { random } = scene
-    const kills = scene.world.soak === undefined ? 4 : 40
+    const kills = scene.world.soak !== undefined ? 40 : scene.world.long ? 12 : 4
     let leader = await scene.relay()
     const writing = scene.write()
     let standby = await scene.relay()
@@ -55,6 +56,7 @@ export const inTheMiddleOfASend = whileHeld("request")
 const reading: Fault = {
   number: 1,
   name: "relay killed after reading, its send on the way",
+  bound: 20,
   run: async (scene) => {
     scene.world.proxy.acknowledged = 0
     await inTheMiddleOfASend(scene, () => scene.relay({ proxied: true }))
@@ -65,6 +67,7 @@ const reading: Fault = {
 const appended: Fault = {
   number: 1,
   name: "relay killed after the append, the answer on the way",
+  bound: 20,
   run: async (scene) => {
     scene.world.proxy.acknowledged = 0
     await whileHeld("answer")(scene, () => scene.relay({ proxied: true }))
@@ -79,6 +82,7 @@ const waitingForCursor = `select from pg_stat_activity
 const uncommitted: Fault = {
   number: 1,
   name: "relay killed after the answer, before the cursor",
+  bound: 20,
   run: async (scene) => {
     let relay = await scene.relay()
     const writing = scene.write()
@@ -100,4 +104,29 @@ const uncommitted: Fault = {
   }
 }
 
-export const faults: ReadonlyArray<Fault> = [atRandom, reading, appended, uncommitted]
+/** It waits for the answer as long as a stop may take, and then it does not know what became of the send. */
+export const stoppedWhileSending: Fault = {
+  number: 38,
+  name: "relay told to stop while its send is not answered",
+  bound: 20,
+  run: async (scene) => {
+    const { proxy } = scene.world
+    proxy.acknowledged = 0
+    const relay = await scene.relay({ proxied: true })
+    const writing = scene.write({ restMillis: 20 })
+    await until("the relay sends", () => proxy.acknowledged > 0)
+    await writing.more(scene.random.between(20, 100))
+    proxy.set({ request: (api) => (api === apis.produce ? "swallow" : "pass") })
+    await proxy.catches()
+    await writing.more(scene.random.between(20, 50))
+    const code = await relay.signal("SIGTERM")
+    proxy.cut()
+    proxy.pass()
+    await scene.relay({ proxied: true })
+    await writing.more(50)
+    const outcome = await scene.judge()
+    return { ...outcome, broken: [...outcome.broken, ...(code === 0 ? [] : [`the relay ended with ${code}`])] }
+  }
+}
+
+export const faults: ReadonlyArray<Fault> = [atRandom, reading, appended, uncommitted, stoppedWhileSending]

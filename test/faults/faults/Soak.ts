@@ -23,6 +23,7 @@ const manyKeys = 40_000
 const load: Fault = {
   number: 11,
   name: "a long load under long transactions, flat throughput",
+  bound: 60,
   soak: true,
   run: async (scene) => {
     const { kafka, postgres, soak } = scene.world
@@ -113,6 +114,7 @@ const mostMegabytes = 300
 const backlog: Fault = {
   number: 12,
   name: "a huge backlog in bounded memory",
+  bound: 7_200,
   soak: true,
   run: async (scene) => {
     const { kafka, soak } = scene.world

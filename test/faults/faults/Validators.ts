@@ -3,6 +3,21 @@ import type { Scene } from "../Scene.ts"
 import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
+/** What has to be so when nobody does any harm. */
+export const unharmed: Fault = {
+  number: 19,
+  name: "invoices in, verdicts out, nobody harmed",
+  topic: "left to the product",
+  bound: 15,
+  once: true,
+  run: async (scene) => {
+    const [api] = await Promise.all([scene.program("api"), scene.relay(), scene.program("validator")])
+    const flow = Invoices.flow(scene.random.fork("flow"), () => api.url("api"))
+    await flow.more(300)
+    return Invoices.judge(scene, flow)
+  }
+}
+
 const gateKey = 4711
 
 /** Every verdict passes a gate before it is written, which the suite can close. */
@@ -25,6 +40,7 @@ const atTheGate = `select pid from pg_stat_activity
 const storm: Fault = {
   number: 15,
   name: "rebalance storm; validators killed before and after commits",
+  bound: 60,
   topic: "left to the product",
   run: async (scene) => {
     const { random } = scene
@@ -64,6 +80,7 @@ const storm: Fault = {
 const rolling: Fault = {
   number: 17,
   name: "api, relay and validator replaced under load (SIGTERM)",
+  bound: 30,
   topic: "left to the product",
   run: async (scene) => {
     const names = ["api", "relay", "validator"] as const
@@ -86,6 +103,8 @@ const rolling: Fault = {
 const relayStopped: Fault = {
   number: 17,
   name: "relay told to stop under load (SIGTERM)",
+  bound: 20,
+  once: true,
   run: async (scene) => {
     const writing = scene.write()
     const codes: Array<number | string> = []
@@ -97,16 +116,11 @@ const relayStopped: Fault = {
     await scene.relay()
     await writing.more(50)
     const outcome = await scene.judge()
-    const { duplicates } = outcome.judgement
     return {
       ...outcome,
-      broken: [
-        ...outcome.broken,
-        ...(duplicates === 0 ? [] : [`${duplicates} events sent twice by relays that were asked to stop`]),
-        ...codes.filter((code) => code !== 0).map((code) => `a relay ended with ${code}`)
-      ]
+      broken: [...outcome.broken, ...codes.filter((code) => code !== 0).map((code) => `a relay ended with ${code}`)]
     }
   }
 }
 
-export const faults: ReadonlyArray<Fault> = [storm, rolling, relayStopped]
+export const faults: ReadonlyArray<Fault> = [unharmed, storm, rolling, relayStopped]

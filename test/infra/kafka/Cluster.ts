@@ -39,8 +39,20 @@ export const nodesOn = async (count: number): Promise<ReadonlyArray<Node>> => {
 export const bootstrapOf = (nodes: ReadonlyArray<Node>): string =>
   nodes.map((node) => `127.0.0.1:${node.port}`).join(",")
 
+/** Partitions of `__consumer_offsets`: the leader of a group's one is its coordinator. */
+export const offsetsPartitions = 4
+
 /** 16 bytes in base64url, as `StorageTool random-uuid` makes them. */
 export const clusterId = "aW52b2ljZS10ZXN0czAwMQ"
+
+/**
+ * With it a test may take rights away from a topic of its own. A node that is alone only: several have to vote before they
+ * know any rights, which needs a super user, and all of them and the tests are the same user.
+ */
+const authorizer = {
+  "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+  "allow.everyone.if.no.acl.found": true
+}
 
 /** The broker's `server.properties`. */
 export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Place): string => {
@@ -58,7 +70,11 @@ export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Plac
     "log.dirs": place.dataOf(node),
     // a topic that nobody ensured is a bug that a test must see
     "auto.create.topics.enable": false,
-    "offsets.topic.num.partitions": 4,
+    // an acknowledged record outlives any one broker; a topic with one replica is not held to it
+    "min.insync.replicas": nodes.length >= 3 ? 2 : 1,
+    // leaders go back to their preferred broker within a second of its return, instead of five minutes
+    "leader.imbalance.check.interval.seconds": 1,
+    "offsets.topic.num.partitions": offsetsPartitions,
     "offsets.topic.replication.factor": replicas,
     "transaction.state.log.replication.factor": replicas,
     "transaction.state.log.min.isr": 1,
@@ -72,7 +88,8 @@ export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Plac
     "broker.heartbeat.interval.ms": 500,
     // so that a test may let producers be forgotten (producer.id.expiration.ms), which is looked at every 10 minutes else
     "producer.id.expiration.check.interval.ms": 1000,
-    "log.cleaner.dedupe.buffer.size": 8_388_608
+    "log.cleaner.dedupe.buffer.size": 8_388_608,
+    ...(nodes.length === 1 ? authorizer : {})
   })
     .map(([name, value]) => `${name}=${value}\n`)
     .join("")

@@ -9,6 +9,8 @@ import { startInJava } from "./Java.ts"
 
 /** A broker that a test may harm. */
 export interface StartedNode {
+  /** `node.id`, from 1. */
+  readonly id: number
   /** host:port */
   readonly address: string
   /** The port behind the proxy of {@link Options.proxies}. */

@@ -2,6 +2,7 @@
 import { Duration, Effect, Redacted } from "effect"
 import { Kafka, type KafkaConfig, type LogEntry, logLevel } from "kafkajs"
 import { KafkaFailure } from "./KafkaFailure.ts"
+import { requireShapes } from "./PrivateShapes.ts"
 import { cureRequestQueue } from "./RequestQueue.ts"
 
 /** PEM texts, as `tls.connect` takes them. */
@@ -59,9 +60,9 @@ const severity = (namespace: string, level: logLevel) => {
   return level === logLevel.ERROR ? Effect.logWarning : Effect.logInfo
 }
 
-/** A client whose warnings and errors go to Effect's log. */
+/** A client whose warnings and errors go to Effect's log. Dies when kafkajs is not the one that the adapter knows. */
 export const make = (connection: Connection): Effect.Effect<Kafka> =>
-  Effect.map(Effect.context<never>(), (context) => {
+  Effect.map(Effect.andThen(requireShapes, Effect.context<never>()), (context) => {
     cureRequestQueue()
     const run = Effect.runForkWith(context)
     const log = ({ namespace, level, log: { message, error } }: LogEntry): void => {
@@ -82,6 +83,11 @@ export const make = (connection: Connection): Effect.Effect<Kafka> =>
       logCreator: () => log
     })
   })
+
+/** A last step that a broker which does not answer must not hold up. */
+export const bounded = (step: Effect.Effect<unknown, KafkaFailure>, timeout: Duration.Input): Effect.Effect<void> =>
+  // finalizers are not interruptible unless they say so
+  Effect.ignore(Effect.timeout(Effect.interruptible(step), timeout))
 
 /** A call of kafkajs, with whatever it rejects with as a typed failure. */
 export const call = <A>(evaluate: () => Promise<A>): Effect.Effect<A, KafkaFailure> =>

@@ -27,6 +27,10 @@ export class Handover {
     }))
   }
 
+  get topics(): ReadonlyArray<string> {
+    return this.topicMessages.map(({ topic }) => topic)
+  }
+
   /**
    * The partitioner has put a message into a partition. Throws what makes kafkajs give up the send: for a message that
    * was not handed over, and when kafkajs asks again, since what it did with the first try is not known.

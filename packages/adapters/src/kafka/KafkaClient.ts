@@ -7,6 +7,7 @@
  *   object that was handed to `sendBatch`.
  * - Every partition assigner is called with the consumer's `cluster` when the consumer is made. Each try to join a group
  *   begins with `cluster.findGroupCoordinator` of that object and goes on with `joinGroup` and `syncGroup` of the answer.
+ *   Each fetch begins with `cluster.getNodeIds`; when that throws the fetcher ends.
  * - `resolveOffset` of a batch moves the partition also after `eachBatch` has returned.
  */
 import type {

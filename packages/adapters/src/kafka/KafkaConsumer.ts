@@ -62,7 +62,10 @@ const connectionOf = ({
 
 const backOff = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])
 
-/** Creates a topic that is missing, and joins again after any loss of the broker. */
+/**
+ * Creates a topic that is missing, and joins again after any loss of the broker: at once when joining failed, when a request
+ * is not answered in time, and whatever it is when nothing was fetched for 65 s (with the default timeouts).
+ */
 export const layer = (options: Options): Layer.Layer<MessageConsumer> =>
   Layer.effect(
     MessageConsumer,

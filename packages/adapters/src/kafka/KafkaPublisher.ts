@@ -26,7 +26,7 @@ export interface PublisherOptions extends TopicOptions {
    * configured): a send may go to one partition as one batch.
    */
   readonly maxSendBytes?: number
-  /** How long the brokers may take to replicate a send; 10 s unless told. */
+  /** How long the brokers may take to replicate a send, and to answer `ready`; 10 s unless told. */
   readonly requestTimeout?: Duration.Input
 }
 
@@ -54,7 +54,8 @@ const publishing = (
 ): Effect.Effect<MessagePublisher["Service"], never, Scope.Scope> =>
   Effect.gen(function* () {
     const oneAtATime = yield* Semaphore.make(1)
-    const sender = new Sender(kafka, millis(options.requestTimeout ?? "10 seconds"))
+    const requestTimeout = options.requestTimeout ?? "10 seconds"
+    const sender = new Sender(kafka, millis(requestTimeout))
     const parts = { sender, limits: new TopicLimits(kafka), maxSendBytes: options.maxSendBytes ?? 900_000 }
     const ensured = new Set<string>()
 
@@ -103,18 +104,23 @@ const publishing = (
       publish: (messages) =>
         Effect.suspend(() => {
           const records = messages.map((message, index) => ({ index, message, size: sizeOf(message) }))
-          const publication = new Publication(parts)
+          const publication = new Publication(records, parts)
           const enormous = records.filter(({ size }) => batchOverhead + size > requestLimit)
           return prepare(publication, records).pipe(
             Effect.andThen(Effect.sync(() => publication.refuse(enormous, `larger than ${requestLimit} bytes`))),
-            Effect.andThen(publication.deliver(records)),
+            Effect.andThen(publication.deliver),
             // a topic may be gone
-            Effect.tapError(() => Effect.sync(() => ensured.clear())),
-            Effect.andThen(publication.outcome)
+            Effect.tapErrorTag("PublishTransient", () => Effect.sync(() => ensured.clear()))
           )
         }).pipe(oneAtATime.withPermit),
       ready: withAdmin(kafka, (admin) => call(() => admin.describeCluster())).pipe(
-        Effect.mapError((failure) => new PublishTransient({ cause: failure })),
+        // what the cluster is asked for covers all topics, and fails when any of them has a partition without leader
+        Effect.catchIf(
+          ({ type }) => type === "LEADER_NOT_AVAILABLE",
+          () => Effect.void
+        ),
+        Effect.timeout(requestTimeout),
+        Effect.mapError((cause) => new PublishTransient({ cause })),
         Effect.asVoid
       )
     })

@@ -1,31 +1,42 @@
 /**
  * `TopicReader` over Kafka. kafkajs reads nothing without a group, so each reading has one of its own, which commits
- * nothing and is gone afterwards.
+ * nothing and is gone afterwards. It fails when nothing comes for {@link ReaderOptions.stallTimeout}.
  */
 import { ConsumerUnavailable } from "@invoice/core/InvoiceError"
 import { type Located, TopicReader } from "@invoice/core/ports/TopicReader"
-import { Deferred, Effect, Exit, Layer, Queue, Schedule, Stream } from "effect"
-import type { Admin, EachBatchPayload, Kafka } from "kafkajs"
-import { type Connection, call, make } from "./Client.ts"
+import { Clock, Deferred, type Duration, Effect, Exit, Layer, Queue, Schedule, Stream } from "effect"
+import type { EachBatchPayload } from "kafkajs"
+import { bounded, type Connection, call, make, millis } from "./Client.ts"
+import type { AdminClient, KafkaClient } from "./KafkaClient.ts"
 import { KafkaFailure } from "./KafkaFailure.ts"
+import { Liveness } from "./Liveness.ts"
 import { incoming } from "./Records.ts"
-import { withAdmin } from "./Topics.ts"
+import { exists, withAdmin } from "./Topics.ts"
+
+export interface ReaderOptions {
+  /** A reading fails when the brokers bring nothing for this long while somebody waits for it; 30 s by default. */
+  readonly stallTimeout?: Duration.Input
+}
+
+export interface Options extends Connection, ReaderOptions {}
 
 /** Messages that are read ahead. */
 const ahead = 2_000
 
-/** Somebody waits for the answer: a broker that is away is given some twenty seconds. */
-const patiently = {
+/** Somebody waits for the answer: a broker that can't be reached is tried for some twenty seconds. */
+const tries = {
   schedule: Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("2 seconds")]).pipe(
     Schedule.upTo({ times: 9 })
   ),
   while: (failure: KafkaFailure): boolean => !failure.impossible
 }
 
+const retried = <A>(step: Effect.Effect<A, KafkaFailure>): Effect.Effect<A, KafkaFailure> => Effect.retry(step, tries)
+
 /** Where the partitions end now, of those that hold anything. */
-const endsOf = (admin: Admin, topic: string): Effect.Effect<Map<number, bigint>, KafkaFailure> =>
+const endsOf = (admin: AdminClient, topic: string): Effect.Effect<Map<number, bigint>, KafkaFailure> =>
   Effect.gen(function* () {
-    if (!(yield* call(() => admin.listTopics())).includes(topic)) return new Map()
+    if (!(yield* exists(admin, topic))) return new Map()
     const partitions = yield* call(() => admin.fetchTopicOffsets(topic))
     return new Map(
       partitions
@@ -34,18 +45,36 @@ const endsOf = (admin: Admin, topic: string): Effect.Effect<Map<number, bigint>,
     )
   })
 
+/** How long a consumer may take to leave its group and close. */
+const closing = "5 seconds"
+
 /** What is left to read of a topic: where the partitions end that are not read to their end, and what is read of them. */
 interface Rest {
   readonly ends: Map<number, bigint>
   readonly nexts: Map<number, bigint>
 }
 
+/** Where it goes to, and who is told that something came. */
+interface Sink {
+  readonly queue: Queue.Enqueue<Located>
+  readonly liveness: Liveness
+}
+
+/** Waits while nobody takes what was read; that is not the brokers' fault. */
+const offer = ({ liveness, queue }: Sink, one: Located): Effect.Effect<unknown> => {
+  const waiting = Effect.repeat(
+    Effect.sync(() => liveness.sign()),
+    Schedule.spaced("1 second")
+  )
+  return Effect.raceFirst(Queue.offer(queue, one), waiting)
+}
+
 /** Reads on until nothing is left. kafkajs begins anew each time; what was read before is passed over. */
 const readInto = (
-  kafka: Kafka,
+  kafka: KafkaClient,
   topic: string,
   { ends, nexts }: Rest,
-  queue: Queue.Enqueue<Located>
+  sink: Sink
 ): Effect.Effect<void, KafkaFailure> =>
   Effect.gen(function* () {
     if (ends.size === 0) return
@@ -75,52 +104,65 @@ const readInto = (
         .filter(({ offset }) => BigInt(offset) >= next && BigInt(offset) < end)
         .map((message) => ({ message: incoming(topic, message), partition, offset: message.offset }))
       for (const one of located) {
-        await run(Effect.raceFirst(Queue.offer(queue, one), Deferred.await(finished)))
+        sink.liveness.sign()
+        if (!Queue.offerUnsafe(sink.queue, one)) {
+          await run(Effect.raceFirst(offer(sink, one), Deferred.await(finished)))
+        }
         nexts.set(partition, BigInt(one.offset) + 1n)
         await heartbeat()
       }
       reached(partition, BigInt(batch.lastOffset()) + 1n)
     }
 
-    consumer.on(consumer.events.CRASH, ({ payload }) => {
+    consumer.on("consumer.crash", ({ payload }) => {
       Deferred.doneUnsafe(finished, Exit.fail(KafkaFailure.from(payload.error)))
     })
-    consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
+    consumer.on("consumer.end_batch_process", ({ payload }) => {
+      sink.liveness.sign()
       // records that kafkajs shows to nobody
       if (payload.batchSize === 0) reached(payload.partition, BigInt(payload.lastOffset) + 1n)
     })
-    yield* Effect.acquireUseRelease(
-      call(() => consumer.connect()),
-      () =>
-        Effect.andThen(
-          call(async () => {
-            await consumer.subscribe({ topics: [topic], fromBeginning: true })
-            await consumer.run({ autoCommit: false, eachBatch })
-          }),
-          Deferred.await(finished)
-        ),
-      () => Effect.andThen(Deferred.interrupt(finished), Effect.ignore(call(() => consumer.disconnect())))
+    const reading = call(async () => {
+      await consumer.connect()
+      await consumer.subscribe({ topics: [topic], fromBeginning: true })
+      await consumer.run({ autoCommit: false, eachBatch })
+    })
+    yield* Effect.ensuring(
+      Effect.andThen(reading, Deferred.await(finished)),
+      Effect.andThen(
+        Deferred.interrupt(finished),
+        bounded(
+          call(() => consumer.disconnect()),
+          closing
+        )
+      )
     )
   })
 
-export const layer = (options: Connection): Layer.Layer<TopicReader> =>
+export const layer = (options: Options): Layer.Layer<TopicReader> =>
   Layer.effect(
     TopicReader,
-    Effect.map(make(options), (kafka) =>
-      TopicReader.of({
-        read: (topic) =>
-          Stream.callback<Located, ConsumerUnavailable>(
-            (queue) =>
-              withAdmin(kafka, (admin) => endsOf(admin, topic)).pipe(
-                Effect.retry(patiently),
-                Effect.flatMap((ends) =>
-                  Effect.retry(readInto(kafka, topic, { ends, nexts: new Map() }, queue), patiently)
-                ),
-                Effect.mapError((cause) => new ConsumerUnavailable({ cause })),
-                Effect.andThen(Queue.end(queue))
-              ),
-            { bufferSize: ahead }
-          )
-      })
-    )
+    Effect.map(make(options), (kafka) => reader(kafka, options))
   )
+
+/** The same over a client that is there already, or a model of one. */
+export const readerOver = (kafka: KafkaClient, options: ReaderOptions = {}): Layer.Layer<TopicReader> =>
+  Layer.succeed(TopicReader, reader(kafka, options))
+
+const reader = (kafka: KafkaClient, { stallTimeout = "30 seconds" }: ReaderOptions): TopicReader["Service"] =>
+  TopicReader.of({
+    read: (topic) =>
+      Stream.callback<Located, ConsumerUnavailable>(
+        (queue) =>
+          Effect.gen(function* () {
+            const liveness = new Liveness(yield* Clock.Clock, "the brokers brought nothing")
+            const reading = Effect.gen(function* () {
+              const ends = yield* retried(withAdmin(kafka, (admin) => endsOf(admin, topic)))
+              yield* retried(readInto(kafka, topic, { ends, nexts: new Map() }, { queue, liveness }))
+            })
+            yield* Effect.raceFirst(reading, liveness.watch(millis(stallTimeout)))
+            yield* Queue.end(queue)
+          }).pipe(Effect.mapError((cause) => new ConsumerUnavailable({ cause }))),
+        { bufferSize: ahead }
+      )
+  })

@@ -1,13 +1,16 @@
 import { type Clock, Effect, Schedule } from "effect"
 import { KafkaFailure } from "./KafkaFailure.ts"
 
-/** When a session last did what it is there for: fetched, or joined its group. */
+/** When something last did what it is there for. */
 export class Liveness {
   private readonly clock: Clock.Clock
+  private readonly missing: string
   private seen: number
 
-  constructor(clock: Clock.Clock) {
+  /** @param missing what there was none of when it stalls, after which comes *for n ms* */
+  constructor(clock: Clock.Clock, missing: string) {
     this.clock = clock
+    this.missing = missing
     this.seen = clock.currentTimeMillisUnsafe()
   }
 
@@ -20,9 +23,7 @@ export class Liveness {
     const look = Effect.suspend(() =>
       this.clock.currentTimeMillisUnsafe() - this.seen < millis
         ? Effect.void
-        : Effect.fail(
-            new KafkaFailure({ type: "STALLED", cause: new Error(`neither fetched nor joined for ${millis} ms`) })
-          )
+        : Effect.fail(new KafkaFailure({ type: "STALLED", cause: new Error(`${this.missing} for ${millis} ms`) }))
     )
     return Effect.andThen(Effect.repeat(look, Schedule.spaced("1 second")), Effect.never)
   }

@@ -1,7 +1,7 @@
 import { PublishRefused, PublishTransient } from "@invoice/core/InvoiceError"
 import { Effect } from "effect"
 import type { KafkaFailure } from "./KafkaFailure.ts"
-import { type Indexed, orderedWith, runsOf } from "./Runs.ts"
+import { type Bounds, type Indexed, isSuspect, orderedWith, runsOf } from "./Runs.ts"
 import type { Sender, Unsent } from "./Sender.ts"
 import type { TopicLimits } from "./TopicLimits.ts"
 
@@ -21,24 +21,40 @@ const invalidTopic = "INVALID_TOPIC_EXCEPTION"
  * at most, by the first send and by one of these. Nothing is sent behind a refused record of its topic and key.
  */
 export class Publication {
-  private readonly parts: Parts
+  private readonly records: ReadonlyArray<Indexed>
+  private readonly sender: Sender
+  private readonly limits: TopicLimits
+  private readonly bounds: Bounds
   private readonly refused = new Map<number, string>()
   /** By topic and key the first refused record: nothing from there on is sent. */
   private readonly held = new Map<string, number>()
+  /** Topics and keys with a record that is not likely to be taken; they come last, so that they hold up nothing else. */
+  private readonly late = new Set<string>()
+  private readonly postponed: Array<Indexed> = []
+  private isLast = false
+  /** What is neither acknowledged nor refused, by index. */
+  private readonly open: Set<number>
   /** Topics whose limit was asked for. */
   private readonly asked = new Set<string>()
 
-  constructor(parts: Parts) {
-    this.parts = parts
+  constructor(records: ReadonlyArray<Indexed>, { limits, maxSendBytes, sender }: Parts) {
+    this.records = records
+    this.open = new Set(records.map(({ index }) => index))
+    this.sender = sender
+    this.limits = limits
+    this.bounds = { maxBytes: maxSendBytes, limitOf: (topic) => limits.of(topic) }
   }
 
-  /** Sends what is not held back; a refusal is only noted. */
-  deliver(records: ReadonlyArray<Indexed>): Effect.Effect<void, PublishTransient> {
-    return Effect.suspend(() => {
-      const [run, ...rest] = this.runs(records.filter((record) => this.isOpen(record)))
-      if (run === undefined) return Effect.void
-      if (rest.length === 0) return Effect.catch(this.parts.sender.send(run), (unsent) => this.settle(run, unsent))
-      return Effect.forEach([run, ...rest], (one) => this.deliver(one), { discard: true })
+  /** Sends all but what is refused, or held back behind that. */
+  get deliver(): Effect.Effect<void, PublishTransient | PublishRefused> {
+    return Effect.gen({ self: this }, function* () {
+      this.suspect()
+      yield* this.send(this.records)
+      // nothing is put off twice, whatever is learned from now on
+      this.isLast = true
+      this.late.clear()
+      yield* this.sendEach(parcels(this.postponed))
+      return yield* this.outcome
     })
   }
 
@@ -46,28 +62,59 @@ export class Publication {
   refuse(records: ReadonlyArray<Indexed>, reason: string): void {
     for (const record of records) {
       this.refused.set(record.index, reason)
+      this.open.delete(record.index)
       const name = orderedWith(record)
       this.held.set(name, Math.min(record.index, this.held.get(name) ?? record.index))
     }
   }
 
-  /** Fails when anything was refused. */
-  get outcome(): Effect.Effect<void, PublishRefused> {
+  private get outcome(): Effect.Effect<void, PublishTransient | PublishRefused> {
+    const left = this.records.filter((record) => this.open.has(record.index) && !this.isHeld(record))
+    if (left.length > 0) {
+      return Effect.fail(new PublishTransient({ cause: new Error(`${left.length} messages were not sent`) }))
+    }
+    if (this.refused.size === 0) return Effect.void
+    const records = [...this.refused].map(([index, reason]) => ({ index, reason }))
+    return Effect.fail(new PublishRefused({ records: records.toSorted((a, b) => a.index - b.index) }))
+  }
+
+  private suspect(): void {
+    if (this.isLast) return
+    for (const record of this.records) if (isSuspect(record, this.bounds)) this.late.add(orderedWith(record))
+  }
+
+  private send(records: ReadonlyArray<Indexed>): Effect.Effect<void, PublishTransient> {
     return Effect.suspend(() => {
-      if (this.refused.size === 0) return Effect.void
-      const records = [...this.refused].map(([index, reason]) => ({ index, reason }))
-      return Effect.fail(new PublishRefused({ records: records.toSorted((a, b) => a.index - b.index) }))
+      const [run, ...rest] = runsOf(this.due(records), this.bounds)
+      if (run === undefined) return Effect.void
+      if (rest.length > 0) return this.sendEach([run, ...rest])
+      return Effect.matchEffect(this.sender.send(run), {
+        onFailure: (unsent) => this.settle(run, unsent),
+        onSuccess: () => Effect.sync(() => this.acknowledged(run))
+      })
     })
   }
 
-  private isOpen(record: Indexed): boolean {
-    const refused = this.held.get(orderedWith(record))
-    return refused === undefined || record.index < refused
+  private sendEach(groups: ReadonlyArray<ReadonlyArray<Indexed>>): Effect.Effect<void, PublishTransient> {
+    return Effect.forEach(groups, (group) => this.send(group), { discard: true })
   }
 
-  private runs(records: ReadonlyArray<Indexed>): ReadonlyArray<ReadonlyArray<Indexed>> {
-    const { limits, maxSendBytes } = this.parts
-    return runsOf(records, { maxBytes: maxSendBytes, limitOf: (topic) => limits.of(topic) })
+  private acknowledged(run: ReadonlyArray<Indexed>): void {
+    for (const { index } of run) this.open.delete(index)
+  }
+
+  private isHeld(record: Indexed): boolean {
+    return record.index >= (this.held.get(orderedWith(record)) ?? Number.POSITIVE_INFINITY)
+  }
+
+  private due(records: ReadonlyArray<Indexed>): ReadonlyArray<Indexed> {
+    if (this.late.size === 0 && this.held.size === 0) return records
+    const due: Array<Indexed> = []
+    for (const record of records) {
+      if (this.late.has(orderedWith(record))) this.postponed.push(record)
+      else if (!this.isHeld(record)) due.push(record)
+    }
+    return due
   }
 
   private settle(run: ReadonlyArray<Indexed>, { failure, groups }: Unsent): Effect.Effect<void, PublishTransient> {
@@ -78,25 +125,38 @@ export class Publication {
     if (run.length === 1 || (topics.length === 1 && failure.type === invalidTopic)) {
       return Effect.sync(() => this.refuse(run, failure.message))
     }
-    if (groups.length > 1) return this.deliverEach(groups)
+    if (groups.length > 1) return this.sendEach(groups)
     // it didn't come to choosing partitions
-    if (topics.length > 1) return this.deliverEach(topics)
-    return Effect.flatMap(this.learned(run, failure), (learned) =>
-      learned ? this.deliver(run) : this.deliverEach(halves(run))
-    )
+    if (topics.length > 1) return this.sendEach(topics)
+    return Effect.flatMap(this.learn(run, failure), (splits) => (splits ? this.send(run) : this.sendEach(halves(run))))
   }
 
-  private deliverEach(groups: ReadonlyArray<ReadonlyArray<Indexed>>): Effect.Effect<void, PublishTransient> {
-    return Effect.forEach(groups, (group) => this.deliver(group), { discard: true })
-  }
-
-  /** Whether asking for the topic's limit tells how to split the run. */
-  private learned(run: ReadonlyArray<Indexed>, { type }: KafkaFailure): Effect.Effect<boolean> {
+  /** Asks for the topic's limit, once; whether the run is to be split by it. */
+  private learn(run: ReadonlyArray<Indexed>, { type }: KafkaFailure): Effect.Effect<boolean> {
     const topic = run[0]?.message.topic
     if (topic === undefined || type !== tooLarge || this.asked.has(topic)) return Effect.succeed(false)
     this.asked.add(topic)
-    return Effect.map(this.parts.limits.learn(topic), () => this.runs(run).length > 1)
+    return Effect.map(this.limits.learn(topic), () => {
+      this.suspect()
+      return runsOf(run, this.bounds).length > 1
+    })
   }
+}
+
+/**
+ * Each key in order. What was in a refused send goes one partition at a time from then on, and the rest of its key with it.
+ */
+const parcels = (records: ReadonlyArray<Indexed>): ReadonlyArray<ReadonlyArray<Indexed>> => {
+  const partitions = new Map<string, number>()
+  for (const record of records) {
+    if (record.partition !== undefined) partitions.set(orderedWith(record), record.partition)
+  }
+  const inOrder = records.toSorted((a, b) => a.index - b.index)
+  const groups = Map.groupBy(inOrder, (record) => {
+    const partition = partitions.get(orderedWith(record))
+    return partition === undefined ? "" : `${record.message.topic}/${partition}`
+  })
+  return [...groups.values()]
 }
 
 const halves = (run: ReadonlyArray<Indexed>): ReadonlyArray<ReadonlyArray<Indexed>> => {

@@ -8,7 +8,7 @@ export interface Indexed {
   readonly message: Message
   /** Bytes in a request, at most. */
   readonly size: number
-  /** Where a message without key is to go, once it was in a send that was refused. */
+  /** Where it was put, once it was in a send that was refused; one without key has to go there again. */
   readonly partition?: number
 }
 
@@ -33,7 +33,15 @@ interface Run {
   readonly bytesOf: Map<string, number>
 }
 
-const consecutive = (records: ReadonlyArray<Indexed>, { limitOf, maxBytes }: Bounds): ReadonlyArray<Run> => {
+/** Larger than what its topic is known to take: only the broker can say whether that is still so. */
+export const isSuspect = ({ message, size }: Indexed, { limitOf }: Bounds): boolean =>
+  batchOverhead + size > (limitOf(message.topic) ?? Number.POSITIVE_INFINITY)
+
+/** Consecutive runs that stay below the bounds; a message larger than that is alone. */
+export const runsOf = (
+  records: ReadonlyArray<Indexed>,
+  { limitOf, maxBytes }: Bounds
+): ReadonlyArray<ReadonlyArray<Indexed>> => {
   const runs: Array<Run> = []
   for (const record of records) {
     const { message, size } = record
@@ -48,23 +56,5 @@ const consecutive = (records: ReadonlyArray<Indexed>, { limitOf, maxBytes }: Bou
       run.bytesOf.set(message.topic, inTopic)
     }
   }
-  return runs
-}
-
-/**
- * Runs that stay below the bounds, in the order of each topic and key; a message larger than that is alone. What has a key
- * with a message that its topic is not likely to take comes last, so that it holds up nothing else.
- */
-export const runsOf = (records: ReadonlyArray<Indexed>, bounds: Bounds): ReadonlyArray<ReadonlyArray<Indexed>> => {
-  const suspect = ({ message, size }: Indexed): boolean =>
-    batchOverhead + size > (bounds.limitOf(message.topic) ?? Number.POSITIVE_INFINITY)
-  const suspects = new Set(records.filter(suspect).map(orderedWith))
-  const [late, early] = suspects.size === 0 ? [[], records] : split(records, (one) => suspects.has(orderedWith(one)))
-  return [...consecutive(early, bounds), ...consecutive(late, bounds)].map((run) => run.records)
-}
-
-const split = <A>(all: ReadonlyArray<A>, holds: (one: A) => boolean): readonly [Array<A>, Array<A>] => {
-  const sides: readonly [Array<A>, Array<A>] = [[], []]
-  for (const one of all) sides[holds(one) ? 0 : 1].push(one)
-  return sides
+  return runs.map((run) => run.records)
 }

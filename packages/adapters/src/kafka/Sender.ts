@@ -44,7 +44,7 @@ export class Sender {
   send(records: ReadonlyArray<Indexed>): Effect.Effect<void, Unsent> {
     return Effect.suspend(() => {
       const handover = new Handover(records)
-      return this.connected.pipe(
+      return this.connected(handover.topics).pipe(
         Effect.flatMap((open) => this.handOver(open, handover)),
         Effect.onError((cause) => (leavesNoDoubt(cause, handover) ? Effect.void : this.discard)),
         Effect.mapError((failure) => ({ failure, groups: handover.groups })),
@@ -77,11 +77,11 @@ export class Sender {
     )
   }
 
-  private get connected(): Effect.Effect<Open, KafkaFailure> {
+  private connected(topics: ReadonlyArray<string>): Effect.Effect<Open, KafkaFailure> {
     return Effect.suspend(() => {
       if (this.open !== undefined) return Effect.succeed(this.open)
       const client = this.producer()
-      return call(() => client.connect()).pipe(
+      return connect(client, topics).pipe(
         Effect.tapError(() => Effect.ignore(call(() => client.disconnect()))),
         Effect.map(() => {
           this.open = { client, ends: new Map() }
@@ -110,6 +110,21 @@ export class Sender {
     })
   }
 }
+
+/**
+ * kafkajs looks at all topics of the cluster when it connects, and fails when any of them has a partition without leader,
+ * whosever it is. It can be told first which topics matter, by a send of no messages to them.
+ */
+const connect = (client: ProducerClient, topics: ReadonlyArray<string>): Effect.Effect<void, KafkaFailure> =>
+  Effect.catchIf(
+    call(() => client.connect()),
+    ({ type }) => type === "LEADER_NOT_AVAILABLE",
+    () =>
+      call(async () => {
+        await client.sendBatch({ acks: -1, topicMessages: topics.map((topic) => ({ topic, messages: [] })) })
+        await client.connect()
+      })
+  )
 
 const leavesNoDoubt = (cause: Cause.Cause<KafkaFailure>, handover: Handover): boolean =>
   handover.groups.length === 1 && Option.exists(Cause.findErrorOption(cause), (failure) => failure.refuses)

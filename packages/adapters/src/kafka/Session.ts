@@ -1,8 +1,8 @@
 import type { Subscription } from "@invoice/core/ports/MessageConsumer"
-import { Clock, Deferred, type Duration, Effect, Exit, Fiber, type Queue, Schedule } from "effect"
+import { Cause, Clock, Deferred, Effect, Exit, Fiber, type Queue, Schedule } from "effect"
 import type { EachBatchPayload } from "kafkajs"
 import { roundRobinWatching } from "./Assigner.ts"
-import { call, millis } from "./Client.ts"
+import { bounded, call, millis } from "./Client.ts"
 import type { ConsumerClient, KafkaClient } from "./KafkaClient.ts"
 import type { Resolved } from "./KafkaConsumer.ts"
 import { KafkaFailure } from "./KafkaFailure.ts"
@@ -27,7 +27,7 @@ export const session = (
   Effect.gen(function* () {
     yield* ensure(kafka, [topic], options)
     const run = Effect.runPromiseWith(yield* Effect.context<never>())
-    const liveness = new Liveness(yield* Clock.Clock)
+    const liveness = new Liveness(yield* Clock.Clock, "neither fetched nor joined")
     const { drainTimeout } = options
     const offsets = new Offsets(topic)
     const commit = call(() => offsets.commit(consumer))
@@ -47,6 +47,7 @@ export const session = (
       drainTimeout
     })
 
+    let isStopping = false
     const ended = yield* Deferred.make<never, KafkaFailure>()
     const end = (failure: KafkaFailure): void => {
       Deferred.doneUnsafe(ended, Exit.fail(failure))
@@ -55,7 +56,14 @@ export const session = (
       try: () =>
         kafka.consumer({
           groupId: group,
-          partitionAssigners: [roundRobinWatching({ prepare: () => run(membership.settle), failed: end })],
+          partitionAssigners: [
+            roundRobinWatching({
+              prepare: () => run(membership.settle),
+              failed: end,
+              isJoining: () => membership.isJoining,
+              isStopping: () => isStopping
+            })
+          ],
           sessionTimeout: millis(options.sessionTimeout),
           rebalanceTimeout: rebalanceMillis(options),
           heartbeatInterval: millis(options.heartbeatInterval),
@@ -66,18 +74,24 @@ export const session = (
         }),
       catch: (cause) => new KafkaFailure({ type: "INVALID_CONFIG", cause })
     })
+    const disconnect = (): Promise<void> => {
+      isStopping = true
+      return consumer.disconnect()
+    }
     listen(consumer, { membership, liveness, end })
 
     const eachBatch = (payload: EachBatchPayload): Promise<void> => run(membership.handle(payload))
     // joining can't be called off: a member that vanishes halfway holds up its group until the session times out
     const started = yield* Effect.forkDetach(call(() => start(consumer, topic, options, eachBatch)))
-    const leave = [Fiber.await(started), commit, call(() => consumer.disconnect())]
-    yield* Effect.addFinalizer(() =>
-      Effect.andThen(
+    const leave = [Fiber.await(started), commit, call(disconnect)]
+    yield* Effect.addFinalizer((exit) => {
+      // after a failure the next session matters more, and these may go through the connection that is dead
+      const longest = failed(exit) ? Math.min(millis(drainTimeout), givenUpAfter) : drainTimeout
+      return Effect.andThen(
         membership.end,
-        Effect.forEach(leave, (step) => bounded(step, drainTimeout), { discard: true })
+        Effect.forEach(leave, (step) => bounded(step, longest), { discard: true })
       )
-    )
+    })
     yield* Effect.forkScoped(
       Effect.repeat(Effect.ignore(commit), Schedule.spaced(options.commitInterval ?? "500 millis"))
     )
@@ -87,6 +101,12 @@ export const session = (
       Effect.andThen(Fiber.join(started), Effect.never)
     ])
   }).pipe(Effect.scoped)
+
+/** The longest that a session which failed spends on each step of leaving, in milliseconds. */
+const givenUpAfter = 3_000
+
+const failed = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
 
 /**
  * How long the group waits for its members to join again, in milliseconds: each may finish what it has in hand and then
@@ -145,8 +165,3 @@ const whileRunning = (act: () => void): void => {
     act()
   } catch {}
 }
-
-/** A broker that does not answer must not keep a program from ending. */
-const bounded = (step: Effect.Effect<unknown, KafkaFailure>, timeout: Duration.Input): Effect.Effect<void> =>
-  // finalizers are not interruptible unless they say so
-  Effect.ignore(Effect.timeout(Effect.interruptible(step), timeout))

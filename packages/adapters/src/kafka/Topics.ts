@@ -1,5 +1,5 @@
 import { Effect, Schedule } from "effect"
-import { type Connection, call, make } from "./Client.ts"
+import { bounded, type Connection, call, make } from "./Client.ts"
 import type { AdminClient, KafkaClient } from "./KafkaClient.ts"
 import type { KafkaFailure } from "./KafkaFailure.ts"
 
@@ -10,6 +10,9 @@ export interface TopicOptions {
   /** 3 where the cluster has 3 brokers, else 1, unless told. */
   readonly replication?: number
 }
+
+/** How long an admin connection may take to close. */
+const closing = "2 seconds"
 
 /** Runs with an admin connection of its own. */
 export const withAdmin = <Client extends AdminClient, A>(
@@ -23,7 +26,11 @@ export const withAdmin = <Client extends AdminClient, A>(
         call(() => admin.connect()),
         use(admin)
       ),
-    (admin) => Effect.ignore(call(() => admin.disconnect()))
+    (admin) =>
+      bounded(
+        call(() => admin.disconnect()),
+        closing
+      )
   )
 
 /**
@@ -36,7 +43,7 @@ const configEntries = [{ name: "message.timestamp.type", value: "LogAppendTime" 
  * Asked by its name: a look at all topics fails when any of them, whosever it is, has a partition without leader. So
  * whether this one has all its leaders is not asked.
  */
-const exists = (admin: AdminClient, topic: string): Effect.Effect<boolean, KafkaFailure> =>
+export const exists = (admin: AdminClient, topic: string): Effect.Effect<boolean, KafkaFailure> =>
   call(() => admin.fetchTopicMetadata({ topics: [topic] })).pipe(
     Effect.as(true),
     Effect.catchIf(

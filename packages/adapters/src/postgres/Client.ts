@@ -18,6 +18,9 @@ export interface Options {
 
 export const timeoutMillisOf = ({ timeoutMillis }: Options): number => timeoutMillis ?? 5_000
 
+/** The same for reading the outbox. */
+export const readMillisOf = (options: Options): number => 6 * timeoutMillisOf(options)
+
 /** Runs a statement; one that is not answered within `millis` (default the options' timeout) fails as a lost connection does. */
 export type Run = <Row extends object>(
   statement: string,
@@ -52,12 +55,13 @@ export const within = <A, E, R>(
  * of 20,000: no statement here ever wants a scan, so scans are switched off. Nor can Postgres guess how much of a leaf a
  * snapshot sees: from a bitmap it would fetch and sort all of a backlog for every page of it, 345 ms instead of 0.5.
  *
- * @param statementMillis after which Postgres itself ends a statement; 0 never
+ * @param limits `deadlines`: Postgres itself ends what the caller no longer waits for, and a wait for a lock a little before,
+ * so that it can be told from a server that does not answer; `none`: for an operator's commands, which may take long
  */
 export const layer = (
   options: Options,
   applicationName: string,
-  statementMillis: number,
+  limits: "deadlines" | "none",
   parameters: Readonly<Record<string, string>> = {}
 ): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, SqlError.SqlError> =>
   Layer.fresh(
@@ -69,11 +73,9 @@ export const layer = (
       keepAlive: "10 seconds",
       startupParameters: {
         default_transaction_isolation: "read committed",
-        default_transaction_read_only: "off",
-        default_transaction_deferrable: "off",
         synchronous_commit: "on",
-        statement_timeout: String(statementMillis),
-        lock_timeout: "0",
+        statement_timeout: limits === "none" ? "0" : String(readMillisOf(options)),
+        lock_timeout: limits === "none" ? "0" : String(Math.floor(0.8 * timeoutMillisOf(options))),
         idle_in_transaction_session_timeout: "60000",
         enable_seqscan: "off",
         enable_bitmapscan: "off",

@@ -43,7 +43,7 @@ export const run: Effect.Effect<
 /** Runs the migrations on a connection of its own and closes it. */
 export const layer = (options: Client.Options): Layer.Layer<never, Migrator.MigrationError | SqlError.SqlError> =>
   Layer.effectDiscard(
-    Effect.scoped(Effect.provide(run, Client.layer({ ...options, maxConnections: 1 }, "invoice-migrate", 0)))
+    Effect.scoped(Effect.provide(run, Client.layer({ ...options, maxConnections: 1 }, "invoice-migrate", "none")))
   )
 
 /** What bringing the schema up to date can fail with. */

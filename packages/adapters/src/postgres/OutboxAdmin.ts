@@ -169,4 +169,4 @@ export const adopt: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> 
 
 /** A connection for these operations. */
 export const layer = (options: Client.Options): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError> =>
-  Client.layer({ ...options, maxConnections: 1 }, "invoice-outbox-admin", 0)
+  Client.layer({ ...options, maxConnections: 1 }, "invoice-outbox-admin", "none")

@@ -58,9 +58,6 @@ interface LaneRow {
 /** The columns of `EventRow`, of `outbox_event e` or `outbox_parked e`. */
 const columns = `e.id, e.topic, e.key, e.ver, e.type, e.payload, e.headers ->> 'traceparent' as traceparent, e.at`
 
-/** Reading may take this many times as long as another statement. */
-const readFactor = 6
-
 const leaseOf = "(c.epoch || ' ' || c.lease_until)"
 
 /**
@@ -226,14 +223,17 @@ interface Watched {
   readonly since: bigint
 }
 
-/** @param runs runs statements within a deadline */
-export const make = (runs: Client.Run, timeoutMillis: number): Port => {
+/**
+ * @param runs runs statements within a deadline
+ * @param readMillis the deadline for reading
+ */
+export const make = (runs: Client.Run, readMillis: number): Port => {
   const watched = new Map<number, Watched>()
 
   const run = <Row extends object>(
     statement: string,
     parameters: ReadonlyArray<unknown>,
-    millis = timeoutMillis
+    millis?: number
   ): Effect.Effect<ReadonlyArray<Row>, OutboxUnavailable> =>
     Effect.mapError(runs<Row>(statement, parameters, millis), (cause) => new OutboxUnavailable({ cause }))
 
@@ -276,11 +276,10 @@ export const make = (runs: Client.Run, timeoutMillis: number): Port => {
   const read: Port["read"] = ({ lease, limit, position: text }) => {
     const { position, server } = parsePlace(text)
     const { lo, window } = position
-    const millis = timeoutMillis * readFactor
     const all =
       window === undefined
-        ? run<Row>(statements.readTail, [lo, limit, lease.lane], millis)
-        : run<Row>(statements.readRest, [lo, limit, window.hi, BigInt(window.pos), lease.lane], millis)
+        ? run<Row>(statements.readTail, [lo, limit, lease.lane], readMillis)
+        : run<Row>(statements.readRest, [lo, limit, window.hi, BigInt(window.pos), lease.lane], readMillis)
     return Effect.flatMap(all, (rows) => {
       const [first] = rows
       const doubt =
@@ -342,7 +341,7 @@ export const make = (runs: Client.Run, timeoutMillis: number): Port => {
       Effect.map(run<EventRow>(statements.selectReplayable, [lease.lane, limit]), (rows) => rows.map(toRecorded)),
     unpark,
     status: Effect.zipWith(
-      run<LaneRow>(statements.selectLanes, [lagLimit], timeoutMillis * readFactor),
+      run<LaneRow>(statements.selectLanes, [lagLimit], readMillis),
       run<{ seconds: number }>(statements.selectOldestTransaction, []),
       (lanes, [oldest]) => ({
         lanes: lanes.map(({ hi, lo, owner, pos, server, ...lane }) => ({
@@ -357,16 +356,16 @@ export const make = (runs: Client.Run, timeoutMillis: number): Port => {
 }
 
 /** The outbox on connections of its own, so that a relay never waits behind requests. */
-export const layer = (options: Client.Options): Layer.Layer<Outbox, SqlError.SqlError> => {
-  const timeoutMillis = Client.timeoutMillisOf(options)
-  return Layer.effect(
+export const layer = (options: Client.Options): Layer.Layer<Outbox, SqlError.SqlError> =>
+  Layer.effect(
     Outbox,
-    Effect.map(SqlClient.SqlClient, (sql) => make(Client.run(sql, timeoutMillis), timeoutMillis))
+    Effect.map(SqlClient.SqlClient, (sql) =>
+      make(Client.run(sql, Client.timeoutMillisOf(options)), Client.readMillisOf(options))
+    )
   ).pipe(
     Layer.provide(
-      Client.layer({ ...options, maxConnections: 2 }, "invoice-relay", timeoutMillis * readFactor, {
+      Client.layer({ ...options, maxConnections: 2 }, "invoice-relay", "deadlines", {
         plan_cache_mode: "force_custom_plan"
       })
     )
   )
-}

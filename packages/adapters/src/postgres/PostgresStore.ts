@@ -179,9 +179,10 @@ const make = Effect.fnUntraced(function* (
 
   const select = <Row extends object>(
     statement: string,
-    parameters: ReadonlyArray<unknown>
+    parameters: ReadonlyArray<unknown>,
+    millis?: number
   ): Effect.Effect<ReadonlyArray<Row>, StoreUnavailable> =>
-    Effect.mapError(run<Row>(statement, parameters), unavailable)
+    Effect.mapError(run<Row>(statement, parameters, millis), unavailable)
 
   const getMany: Store["getMany"] = (ids) =>
     ids.length === 0
@@ -372,7 +373,7 @@ const make = Effect.fnUntraced(function* (
     list,
     history,
     decide,
-    ...PostgresChanges.make(select),
+    ...PostgresChanges.make((statement, parameters) => select(statement, parameters, Client.readMillisOf(options))),
     ready,
     writable: Effect.asVoid(run(WriteProbe.probe, [])).pipe(
       // whatever Postgres has against it, it is not the probe's fault
@@ -398,6 +399,4 @@ const meet = (
 
 /** The store on a pool of its own. The schema must be there: provide `Migrations.layer` before it. */
 export const layer = (options: Options): Layer.Layer<InvoiceStore, SqlError.SqlError> =>
-  Layer.effect(InvoiceStore, make(options)).pipe(
-    Layer.provide(Client.layer(options, "invoice-store", Client.timeoutMillisOf(options)))
-  )
+  Layer.effect(InvoiceStore, make(options)).pipe(Layer.provide(Client.layer(options, "invoice-store", "deadlines")))

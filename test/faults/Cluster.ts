@@ -1,0 +1,175 @@
+/** The brokers that this suite may harm, each behind a door of the proxy, and who leads what. */
+import type { Admin, PartitionMetadata } from "kafkajs"
+import { offsetsPartitions } from "../infra/kafka/Cluster.ts"
+import { type StartedKafka, type StartedNode, startKafka } from "../infra/kafka/index.ts"
+import { client } from "./LogReader.ts"
+import type { Random } from "./Random.ts"
+import { TcpProxy } from "./TcpProxy.ts"
+import { until } from "./Waiting.ts"
+
+/** One partition of a topic; `replicas` begins with the preferred leader. */
+export type Partition = Pick<PartitionMetadata, "leader" | "replicas" | "isr"> & {
+  readonly topic: string
+  readonly partition: number
+}
+
+const offsets = "__consumer_offsets"
+
+/** Java's `String.hashCode`, by which a group gets its partition of the offsets. */
+const hashCode = (text: string): number => {
+  let hash = 0
+  for (let index = 0; index < text.length; index++) hash = (Math.imul(31, hash) + text.charCodeAt(index)) | 0
+  return hash
+}
+
+export class Cluster {
+  readonly kafka: StartedKafka
+  readonly proxy: TcpProxy
+  private readonly down = new Set<number>()
+
+  private constructor(kafka: StartedKafka, proxy: TcpProxy) {
+    this.kafka = kafka
+    this.proxy = proxy
+  }
+
+  static async start(brokers: 1 | 3): Promise<Cluster> {
+    const proxy = await TcpProxy.listen(brokers)
+    try {
+      const kafka = await startKafka({ brokers, proxies: proxy.ports })
+      proxy.targets = kafka.nodes.map(({ proxied }) => proxied ?? 0)
+      return new Cluster(kafka, proxy)
+    } catch (error) {
+      await proxy.close()
+      throw error
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.proxy.close(), this.kafka.stop()])
+  }
+
+  /** How many brokers there are, with those that are down. */
+  get size(): number {
+    return this.kafka.nodes.length
+  }
+
+  get ids(): ReadonlyArray<number> {
+    return this.kafka.nodes.map(({ id }) => id)
+  }
+
+  private node(id: number): StartedNode {
+    const node = this.kafka.nodes.find((node) => node.id === id)
+    if (node === undefined) throw new Error(`there is no broker ${id}`)
+    return node
+  }
+
+  /** Resolves when its process has ended. */
+  async kill(id: number, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+    this.down.add(id)
+    await this.node(id).kill(signal)
+  }
+
+  /** Starts it; `settled` says when it is back in its place. */
+  async restart(id: number): Promise<void> {
+    await this.node(id).restart()
+    this.down.delete(id)
+  }
+
+  /** A connection of its own, for as long as `use` takes. */
+  async administer<A>(use: (admin: Admin) => Promise<A>): Promise<A> {
+    const admin = client(this.kafka.brokers).admin()
+    try {
+      await admin.connect()
+      return await use(admin)
+    } finally {
+      await admin.disconnect().catch(() => {})
+    }
+  }
+
+  /** Of these topics, or of all. */
+  partitions(...topics: ReadonlyArray<string>): Promise<ReadonlyArray<Partition>> {
+    return this.administer(async (admin) =>
+      (await admin.fetchTopicMetadata(topics.length === 0 ? undefined : { topics: [...topics] })).topics.flatMap(
+        ({ name, partitions }) =>
+          partitions.map(({ isr, leader, partitionId, replicas }) => ({
+            topic: name,
+            partition: partitionId,
+            leader,
+            replicas,
+            isr
+          }))
+      )
+    )
+  }
+
+  /** Waits until every partition is as told. */
+  async become(
+    what: string,
+    holds: (partition: Partition) => boolean,
+    ...topics: ReadonlyArray<string>
+  ): Promise<void> {
+    const hold = async (): Promise<boolean> => {
+      try {
+        return (await this.partitions(...topics)).every(holds)
+      } catch {
+        // nobody answers yet
+        return false
+      }
+    }
+    await until(what, hold, { every: 100 })
+  }
+
+  /** Waits until every replica is in sync and every leader the preferred one. */
+  settled(): Promise<void> {
+    return this.become(
+      "the cluster has settled",
+      ({ isr, leader, replicas }) => isr.length === replicas.length && leader === replicas[0]
+    )
+  }
+
+  /** Undoes what a scene did to the brokers. */
+  async heal(): Promise<void> {
+    this.proxy.pass()
+    for (const id of [...this.down]) await this.restart(id)
+    await this.settled()
+  }
+
+  /**
+   * Gives partitions to other leaders. The old one is no replica for a moment, so that it leads no longer from there on;
+   * then it comes back as the last one.
+   */
+  async moveLeaders(partitions: ReadonlyArray<Partition>, random: Random): Promise<void> {
+    const wanted = partitions.map(({ leader, partition, replicas, topic }) => {
+      const others = replicas.filter((id) => id !== leader)
+      const next = random.pick(others)
+      return { topic, partition, replicas: [next, ...others.filter((id) => id !== next)], old: leader }
+    })
+    const reassign = (replicasOf: (one: (typeof wanted)[number]) => Array<number>): Promise<void> =>
+      this.administer((admin) =>
+        admin.alterPartitionReassignments({
+          topics: [...Map.groupBy(wanted, ({ topic }) => topic)].map(([topic, some]) => ({
+            topic,
+            partitionAssignment: some.map((one) => ({ partition: one.partition, replicas: replicasOf(one) }))
+          }))
+        })
+      )
+    await reassign(({ replicas }) => [...replicas])
+    const newLeaders = new Map(wanted.map(({ partition, replicas, topic }) => [`${topic} ${partition}`, replicas[0]]))
+    const topics = [...new Set(wanted.map(({ topic }) => topic))]
+    await this.become(
+      "the leaders have moved",
+      ({ leader, partition, topic }) => leader === (newLeaders.get(`${topic} ${partition}`) ?? leader),
+      ...topics
+    )
+    await reassign(({ old, replicas }) => [...replicas, old])
+    await this.become("all replicas are in sync", ({ isr }) => isr.length === this.size, ...topics)
+  }
+
+  /** The broker that a consumer group's members talk to: the leader of the group's partition of the offsets. */
+  async coordinatorOf(group: string): Promise<Partition> {
+    const number = (hashCode(group) & 0x7fffffff) % offsetsPartitions
+    const found = (await this.partitions(offsets)).find(({ partition }) => partition === number)
+    if (found === undefined) throw new Error(`${group} has no coordinator: nobody has ever joined it`)
+    return found
+  }
+}

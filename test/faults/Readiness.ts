@@ -1,0 +1,43 @@
+/** How a program's readiness went, while it is asked again and again. */
+import type { Running } from "./Programs.ts"
+import { pause, until } from "./Waiting.ts"
+
+export interface Readiness {
+  /** Waits until it is this, or was since the last that was waited for; answers after how many seconds, undefined if never. */
+  readonly becomes: (status: 200 | 503, seconds: number) => Promise<number | undefined>
+  readonly stop: () => Promise<void>
+}
+
+const everyMillis = 20
+
+/** Seconds as text. */
+export const after = (seconds: number | undefined): string =>
+  seconds === undefined ? "never" : `after ${seconds.toFixed(1)} s`
+
+export const watch = (program: Running): Readiness => {
+  const startedAt = performance.now()
+  const answers: Array<{ readonly status: number; readonly seconds: number }> = []
+  let stopping = false
+  let seen = 0
+  const asking = (async () => {
+    while (!stopping) {
+      const status = await program.readiness()
+      answers.push({ status, seconds: (performance.now() - startedAt) / 1_000 })
+      await pause(everyMillis)
+    }
+  })()
+  return {
+    becomes: async (wanted, seconds) => {
+      const find = (): number => answers.findIndex(({ status }, index) => index >= seen && status === wanted)
+      await until("its readiness changes", () => find() >= 0, { seconds }).catch(() => {})
+      const index = find()
+      if (index < 0) return undefined
+      seen = index
+      return answers[index]?.seconds
+    },
+    stop: async () => {
+      stopping = true
+      await asking
+    }
+  }
+}
