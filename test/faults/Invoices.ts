@@ -47,7 +47,7 @@ const caseOf = (random: Random): Expected.Case =>
 export interface FlowOptions {
   /** Makes an id, else any. */
   readonly id?: () => string
-  /** Most milliseconds between two invoices of a client, 10 unless told. */
+  /** Most milliseconds between two invoices of a client, 40 unless told. */
   readonly restMillis?: number
   /** What happens before the clients begin; it can send an invoice by its id. */
   readonly first?: (one: (id: string) => Promise<void>) => Promise<void>
@@ -75,7 +75,7 @@ export const flow = (random: Random, api: () => string, options: FlowOptions = {
     await begun
     while (!stopping) {
       await one(caseOf(random), options.id === undefined ? {} : { id: options.id() })
-      await pause(random.between(0, options.restMillis ?? 10))
+      await pause(random.between(0, options.restMillis ?? 40))
     }
   }
   const loops = Array.from({ length: clients }, loop)

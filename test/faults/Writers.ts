@@ -19,7 +19,7 @@ export interface Options {
   readonly keys?: number
   /** How many of the writers prepare their transactions and decide them later, default 0. */
   readonly preparing?: number
-  /** Milliseconds between two transactions of a writer, default 10. */
+  /** Milliseconds between two transactions of a writer, default 30. */
   readonly restMillis?: number
 }
 
@@ -120,7 +120,7 @@ export const write = (options: Options): Writing => {
             ? await prepareOnce(sql, own, own.pick(topics), keys, `${topic}-${index}-${round}`)
             : await writeOnce(sql, own, own.pick(topics), keys)
         if (done) committed += 1
-        await pause(own.next() * 2 * (options.restMillis ?? 10))
+        await pause(own.next() * 2 * (options.restMillis ?? 30))
       } catch {
         // the server is being harmed; whether it was committed stands in the ledger
         await pause(50)

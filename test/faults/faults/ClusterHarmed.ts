@@ -14,7 +14,7 @@ const rolling: Fault = {
   run: async (scene) => {
     const { cluster } = scene.world
     await scene.relay()
-    const writing = scene.write({ restMillis: 5 })
+    const writing = scene.write({ restMillis: 15 })
     await writing.more(100)
     for (const broker of cluster.ids) {
       await cluster.kill(broker, "SIGTERM")
@@ -42,7 +42,7 @@ const reassigned: Fault = {
   run: async (scene) => {
     const { cluster, long } = scene.world
     await scene.relay()
-    const writing = scene.write({ topics: pipelineTopics, restMillis: 2 })
+    const writing = scene.write({ topics: pipelineTopics, restMillis: 10 })
     await writing.more(100)
     const moves = long ? 40 : 12
     for (let move = 0; move < moves; move++) {

@@ -47,7 +47,9 @@ const drain = async (scene: Scene, events: number): Promise<number> => {
   const before = await size(brokers, scene.topic)
   await scene.sql.query("select faults_backlog($1, $2::int8, 40, true)", [scene.topic, events])
   const startedAt = performance.now()
-  await until("the backlog is published", async () => (await size(brokers, scene.topic)) >= before + events)
+  await until("the backlog is published", async () => (await size(brokers, scene.topic)) >= before + events, {
+    every: 100
+  })
   return events / ((performance.now() - startedAt) / 1_000)
 }
 

@@ -113,7 +113,7 @@ export const stoppedWhileSending: Fault = {
     const { proxy } = scene.world
     proxy.acknowledged = 0
     const relay = await scene.relay({ proxied: true })
-    const writing = scene.write({ restMillis: 20 })
+    const writing = scene.write()
     await until("the relay sends", () => proxy.acknowledged > 0)
     await writing.more(scene.random.between(20, 100))
     proxy.set({ request: (api) => (api === apis.produce ? "swallow" : "pass") })
