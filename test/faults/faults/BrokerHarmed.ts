@@ -1,17 +1,9 @@
 import { client, foreign } from "../LogReader.ts"
 import type { Scene } from "../Scene.ts"
 import { apis } from "../TcpProxy.ts"
-import { addPartitions, configureBroker, size } from "../Topic.ts"
+import { addPartitions, configureBroker } from "../Topic.ts"
 import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
-
-const answers = (scene: Scene): Promise<void> =>
-  until("the broker answers", () =>
-    size(scene.world.kafka.brokers, scene.topic).then(
-      () => true,
-      () => false
-    )
-  )
 
 const killed: Fault = {
   number: 6,
@@ -26,7 +18,6 @@ const killed: Fault = {
     await cluster.kill(broker, "SIGKILL")
     await writing.more(100)
     await cluster.restart(broker)
-    await answers(scene)
     await cluster.settled()
     await writing.more(100)
     return scene.judge()
