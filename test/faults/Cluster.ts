@@ -114,9 +114,10 @@ export class Cluster {
   async become(
     what: string,
     holds: (partition: Partition) => boolean,
+    { seconds = 60 }: { readonly seconds?: number } = {},
     ...topics: ReadonlyArray<string>
   ): Promise<void> {
-    await until(what, async () => (await this.partitions(...topics)).every(holds), { every: 100 })
+    await until(what, async () => (await this.partitions(...topics)).every(holds), { every: 100, seconds })
   }
 
   /** Waits until every replica is in sync and every leader the preferred one. */
@@ -159,10 +160,23 @@ export class Cluster {
     await this.become(
       "the leaders have moved",
       ({ leader, partition, topic }) => leader === (newLeaders.get(`${topic} ${partition}`) ?? leader),
+      {},
       ...topics
     )
-    await reassign(({ old, replicas }) => [...replicas, old])
-    await this.become("all replicas are in sync", ({ isr }) => isr.length === this.size, ...topics)
+    // asked again: the cluster may have been at the first one still, and said nothing
+    for (let tries = 1; ; tries++) {
+      await reassign(({ old, replicas }) => [...replicas, old])
+      try {
+        return await this.become(
+          "all replicas are in sync",
+          ({ isr }) => isr.length === this.size,
+          { seconds: 15 },
+          ...topics
+        )
+      } catch (error) {
+        if (tries === 4) throw error
+      }
+    }
   }
 
   /** The broker that a consumer group's members talk to: the leader of the group's partition of the offsets. */
