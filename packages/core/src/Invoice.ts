@@ -5,13 +5,14 @@
  * The parser is plain code, not a schema: faults across fields (10.555 USD) must be listed beside the others, each with
  * its JSON pointer, and it stands on the path of every create.
  */
-import { type Brand, Predicate, Result } from "effect"
+import { type Brand, Result } from "effect"
 import * as Currency from "./Currency.ts"
 import * as Decimal from "./Decimal.ts"
 import { InvalidInvoice } from "./InvoiceError.ts"
 import { JsonNumber } from "./Json.ts"
 import * as Money from "./Money.ts"
 import * as Timestamp from "./Timestamp.ts"
+import * as UnknownField from "./UnknownField.ts"
 import type { Violation } from "./Violation.ts"
 
 /** A UUID (RFC 9562) in lower case. */
@@ -61,26 +62,48 @@ const parseUuid = (text: string): string | undefined =>
 /** The canonical id that a text says in either case, undefined when it is no UUID. */
 export const parseId = (text: string): InvoiceId | undefined => parseUuid(text) as InvoiceId | undefined
 
-type Fault = "INV-MISSING" | "INV-TYPE" | `INV-${string}`
+const invoiceFields: ReadonlySet<string> = new Set([
+  "id",
+  "customer_id",
+  "amount",
+  "currency",
+  "due_date",
+  "created_at",
+  "updated_at",
+  "items",
+  "notes"
+])
+
+const lineFields: ReadonlySet<string> = new Set(["description", "quantity", "unit_price", "total"])
+
+/** Codes of faults of the shape; every other is one of a value. */
+const syntaxCodes: ReadonlySet<string> = new Set(["INV-MISSING", "INV-TYPE", "INV-FIELD"])
 
 /** Reads one document and gathers its faults. */
 class Reader {
   readonly violations: Array<Violation> = []
   syntax = false
 
-  fault(code: Fault, path: string, message: string, expected?: string, actual?: unknown): undefined {
-    this.syntax ||= code === "INV-MISSING" || code === "INV-TYPE"
+  fault(code: `INV-${string}`, path: string, message: string, expected?: string, actual?: unknown): undefined {
+    return this.add({
+      code,
+      severity: "error",
+      path,
+      message,
+      ...(expected === undefined ? {} : { expected }),
+      ...(actual === undefined ? {} : { actual: show(actual) })
+    })
+  }
+
+  add(violation: Violation): undefined {
+    this.syntax ||= syntaxCodes.has(violation.code)
     if (this.violations.length < limits.faults) {
-      this.violations.push({
-        code,
-        severity: "error",
-        path,
-        message,
-        ...(expected === undefined ? {} : { expected }),
-        ...(actual === undefined ? {} : { actual: show(actual) })
-      })
+      this.violations.push(violation)
     }
-    return undefined
+  }
+
+  unknown(record: Readonly<Record<string, unknown>>, known: ReadonlySet<string>, path: string): void {
+    for (const violation of UnknownField.find(record, known, path)) this.add(violation)
   }
 
   /** The field's value, undefined (and a fault) when it isn't there. */
@@ -194,6 +217,7 @@ class Reader {
     const unitPrice = this.decimal(this.required(value, "unit_price", `${path}/unit_price`), `${path}/unit_price`)
     const total = this.decimal(this.required(value, "total", `${path}/total`), `${path}/total`)
     const money = this.money(currency, total, `${path}/total`)
+    this.unknown(value, lineFields, path)
     return description === undefined || quantity === undefined || unitPrice === undefined || money === undefined
       ? undefined
       : { description, quantity, unitPrice, total: money }
@@ -210,17 +234,19 @@ class Reader {
     if (!Array.isArray(value)) {
       return this.fault("INV-TYPE", path, "must be an array", "array", value)
     }
-    return value.length > limits.lines
-      ? this.fault("INV-LINES-MAX", path, "has too many lines", `at most ${limits.lines}`, String(value.length))
-      : // not `map`, which passes over the holes of a sparse array
-        Array.from(value, (line, index) => this.line(line, `${path}/${index}`, currency))
+    // asked for once: a proxy may say something else the next time
+    const { length } = value
+    return length > limits.lines
+      ? this.fault("INV-LINES-MAX", path, "has too many lines", `at most ${limits.lines}`, String(length))
+      : // by index: `map` passes over the holes of a sparse array, and an iterator may be endless
+        Array.from({ length }, (_, index) => this.line(value[index], `${path}/${index}`, currency))
   }
 }
 
 const digitsExpected = `up to ${Decimal.maxIntegerDigits} digits, then up to ${Decimal.maxScale} decimals`
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  Predicate.isObject(value) && !Array.isArray(value) && !(value instanceof JsonNumber)
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof JsonNumber)
 
 const show = (value: unknown): string => {
   const text =
@@ -230,8 +256,8 @@ const show = (value: unknown): string => {
         ? value.text
         : Array.isArray(value)
           ? "array"
-          : Predicate.isObject(value)
-            ? "object"
+          : typeof value === "object" || typeof value === "function"
+            ? typeof value
             : String(value)
   return (text.length > 64 ? `${text.slice(0, 63)}…` : text).toWellFormed()
 }
@@ -245,6 +271,12 @@ const utf8Length = (text: string): number => {
   return bytes
 }
 
+/** Why a document can't be held as an invoice: what `InvalidInvoice` holds, as plain data. */
+export interface Faults {
+  readonly kind: "syntax" | "meaning"
+  readonly violations: ReadonlyArray<Violation>
+}
+
 /**
  * The invoice that a document says, or every fault of it, in the order of the contract's fields.
  *
@@ -254,18 +286,25 @@ const utf8Length = (text: string): number => {
 export const parse = (
   document: unknown,
   options: { readonly pointer?: string } = {}
-): Result.Result<Invoice, InvalidInvoice> => {
+): Result.Result<Invoice, InvalidInvoice> =>
+  Result.mapError(read(document, options), (faults) => new InvalidInvoice(faults))
+
+/** The same with its faults as plain data: what needs no error class needs no Schema either. */
+export const read = (
+  document: unknown,
+  options: { readonly pointer?: string } = {}
+): Result.Result<Invoice, Faults> => {
   const at = options.pointer ?? ""
   const reader = new Reader()
   const invoice = isRecord(document)
-    ? read(reader, document, at)
+    ? readFields(reader, document, at)
     : reader.fault("INV-TYPE", at, "must be an object", "object", document ?? "nothing")
   return invoice !== undefined && reader.violations.length === 0
     ? Result.succeed(invoice)
-    : Result.fail(new InvalidInvoice({ kind: reader.syntax ? "syntax" : "meaning", violations: reader.violations }))
+    : Result.fail({ kind: reader.syntax ? "syntax" : "meaning", violations: reader.violations })
 }
 
-const read = (reader: Reader, record: Readonly<Record<string, unknown>>, at: string): Invoice | undefined => {
+const readFields = (reader: Reader, record: Readonly<Record<string, unknown>>, at: string): Invoice | undefined => {
   const id = reader.uuid(reader.required(record, "id", `${at}/id`), `${at}/id`)
   const customerId = reader.uuid(reader.required(record, "customer_id", `${at}/customer_id`), `${at}/customer_id`)
   const decimal = reader.decimal(reader.required(record, "amount", `${at}/amount`), `${at}/amount`)
@@ -276,6 +315,7 @@ const read = (reader: Reader, record: Readonly<Record<string, unknown>>, at: str
   const updatedAt = reader.timestamp(record["updated_at"], `${at}/updated_at`)
   const lines = reader.lines(reader.required(record, "items", `${at}/items`), `${at}/items`, currency)
   const notes = reader.notes(record["notes"], `${at}/notes`)
+  reader.unknown(record, invoiceFields, at)
   return id === undefined || customerId === undefined || amount === undefined || lines?.every(isDefined) !== true
     ? undefined
     : {

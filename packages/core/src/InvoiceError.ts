@@ -5,7 +5,16 @@
  * A message may be shown to a client. A `cause` may not: it is for the log.
  */
 import { Schema } from "effect"
-import { Violation } from "./Violation.ts"
+
+/** `Violation`, whose module has no schema: it is within reach of browsers. */
+const Violation = Schema.Struct({
+  code: Schema.String,
+  severity: Schema.Literals(["error", "warning"]),
+  path: Schema.String,
+  message: Schema.String,
+  expected: Schema.optionalKey(Schema.String),
+  actual: Schema.optionalKey(Schema.String)
+})
 
 /** No invoice has this id. */
 export class InvoiceNotFound extends Schema.TaggedError<InvoiceNotFound>()("InvoiceNotFound", {

@@ -1,7 +1,8 @@
 /**
  * JSON without loss: `JSON.parse` turns 9007199254740993.01 into …994, so numbers are kept as the text they were.
  *
- * Uses the source text that `JSON.parse` hands to its reviver (ECMAScript 2026; Node 21, Chrome 114, Safari 18.4).
+ * Uses the source text that `JSON.parse` hands to its reviver (ECMAScript 2026; Node 21, Chrome 114, Safari 18.4). Older
+ * engines read the text a second time, with every number made a string.
  */
 import { Result } from "effect"
 
@@ -13,16 +14,46 @@ export class JsonNumber {
   }
 }
 
-const keepNumbers = (_key: string, value: unknown, context?: { readonly source?: string }): unknown =>
-  typeof value === "number" ? new JsonNumber(context?.source ?? String(value)) : value
+/** Why a text isn't JSON. A plain `Error`, so that it costs a browser nothing. */
+export class InvalidJson extends Error {
+  readonly _tag = "InvalidJson"
+  override readonly name = "InvalidJson"
+}
 
 /** The document with every number as a `JsonNumber`, or why it isn't JSON. */
-export const parse = (text: string): Result.Result<unknown, string> => {
+export const parse = (text: string): Result.Result<unknown, InvalidJson> => {
   try {
-    return Result.succeed(JSON.parse(text, keepNumbers))
+    return Result.succeed(read(text))
   } catch (error) {
     return Result.fail(
-      error instanceof RangeError ? "the document is nested too deeply" : `not JSON: ${(error as Error).message}`
+      new InvalidJson(
+        error instanceof RangeError ? "the document is nested too deeply" : `not JSON: ${(error as Error).message}`
+      )
     )
   }
+}
+
+const read = (text: string): unknown => {
+  let lossy = false
+  const document: unknown = JSON.parse(text, (_key, value: unknown, context?: { readonly source?: string }) => {
+    if (typeof value !== "number") {
+      return value
+    }
+    lossy ||= context?.source === undefined
+    return new JsonNumber(context?.source ?? String(value))
+  })
+  return lossy ? readMarked(text) : document
+}
+
+// a string, with the colon behind it when it is a key; or a number
+const token = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gu
+
+/** Reads a text that is known to be JSON. Its values are marked first: a string with `s`, a number with `n` and quotes. */
+const readMarked = (text: string): unknown => {
+  const marked = text.replace(token, (number: string, string: string | undefined, colon: string | undefined) =>
+    string === undefined ? `"n${number}"` : colon === undefined ? `"s${string.slice(1)}` : number
+  )
+  return JSON.parse(marked, (_key, value: unknown) =>
+    typeof value !== "string" ? value : value.startsWith("n") ? new JsonNumber(value.slice(1)) : value.slice(1)
+  )
 }

@@ -5,20 +5,18 @@
  * `BR-CO-10`, …), else ours (`INV-…`). `path` is a JSON pointer (RFC 6901) into the document as it was sent.
  * Adapters give a violation back byte for byte: as JSON, with its fields in the order in which they are declared here.
  */
-import { Schema } from "effect"
 
-export const Severity = Schema.Literals(["error", "warning"])
-export type Severity = typeof Severity.Type
+/** Whether a violation rejects. */
+export type Severity = "error" | "warning"
 
-export const Violation = Schema.Struct({
-  code: Schema.String,
-  severity: Severity,
-  path: Schema.String,
-  message: Schema.String,
-  expected: Schema.optionalKey(Schema.String),
-  actual: Schema.optionalKey(Schema.String)
-})
-export type Violation = typeof Violation.Type
+export interface Violation {
+  readonly code: string
+  readonly severity: Severity
+  readonly path: string
+  readonly message: string
+  readonly expected?: string
+  readonly actual?: string
+}
 
 /** Errors reject; warnings are told and change nothing. */
 export const rejects = (violations: ReadonlyArray<Violation>): boolean =>

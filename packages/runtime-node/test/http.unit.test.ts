@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Memory } from "@invoice/adapters/memory"
-import { InvoiceStore, Invoices, Outbox, Profile, StoreUnavailable } from "@invoice/core"
+import { InvoiceStore, Invoices, Outbox, Profile, StoreUnavailable, type Violation } from "@invoice/core"
 import * as LegacyApi from "@invoice/runtime-node/http/LegacyApi"
 import * as Listener from "@invoice/runtime-node/http/Listener"
 import * as Operations from "@invoice/runtime-node/http/Operations"
@@ -184,6 +184,44 @@ describe("the REST edge", () => {
       assert.strictEqual((yield* Effect.promise(() => post(`${url}/api/invoice/create`, body, {}))).status, 200)
       const response = yield* Effect.promise(() => fetch(`${url}/nowhere`))
       assert.strictEqual(response.headers.get("x-content-type-options"), "nosniff")
+    })
+  )
+
+  it.live("refuses unknown fields of the request and of what is in it, together with all other faults", () =>
+    Effect.gen(function* () {
+      const url = yield* api()
+      const faults = (path: string, document: unknown) =>
+        Effect.promise(async () => {
+          const { status, text } = await post(`${url}/api/invoice/${path}`, JSON.stringify(document))
+          const violations: ReadonlyArray<Violation.Violation> = JSON.parse(text).violations ?? []
+          return [status, ...violations.map(({ code, message, path }) => `${code} ${path} ${message}`)]
+        })
+      const invoice = Generators.document()
+      assert.deepStrictEqual(yield* faults("create", { invoice: { ...invoice, custmer_id: "x" }, dry_run: true }), [
+        400,
+        "INV-FIELD /invoice/custmer_id unknown field, did you mean customer_id?",
+        "INV-FIELD /dry_run unknown field"
+      ])
+      assert.deepStrictEqual(yield* faults("create", { invioce: invoice }), [
+        400,
+        "INV-TYPE /invoice must be an object",
+        "INV-FIELD /invioce unknown field, did you mean invoice?"
+      ])
+      assert.deepStrictEqual(yield* faults("create", { invoice, Invoice: invoice }), [
+        400,
+        "INV-FIELD /Invoice unknown field, did you mean invoice?"
+      ])
+      assert.deepStrictEqual(yield* faults("get", { id: "5", ID: "5" }), [
+        400,
+        "INV-UUID /id is not a UUID",
+        "INV-FIELD /ID unknown field, did you mean id?"
+      ])
+      assert.deepStrictEqual(yield* faults("get", { id: invoice["id"], fields: [] }), [
+        400,
+        "INV-FIELD /fields unknown field"
+      ])
+      assert.deepStrictEqual(yield* faults("get", { id: invoice["id"] }), [404])
+      assert.deepStrictEqual(yield* faults("create", { invoice }), [200])
     })
   )
 

@@ -1,6 +1,6 @@
 /** `invoice.v1.InvoiceService`: the use cases as calls. */
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import { Code, type ConnectRouter } from "@connectrpc/connect"
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
 import { Invoices } from "@invoice/core"
 import type { CreateError, Imported, WatchStart } from "@invoice/core/Invoices"
 import type { ListQuery } from "@invoice/core/ports/InvoiceStore"
@@ -15,6 +15,7 @@ import {
   type WatchRequest
 } from "./gen/invoice/v1/invoice_service_pb.ts"
 import * as Messages from "./Messages.ts"
+import * as StrictJson from "./StrictJson.ts"
 
 /** Most bytes of one request message. */
 const maxBytes = 1_048_576
@@ -65,76 +66,111 @@ const importResponse = (id: string, { line, result }: Imported): MessageInitShap
   }
 }
 
+/**
+ * The answers to a stream of requests. When a request can't be read they end with the reason; Node.js aborts the call as
+ * well, and without this the client would be told that it has canceled the call.
+ */
+async function* answers<Request, Response>(
+  requests: AsyncIterable<Request>,
+  answer: (requests: AsyncIterable<Request>) => AsyncIterable<Response>
+): AsyncGenerator<Response> {
+  let reading: Promise<unknown> = Promise.resolve()
+  let unreadable: ConnectError | undefined
+  const iterator = requests[Symbol.asyncIterator]()
+  const next = (): Promise<IteratorResult<Request>> => {
+    const result = iterator.next()
+    reading = result.catch((error: unknown) => {
+      unreadable = ConnectError.from(error)
+    })
+    return result
+  }
+  try {
+    yield* answer({
+      [Symbol.asyncIterator]: () => ({
+        next,
+        return: async () => (await iterator.return?.()) ?? { done: true, value: undefined }
+      })
+    })
+  } catch (error) {
+    if (ConnectError.from(error).code === Code.Canceled) await reading
+    throw unreadable ?? error
+  }
+  if (unreadable !== undefined) throw unreadable
+}
+
+const importAll = (invoices: Invoices["Service"], requests: AsyncIterable<ImportRequest>) => {
+  // what was sent under which line: as many as are in hand
+  const ids: Array<string> = []
+  return invoices
+    .importAll(
+      Stream.fromAsyncIterable(requests, (error) => error).pipe(
+        Stream.map(({ invoice }) => {
+          ids.push(invoice?.id ?? "")
+          return Messages.toDocument(invoice)
+        }),
+        // the requests broke off, and `answers` tells why
+        Stream.catch(() => Stream.empty)
+      ),
+      { pointer: "/invoice" }
+    )
+    .pipe(Stream.map((imported) => importResponse(ids.shift() ?? "", imported)))
+}
+
 export const routes = (calls: Calls): Effect.Effect<(router: ConnectRouter) => void, never, Invoices> =>
   Effect.map(Invoices, (invoices) => (router) => {
-    const importAll = (requests: AsyncIterable<ImportRequest>) => {
-      // what was sent under which line: as many as are in hand
-      const ids: Array<string> = []
-      return invoices
-        .importAll(
-          Stream.fromAsyncIterable(requests, (error) => error).pipe(
-            Stream.map(({ invoice }) => {
-              ids.push(invoice?.id ?? "")
-              return Messages.toDocument(invoice)
-            }),
-            // the requests broke off: the client has left, or sent what can't be read, and connect says so
-            Stream.orDie
-          ),
-          { pointer: "/invoice" }
-        )
-        .pipe(Stream.map((imported) => importResponse(ids.shift() ?? "", imported)))
-    }
-
-    router.service(
-      InvoiceService,
-      {
-        create: ({ invoice }, context) =>
-          calls.unary(
-            context,
-            Effect.map(
-              invoices.create(Messages.toDocument(invoice), { pointer: "/invoice" }),
-              ({ outcome, stored }) => ({ invoice: Messages.fromStored(stored), created: outcome === "Created" })
-            )
-          ),
-        get: ({ id }, context) =>
-          calls.unary(
-            context,
-            Effect.map(invoices.get(id === "" ? undefined : id), (stored) => ({ invoice: Messages.fromStored(stored) }))
-          ),
-        list: (request, context) =>
-          calls.unary(
-            context,
-            Effect.map(invoices.list(listQuery(request)), ({ items, next }) => ({
-              invoices: items.map(Messages.fromStored),
-              nextCursor: Option.getOrElse(next, () => "")
-            }))
-          ),
-        history: ({ id }, context) =>
-          calls.unary(
-            context,
-            Effect.map(invoices.history(id === "" ? undefined : id), (entries) => ({
-              entries: entries.map(Messages.fromHistoryEntry)
-            }))
-          ),
-        validate: ({ invoice }, context) =>
-          calls.unary(
-            context,
-            Effect.map(invoices.validate(Messages.toDocument(invoice), { pointer: "/invoice" }), (verdict) => ({
-              status: Messages.fromStatus(verdict.status),
-              violations: verdict.violations.map(Messages.fromViolation),
-              by: verdict.by
-            }))
-          ),
-        watch: (request, context) =>
-          calls.watch(
-            context,
-            Stream.map(invoices.watch(watchStart(request)), ({ change, cursor }) => ({
-              change: Option.getOrUndefined(Option.map(change, Messages.fromChange)),
-              cursor
-            }))
-          ),
-        import: (requests, context) => calls.stream(context, importAll(requests))
-      },
-      { readMaxBytes: maxBytes }
+    const serve = StrictJson.register(router, { readMaxBytes: maxBytes })
+    serve(InvoiceService.method.create, ({ invoice }, context) =>
+      calls.unary(
+        context,
+        Effect.map(invoices.create(Messages.toDocument(invoice), { pointer: "/invoice" }), ({ outcome, stored }) => ({
+          invoice: Messages.fromStored(stored),
+          created: outcome === "Created"
+        }))
+      )
+    )
+    serve(InvoiceService.method.get, ({ id }, context) =>
+      calls.unary(
+        context,
+        Effect.map(invoices.get(id === "" ? undefined : id), (stored) => ({ invoice: Messages.fromStored(stored) }))
+      )
+    )
+    serve(InvoiceService.method.list, (request, context) =>
+      calls.unary(
+        context,
+        Effect.map(invoices.list(listQuery(request)), ({ items, next }) => ({
+          invoices: items.map(Messages.fromStored),
+          nextCursor: Option.getOrElse(next, () => "")
+        }))
+      )
+    )
+    serve(InvoiceService.method.history, ({ id }, context) =>
+      calls.unary(
+        context,
+        Effect.map(invoices.history(id === "" ? undefined : id), (entries) => ({
+          entries: entries.map(Messages.fromHistoryEntry)
+        }))
+      )
+    )
+    serve(InvoiceService.method.validate, ({ invoice }, context) =>
+      calls.unary(
+        context,
+        Effect.map(invoices.validate(Messages.toDocument(invoice), { pointer: "/invoice" }), (verdict) => ({
+          status: Messages.fromStatus(verdict.status),
+          violations: verdict.violations.map(Messages.fromViolation),
+          by: verdict.by
+        }))
+      )
+    )
+    serve(InvoiceService.method.watch, (request, context) =>
+      calls.watch(
+        context,
+        Stream.map(invoices.watch(watchStart(request)), ({ change, cursor }) => ({
+          change: Option.getOrUndefined(Option.map(change, Messages.fromChange)),
+          cursor
+        }))
+      )
+    )
+    serve(InvoiceService.method.import, (requests, context) =>
+      answers(requests, (readable) => calls.stream(context, importAll(invoices, readable)))
     )
   })

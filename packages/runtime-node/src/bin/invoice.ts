@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command line: `invoice up | api | storage | relay | validator | migrate | outbox | dlq`. */
+/** The command line: `invoice up | api | storage | relay | validator | migrate | outbox | dlq | validate`. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { InvoiceEvent } from "@invoice/core"
 import { Cause, Console, Effect, Config as EffectConfig, Exit, Option, Schema, SchemaIssue } from "effect"
@@ -15,6 +15,7 @@ import type { Program, Ready } from "../programs/Program.ts"
 import * as Refusal from "../programs/Refusal.ts"
 import * as Relay from "../programs/Relay.ts"
 import * as Storage from "../programs/Storage.ts"
+import * as ValidateFiles from "../programs/ValidateFiles.ts"
 import * as Validator from "../programs/Validator.ts"
 
 const version = "0.1.0"
@@ -43,6 +44,25 @@ const migrate = Effect.gen(function* () {
   yield* Backends.migrate(url).pipe(Effect.provide(Observability.layer(settings, "migrate")))
   yield* Console.log("the schema is up to date")
 })
+
+/** Reads no settings: it is for files, on any machine. */
+const validate = (options: ValidateFiles.Options) =>
+  Effect.gen(function* () {
+    // until it is known what the files are worth: as of a program that a signal has ended
+    process.exitCode = 130
+    process.exitCode = yield* ValidateFiles.run(options, process)
+  })
+
+const validateExamples = [
+  { command: "invoice validate invoice.json", description: "One document" },
+  { command: "invoice validate *.json", description: "Many; a table with a line for each, and one for every reason" },
+  { command: "curl -s https://… | invoice validate -", description: "Standard input" },
+  { command: "invoice validate --json archive.ndjson > verdicts.ndjson", description: "A JSON object for each line" },
+  {
+    command: "zcat archive.gz | invoice validate --lines -",
+    description: "A document a line, also when the first is broken"
+  }
+]
 
 /** The settings as a table for the help. */
 const settingsHelp = (): string => {
@@ -83,6 +103,29 @@ const command = Command.make("invoice").pipe(
     ),
     Command.make("validator", {}, () => run("validator", Validator.make)).pipe(
       Command.withDescription("Judges new invoices")
+    ),
+    Command.make(
+      "validate",
+      {
+        files: Argument.String("file").pipe(
+          Argument.withDescription(
+            "JSON or NDJSON (.ndjson, .jsonl, or when the first line is a document); - is standard input"
+          ),
+          Argument.variadic({ min: 1 })
+        ),
+        json,
+        lines: Flag.Boolean("lines").pipe(
+          Flag.withDefault(false),
+          Flag.withDescription("A document on each line, whatever the first line looks like")
+        )
+      },
+      validate
+    ).pipe(
+      Command.withDescription(
+        "Judges files offline, as the pipeline would. Exit code 0: all approved; 1: some rejected; 2: something that is no invoice or can't be read"
+      ),
+      Command.withShortDescription("Judges files offline"),
+      Command.withExamples(validateExamples)
     ),
     Command.make("migrate", {}, () => migrate).pipe(
       Command.withDescription("Brings the database's schema up to date and exits")
@@ -158,13 +201,21 @@ const explain = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   return Console.error(`invoice: ${failure instanceof Error ? failure.message : Cause.pretty(cause)}`)
 }
 
+/** 2 for a command line that can't be understood, as is usual; 1 for a program that failed. */
+const exitCode = (exit: Exit.Exit<unknown, unknown>): number => {
+  if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) {
+    return Number(process.exitCode ?? 0)
+  }
+  return CliError.isCliError(Option.getOrUndefined(Cause.findErrorOption(exit.cause))) ? 2 : 1
+}
+
 command.pipe(
   Command.run({ version }),
   Effect.tapCause(explain),
   Effect.provide(NodeServices.layer),
   NodeRuntime.runMain({
     disableErrorReporting: true,
-    // being told to stop, and having stopped, is success
-    teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1)
+    // being told to stop, and having stopped, is success, unless the program says otherwise
+    teardown: (exit, onExit) => onExit(exitCode(exit))
   })
 )

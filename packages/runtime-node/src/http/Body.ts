@@ -65,5 +65,7 @@ const parse = (body: Uint8Array): Effect.Effect<unknown, Problem.Problem> => {
     return Effect.fail(Problem.badRequest("the body is not UTF-8"))
   }
   const parsed = Json.parse(text)
-  return Result.isSuccess(parsed) ? Effect.succeed(parsed.success) : Effect.fail(Problem.badRequest(parsed.failure))
+  return Result.isSuccess(parsed)
+    ? Effect.succeed(parsed.success)
+    : Effect.fail(Problem.badRequest(parsed.failure.message))
 }

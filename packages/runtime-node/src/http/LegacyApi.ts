@@ -1,6 +1,8 @@
 /** The two routes of the reference service, as its clients know them. */
-import { Decimal, type Invoice, Invoices, Money } from "@invoice/core"
+import { Decimal, InvalidInvoice, Invoice, Invoices, Money } from "@invoice/core"
+import { parseId } from "@invoice/core/Invoices"
 import type { StoredInvoice } from "@invoice/core/ports/InvoiceStore"
+import * as UnknownField from "@invoice/core/UnknownField"
 import { Effect, Option, Predicate, Tracer } from "effect"
 import { type HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
 import * as Body from "./Body.ts"
@@ -41,6 +43,24 @@ const json = (text: string): HttpServerResponse.HttpServerResponse =>
 const field = (document: unknown, name: string): unknown =>
   Predicate.hasProperty(document, name) ? document[name] : undefined
 
+/**
+ * Refuses a request that has other fields than the known one. `check` gives the faults of that one, so that the client is
+ * told of all at once; it is not run otherwise.
+ */
+const onlyField = (
+  document: unknown,
+  name: string,
+  check: () => Effect.Effect<unknown, InvalidInvoice>
+): Effect.Effect<void, InvalidInvoice> => {
+  const unknown = Predicate.isObject(document) ? UnknownField.find(document, new Set([name]), "") : []
+  return unknown.length === 0
+    ? Effect.void
+    : Effect.flatMap(
+        Effect.match(check(), { onFailure: ({ violations }) => violations, onSuccess: () => [] }),
+        (violations) => Effect.fail(new InvalidInvoice({ kind: "syntax", violations: [...violations, ...unknown] }))
+      )
+}
+
 /** Carries the client's W3C trace on to the events, also where no span of ours is recorded. */
 const inTrace = <A, E>(
   request: HttpServerRequest.HttpServerRequest,
@@ -55,23 +75,40 @@ const inTrace = <A, E>(
         })
       )
 
-export const routes: Effect.Effect<Routes, never, Invoices> = Effect.map(Invoices, (invoices) => ({
-  "/api/invoice/create": {
-    POST: (request) =>
-      Effect.flatMap(Body.json(request), (document) =>
-        inTrace(request, invoices.create(field(document, "invoice"), { pointer: "/invoice" })).pipe(
-          Effect.map(({ stored }) => json(`{"invoice":${invoiceJson(stored.invoice)}}`)),
-          Effect.catch(Problem.fail)
-        )
-      )
-  },
-  "/api/invoice/get": {
-    POST: (request) =>
-      Effect.flatMap(Body.json(request), (document) =>
-        invoices.get(field(document, "id")).pipe(
-          Effect.map((stored) => json(storedJson(stored))),
-          Effect.catch(Problem.fail)
-        )
-      )
+export const routes: Effect.Effect<Routes, never, Invoices> = Effect.map(Invoices, (invoices) => {
+  const create = (document: unknown) => {
+    const invoice = field(document, "invoice")
+    const options = { pointer: "/invoice" }
+    return Effect.andThen(
+      onlyField(document, "invoice", () => Effect.fromResult(Invoice.parse(invoice, options))),
+      invoices.create(invoice, options)
+    )
   }
-}))
+  const get = (document: unknown) => {
+    const id = field(document, "id")
+    return Effect.andThen(
+      onlyField(document, "id", () => parseId(id, "/id")),
+      invoices.get(id)
+    )
+  }
+  return {
+    "/api/invoice/create": {
+      POST: (request) =>
+        Effect.flatMap(Body.json(request), (document) =>
+          inTrace(request, create(document)).pipe(
+            Effect.map(({ stored }) => json(`{"invoice":${invoiceJson(stored.invoice)}}`)),
+            Effect.catch(Problem.fail)
+          )
+        )
+    },
+    "/api/invoice/get": {
+      POST: (request) =>
+        Effect.flatMap(Body.json(request), (document) =>
+          get(document).pipe(
+            Effect.map((stored) => json(storedJson(stored))),
+            Effect.catch(Problem.fail)
+          )
+        )
+    }
+  }
+})

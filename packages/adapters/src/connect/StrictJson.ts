@@ -1,0 +1,85 @@
+/**
+ * Refuses JSON with fields that a message doesn't have, as protobuf's JSON mapping says; connect ignores them by default.
+ * In binary they stay allowed: there they are how a schema grows.
+ */
+import type { DescField, DescMessage, DescMethod } from "@bufbuild/protobuf"
+import { hasCustomJsonRepresentation } from "@bufbuild/protobuf/wkt"
+import type { ConnectRouter, MethodImpl } from "@connectrpc/connect"
+import { InvalidInvoice, type Violation } from "@invoice/core"
+import * as UnknownField from "@invoice/core/UnknownField"
+import { Predicate } from "effect"
+import * as Errors from "./Errors.ts"
+
+/** Unknown fields of one message and all within it that are listed. */
+const limit = 100
+
+/** Registers methods at a router so that each reads JSON strictly. */
+export const register =
+  (router: ConnectRouter, options: { readonly readMaxBytes: number }) =>
+  <M extends DescMethod>(method: M, implementation: MethodImpl<M>): void => {
+    router.rpc(method, implementation, { ...options, jsonOptions: jsonOptions(method.input) })
+  }
+
+/**
+ * `ignoreUnknownFields` alone makes the promise, but names the first such field only and not where it is. The decoder
+ * of texts, an option of connect's that its types don't show, is where a message can be seen before it is read.
+ */
+const jsonOptions = (message: DescMessage) => ({
+  ignoreUnknownFields: false,
+  textDecoder: {
+    decode: (bytes?: Uint8Array): string => {
+      const text = new TextDecoder().decode(bytes)
+      const violations = unknownFields(message, text)
+      if (violations.length > 0) {
+        throw Errors.toConnect(new InvalidInvoice({ kind: "syntax", violations }))
+      }
+      return text
+    }
+  }
+})
+
+/** The unknown fields in the JSON of a message; none in what is no JSON, which is for the reader to refuse. */
+const unknownFields = (message: DescMessage, text: string): ReadonlyArray<Violation.Violation> => {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    return []
+  }
+  const found: Array<Violation.Violation> = []
+  search(message, json, "", found)
+  return found.slice(0, limit)
+}
+
+const search = (message: DescMessage, json: unknown, path: string, found: Array<Violation.Violation>): void => {
+  if (!isRecord(json) || hasCustomJsonRepresentation(message) || found.length >= limit) {
+    return
+  }
+  const fields = fieldsOf(message)
+  for (const [key, value] of Object.entries(json)) {
+    const field = fields.get(key)
+    if (field?.fieldKind === "message") {
+      search(field.message, value, `${path}/${key}`, found)
+    } else if (field?.fieldKind === "list" && field.listKind === "message" && Array.isArray(value)) {
+      for (const [index, item] of value.entries()) search(field.message, item, `${path}/${key}/${index}`, found)
+    }
+  }
+  found.push(...UnknownField.find(json, fields, path))
+}
+
+const isRecord = (json: unknown): json is Readonly<Record<string, unknown>> =>
+  Predicate.isObject(json) && !Array.isArray(json)
+
+const known = new WeakMap<DescMessage, ReadonlyMap<string, DescField>>()
+
+/** By the names that JSON may use: `unitPrice`, and `unit_price` as in the file. */
+const fieldsOf = (message: DescMessage): ReadonlyMap<string, DescField> => {
+  const fields =
+    known.get(message) ??
+    new Map([
+      ...message.fields.map((field) => [field.jsonName, field] as const),
+      ...message.fields.map((field) => [field.name, field] as const)
+    ])
+  known.set(message, fields)
+  return fields
+}
