@@ -12,6 +12,8 @@ const project = (
 ): TestProjectInlineConfiguration => ({
   resolve,
   ssr,
+  // global setup has an environment of its own
+  environments: { __vitest__: { resolve } },
   test: {
     name,
     include: [

@@ -5,7 +5,7 @@ import { type StartedKafka, type StartedNode, startKafka } from "../infra/kafka/
 import { client } from "./LogReader.ts"
 import type { Random } from "./Random.ts"
 import { TcpProxy } from "./TcpProxy.ts"
-import { until } from "./Waiting.ts"
+import { pause, until } from "./Waiting.ts"
 
 /** One partition of a topic; `replicas` begins with the preferred leader. */
 export type Partition = Pick<PartitionMetadata, "leader" | "replicas" | "isr"> & {
@@ -14,6 +14,7 @@ export type Partition = Pick<PartitionMetadata, "leader" | "replicas" | "isr"> &
 }
 
 const offsets = "__consumer_offsets"
+const mostMillis = 30_000
 
 /** Java's `String.hashCode`, by which a group gets its partition of the offsets. */
 const hashCode = (text: string): number => {
@@ -75,14 +76,21 @@ export class Cluster {
     this.down.delete(id)
   }
 
-  /** A connection of its own, for as long as `use` takes. */
+  /**
+   * What may be asked again, with a connection of its own for each try: for some seconds after its death a broker is still
+   * named to whoever asks, and refuses connections.
+   */
   async administer<A>(use: (admin: Admin) => Promise<A>): Promise<A> {
-    const admin = client(this.kafka.brokers).admin()
-    try {
-      await admin.connect()
-      return await use(admin)
-    } finally {
-      await admin.disconnect().catch(() => {})
+    for (const deadline = performance.now() + mostMillis; ; await pause(100)) {
+      const admin = client(this.kafka.brokers).admin()
+      try {
+        await admin.connect()
+        return await use(admin)
+      } catch (error) {
+        if (performance.now() > deadline) throw error
+      } finally {
+        await admin.disconnect().catch(() => {})
+      }
     }
   }
 
@@ -108,15 +116,7 @@ export class Cluster {
     holds: (partition: Partition) => boolean,
     ...topics: ReadonlyArray<string>
   ): Promise<void> {
-    const hold = async (): Promise<boolean> => {
-      try {
-        return (await this.partitions(...topics)).every(holds)
-      } catch {
-        // nobody answers yet
-        return false
-      }
-    }
-    await until(what, hold, { every: 100 })
+    await until(what, async () => (await this.partitions(...topics)).every(holds), { every: 100 })
   }
 
   /** Waits until every replica is in sync and every leader the preferred one. */

@@ -66,49 +66,64 @@ const effective = {
 
 const seeds = 400
 
+/** Milliseconds, for a machine that has other things to do. */
+const timeout = 120_000
+
 const run = (world: string, schedule: Schedule) => worldNamed(world).run(schedule, {})
 
 describe("a run", () => {
   for (const { draw, name, run } of worlds) {
-    it(`in the world of the ${name} is the same whenever it is repeated`, async () => {
-      for (let seed = 0; seed < 25; seed++) {
-        const [first, second] = [await run(draw(seed), { account: true }), await run(draw(seed), { account: true })]
-        assert.isNotEmpty(first.account)
-        assert.deepEqual(first, second)
-      }
-    })
+    it(
+      `in the world of the ${name} is the same whenever it is repeated`,
+      async () => {
+        for (let seed = 0; seed < 25; seed++) {
+          const [first, second] = [await run(draw(seed), { account: true }), await run(draw(seed), { account: true })]
+          assert.isNotEmpty(first.account)
+          assert.deepEqual(first, second)
+        }
+      },
+      timeout
+    )
   }
 })
 
 describe("harm", () => {
   for (const [name, kinds] of Object.entries(effective)) {
-    it(`makes a difference in the world of the ${name}, and breaks no promise`, async () => {
-      const { draw, run } = worldNamed(name)
-      const coverage = new Coverage()
-      for (let seed = 0; seed < seeds; seed++) {
-        assert.deepEqual((await run(draw(seed), { coverage })).violations, [], `seed ${seed}`)
-      }
-      const idle = kinds.filter((kind) => (coverage.counts.get(kind)?.mattered ?? 0) === 0)
-      assert.deepEqual(idle, [])
-    })
+    it(
+      `makes a difference in the world of the ${name}, and breaks no promise`,
+      async () => {
+        const { draw, run } = worldNamed(name)
+        const coverage = new Coverage()
+        for (let seed = 0; seed < seeds; seed++) {
+          assert.deepEqual((await run(draw(seed), { coverage })).violations, [], `seed ${seed}`)
+        }
+        const idle = kinds.filter((kind) => (coverage.counts.get(kind)?.mattered ?? 0) === 0)
+        assert.deepEqual(idle, [])
+      },
+      timeout
+    )
   }
 })
 
 describe("a mutant", () => {
   const quick = ["cursor-not-capped", "failed-join-passed-over", "position-before-send", "rejections-told-as-approved"]
   for (const name of quick) {
-    it(`(${name}) is found, by a schedule that is short, that fails again, and that the real code keeps`, async () => {
-      const { alterations, seed, world } = mutantNamed(name)
-      const { found } = await search(worldNamed(world), alterations, { seed, schedules: 2_000 })
-      if (found === undefined) return assert.fail("it was not found")
-      const { drawn, outcome, shrunk } = found
-      assert.isAtMost(shrunk.steps.length, Math.min(8, drawn.steps.length))
-      assert.isNotEmpty(outcome.violations)
-      assert.deepEqual(await worldNamed(world).run(shrunk, { alterations, account: true }), outcome)
-      assert.deepEqual((await run(world, drawn)).violations, [])
-      assert.deepEqual((await run(world, shrunk)).violations, [])
-      return undefined
-    })
+    it(
+      `(${name}) is found, by a schedule that is short, that fails again, and that the real code keeps`,
+      async () => {
+        const { alterations, seed, world } = mutantNamed(name)
+        const { found } = await search(worldNamed(world), alterations, { seed, schedules: 2_000 })
+        if (found === undefined) return assert.fail("it was not found")
+        const { drawn, outcome, shrunk } = found
+        assert.isAtMost(shrunk.steps.length, Math.min(8, drawn.steps.length))
+        assert.isNotEmpty(outcome.violations)
+        assert.deepEqual(await worldNamed(world).run(shrunk, { alterations, account: true }), outcome)
+        assert.deepEqual((await run(world, drawn)).violations, [])
+        assert.deepEqual((await run(world, shrunk)).violations, [])
+        return undefined
+      },
+      timeout
+    )
   }
 
   it("is there for each fault that the simulator was made to find", () => {

@@ -1,6 +1,6 @@
 /** What only the Postgres outbox knows: lanes, leaves, restores and transactions that stay open. */
 import { PgClient } from "@effect/sql-pg"
-import { assert, describe, inject, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { InvoiceStore, Lane, LeaseLost, Outbox, OutboxRestored } from "@invoice/core"
 import type { Invoice } from "@invoice/core/Invoice"
 import type { Recorded } from "@invoice/core/InvoiceEvent"
@@ -8,16 +8,22 @@ import type { Lease } from "@invoice/core/ports/Outbox"
 import * as Generators from "@invoice/testing/Generators"
 import { Deferred, Effect, Fiber, Layer, Option, type Redacted, Schedule } from "effect"
 import type { SqlClient } from "effect/sql"
+import { afterAll } from "vitest"
+import { Postgres } from "../../../test/faults/Postgres.ts"
 import { freshDatabase } from "../../../test/infra/database.ts"
 import { Migrations, OutboxAdmin, PostgresOutbox, PostgresStore } from "../src/postgres/index.ts"
 import * as Leaves from "../src/postgres/Leaves.ts"
+
+/** On a server of their own: a transaction that another test file leaves open holds back what is emptied here. */
+const server = await Postgres.start()
+afterAll(() => server.stop())
 
 /** A database of its own for each test: lanes, leaves and the system are its as a whole. */
 const withDatabase = <A, E>(
   use: (url: Redacted.Redacted) => Effect.Effect<A, E, InvoiceStore | Outbox | PgClient.PgClient | SqlClient.SqlClient>
 ) =>
   Effect.gen(function* () {
-    const url = yield* Effect.promise(() => freshDatabase(inject("postgresUrl")))
+    const url = yield* Effect.promise(() => freshDatabase(server.url("postgres")))
     yield* Effect.scoped(Layer.build(Migrations.layer({ url })))
     return yield* use(url).pipe(
       Effect.provide([

@@ -219,8 +219,9 @@ const entries = {
       "loopback: without authentication, so refuse to listen beyond this machine; off: listen anywhere without authentication",
     read: (name) => Config.Literals(["loopback", "off"], name)
   }),
-  dataDir: withDefault(".data", {
+  dataDir: entry<string>({
     name: "DATA_DIR",
+    default: ".data; where root starts `up` and user postgres can't enter that, a directory in /var/lib/invoice",
     description: "where `up` keeps its embedded Postgres",
     read: (name) => Config.NonEmptyString(name)
   }),

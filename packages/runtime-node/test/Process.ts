@@ -26,10 +26,27 @@ const ended = (child: ChildProcess): Promise<number | string> =>
     }
   })
 
+const ports = { HTTP_ADDRESS: "127.0.0.1:0", GRPC_PORT: "0", PROMETHEUS_PORT: "0" }
+
 /** Starts a program and waits until it is ready; fails with its output when it ends before. */
-export const start = async (program: string, env: Readonly<Record<string, string>>): Promise<Running> => {
-  const child = spawn(process.execPath, ["--conditions=source", entry, program], {
-    env: { PATH: process.env["PATH"] ?? "", HTTP_ADDRESS: "127.0.0.1:0", GRPC_PORT: "0", PROMETHEUS_PORT: "0", ...env },
+export const start = (program: string, env: Readonly<Record<string, string>>): Promise<Running> =>
+  launch([process.execPath, "--conditions=source", entry, program], { env })
+
+export interface LaunchOptions {
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd?: string
+  /** In a process group of its own, as from a terminal. */
+  readonly detached?: boolean
+}
+
+/** Runs a command that starts a program, on free ports, as `start` does. */
+export const launch = async (
+  [command = "", ...args]: ReadonlyArray<string>,
+  { env, ...options }: LaunchOptions
+): Promise<Running> => {
+  const child = spawn(command, args, {
+    ...options,
+    env: { PATH: process.env["PATH"] ?? "", ...ports, ...env },
     stdio: ["ignore", "pipe", "pipe"]
   })
   let printed = ""
@@ -54,7 +71,7 @@ export const start = async (program: string, env: Readonly<Record<string, string
     }
     child.stdout.on("data", hear)
     child.stderr.on("data", hear)
-    child.once("exit", (code, signal) => reject(new Error(`${program} ended (${code ?? signal}): ${printed}`)))
+    child.once("exit", (code, signal) => reject(new Error(`${args.at(-1)} ended (${code ?? signal}): ${printed}`)))
   })
   return running
 }

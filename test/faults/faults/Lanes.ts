@@ -1,7 +1,8 @@
 import { OutboxAdmin, PostgresOutbox } from "@invoice/adapters/postgres"
 import { Outbox } from "@invoice/core"
-import { Effect, Exit, ManagedRuntime, Option, Redacted } from "effect"
+import { Effect, Exit, Option, Redacted } from "effect"
 import * as Invoices from "../Invoices.ts"
+import { runtimeOf } from "../Quiet.ts"
 import type { Scene } from "../Scene.ts"
 import { reasonOf } from "../Sql.ts"
 import { pause, until } from "../Waiting.ts"
@@ -11,7 +12,7 @@ const partitions = 6
 
 /** Changes the lanes while writers queue up behind a lock, so that some of them began before the change and write after it. */
 const resize = async (scene: Scene, lanes: number): Promise<void> => {
-  const admin = ManagedRuntime.make(OutboxAdmin.layer({ url: Redacted.make(scene.url) }))
+  const admin = runtimeOf(OutboxAdmin.layer({ url: Redacted.make(scene.url) }))
   const holder = await scene.sql.session()
   try {
     await holder.query("begin")
@@ -61,9 +62,7 @@ const forgotten: Fault = {
   bound: 20,
   run: async (scene) => {
     const { postgres, long } = scene.world
-    const [first, second] = owners.map(() =>
-      ManagedRuntime.make(PostgresOutbox.layer({ url: Redacted.make(scene.url) }))
-    )
+    const [first, second] = owners.map(() => runtimeOf(PostgresOutbox.layer({ url: Redacted.make(scene.url) })))
     const broken: Array<string> = []
     try {
       for (let round = 0; round < (long ? 8 : 3); round++) {

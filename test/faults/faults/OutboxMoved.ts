@@ -1,16 +1,17 @@
 import { OutboxAdmin } from "@invoice/adapters/postgres"
-import { Effect, ManagedRuntime, Redacted } from "effect"
+import { Effect, Redacted } from "effect"
 import * as Leaves from "../../../packages/adapters/src/postgres/Leaves.ts"
 import * as Dump from "../Dump.ts"
 import { Forward } from "../Forward.ts"
 import { Postgres } from "../Postgres.ts"
+import { runtimeOf } from "../Quiet.ts"
 import type { Scene } from "../Scene.ts"
 import { connect } from "../Sql.ts"
 import { pause, until } from "../Waiting.ts"
 import { makeTemplate } from "../World.ts"
 import type { Fault } from "./Fault.ts"
 
-const administer = (scene: Scene) => ManagedRuntime.make(OutboxAdmin.layer({ url: Redacted.make(scene.url) }))
+const administer = (scene: Scene) => runtimeOf(OutboxAdmin.layer({ url: Redacted.make(scene.url) }))
 
 const leafSize = 1_000
 

@@ -56,7 +56,7 @@ export const inTheMiddleOfASend = whileHeld("request")
 const reading: Fault = {
   number: 1,
   name: "relay killed after reading, its send on the way",
-  bound: 20,
+  bound: 45,
   run: async (scene) => {
     scene.world.proxy.acknowledged = 0
     await inTheMiddleOfASend(scene, () => scene.relay({ proxied: true }))
@@ -67,7 +67,7 @@ const reading: Fault = {
 const appended: Fault = {
   number: 1,
   name: "relay killed after the append, the answer on the way",
-  bound: 20,
+  bound: 45,
   run: async (scene) => {
     scene.world.proxy.acknowledged = 0
     await whileHeld("answer")(scene, () => scene.relay({ proxied: true }))
@@ -82,7 +82,7 @@ const waitingForCursor = `select from pg_stat_activity
 const uncommitted: Fault = {
   number: 1,
   name: "relay killed after the answer, before the cursor",
-  bound: 20,
+  bound: 45,
   run: async (scene) => {
     let relay = await scene.relay()
     const writing = scene.write()
@@ -108,7 +108,7 @@ const uncommitted: Fault = {
 export const stoppedWhileSending: Fault = {
   number: 38,
   name: "relay told to stop while its send is not answered",
-  bound: 20,
+  bound: 45,
   run: async (scene) => {
     const { proxy } = scene.world
     proxy.acknowledged = 0

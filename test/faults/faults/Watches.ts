@@ -2,9 +2,10 @@ import { InvoiceClient } from "@invoice/adapters/connect"
 import { PostgresStore } from "@invoice/adapters/postgres"
 import { InvoiceStore, Invoices as UseCases } from "@invoice/core"
 import type { WatchStart } from "@invoice/core/Invoices"
-import { Effect, Fiber, ManagedRuntime, Option, Redacted, Stream } from "effect"
+import { Effect, Fiber, type ManagedRuntime, Option, Redacted, Stream } from "effect"
 import * as Invoices from "../Invoices.ts"
 import * as Noise from "../Noise.ts"
+import { runtimeOf } from "../Quiet.ts"
 import type { Outcome, Scene } from "../Scene.ts"
 import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
@@ -12,7 +13,7 @@ import { fall } from "./PostgresHarmed.ts"
 
 /** A client that watches all invoices from now on. Whatever happens it comes back with the last cursor that it was given. */
 const watch = async (url: string) => {
-  const runtime = ManagedRuntime.make(InvoiceClient.layerFetch({ baseUrl: url }))
+  const runtime = runtimeOf(InvoiceClient.layerFetch({ baseUrl: url }))
   const shown = new Map<string, number>()
   const told = { CursorExpired: 0, InvalidCursor: 0, StoreUnavailable: 0 }
   let start: WatchStart = "now"
@@ -107,7 +108,7 @@ const across: Fault = {
   run: async (scene) => {
     const { postgres, long } = scene.world
     const api = await scene.program("api")
-    const store = ManagedRuntime.make(PostgresStore.layer({ url: Redacted.make(scene.url), maxConnections: 2 }))
+    const store = runtimeOf(PostgresStore.layer({ url: Redacted.make(scene.url), maxConnections: 2 }))
     const watching = await watch(api.url("api"))
     const made = new Map<string, number>()
     let skipped = 0

@@ -1,18 +1,41 @@
 /** `invoice up`: everything in one process, on an embedded Postgres and an in-process broker unless told otherwise. */
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option, type Redacted, type Scope } from "effect"
 import type { Settings } from "../Config.ts"
+import * as DataDirectory from "../DataDirectory.ts"
 import * as EmbeddedPostgres from "../EmbeddedPostgres.ts"
 import * as Backends from "./Backends.ts"
 import * as Parts from "./Parts.ts"
 import type { Program } from "./Program.ts"
 import * as Refusal from "./Refusal.ts"
 
+interface Database {
+  readonly url: Redacted.Redacted
+  /** For the line that says that the program is ready. */
+  readonly note: string
+}
+
+const embedded = ({
+  dataDir
+}: Settings): Effect.Effect<Database, EmbeddedPostgres.EmbeddedPostgresError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const options: DataDirectory.Options = Option.match(dataDir, {
+      onNone: () => ({ dataDir: ".data", fallback: DataDirectory.ofSystem(".data") }),
+      onSome: (dataDir) => ({ dataDir })
+    })
+    const server = yield* EmbeddedPostgres.make(options)
+    const moved = server.dataDir === options.fallback
+    return {
+      url: server.url,
+      note: `embedded Postgres in ${moved ? `${server.dataDir}, where user postgres can reach it` : options.dataDir}`
+    }
+  })
+
 export const make = (settings: Settings): Program =>
   Effect.gen(function* () {
     yield* Refusal.noStorage("up", settings)
-    const url = Option.isSome(settings.databaseUrl)
-      ? settings.databaseUrl.value
-      : (yield* EmbeddedPostgres.make({ dataDir: settings.dataDir })).url
+    const { note, url } = Option.isSome(settings.databaseUrl)
+      ? { url: settings.databaseUrl.value, note: "Postgres" }
+      : yield* embedded(settings)
     const broker = Option.match(settings.kafkaBrokers, {
       onNone: () => Backends.inProcess,
       onSome: (brokers) => Backends.kafka(brokers, settings)
@@ -28,8 +51,7 @@ export const make = (settings: Settings): Program =>
       const relay = yield* Parts.relay(settings, Option.isSome(settings.databaseUrl) ? undefined : "up")
       const metrics = yield* Parts.operations(settings, { ...checks, ...relay, ...validator })
       const api = yield* Parts.api(settings, checks)
-      const database = Option.isSome(settings.databaseUrl) ? "Postgres" : `embedded Postgres in ${settings.dataDir}`
       const messages = Option.isSome(settings.kafkaBrokers) ? "Kafka" : "in-process broker"
-      return { urls: { ...api, metrics }, note: `${database}, ${messages}` }
+      return { urls: { ...api, metrics }, note: `${note}, ${messages}` }
     }).pipe(Effect.provideContext(context))
   })

@@ -1,0 +1,76 @@
+/** Where the embedded Postgres keeps its data: its cluster, the cluster's password and the lock. */
+import { createHash } from "node:crypto"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import { Effect } from "effect"
+import { attempt, type EmbeddedPostgresError, fail } from "./EmbeddedPostgresError.ts"
+import { canEnter, type PostgresUser } from "./PostgresUser.ts"
+
+export interface Options {
+  /** Made when it is missing. Relative to the current directory. */
+  readonly dataDir: string
+  /**
+   * Used instead when the user that Postgres runs as can't enter `dataDir`, as in root's home, or when it holds the data
+   * of an earlier start. Default: such a `dataDir` is an error.
+   */
+  readonly fallback?: string
+}
+
+/** A directory of the system for the data of one project, told by the path that its data would have there. */
+export const ofSystem = (dataDir: string): string => {
+  const path = Path.resolve(dataDir)
+  const name = Path.basename(Path.dirname(path)).replace(/[^\w.-]/gu, "_")
+  return `/var/lib/invoice/${name}-${createHash("sha256").update(path).digest("hex").slice(0, 8)}`
+}
+
+/** The database cluster in a data directory. */
+export const cluster = (dataDir: string): string => Path.join(dataDir, "postgres")
+
+export const exists = (path: string): Promise<boolean> =>
+  Fs.access(path).then(
+    () => true,
+    () => false
+  )
+
+/** The nearest directory above that is there, or the path itself. */
+const nearest = async (path: string): Promise<string> => ((await exists(path)) ? path : nearest(Path.dirname(path)))
+
+const canReach = (user: PostgresUser, path: string): Promise<boolean> =>
+  nearest(path).then((directory) => canEnter(user, directory))
+
+const whom = "user postgres, whom Postgres runs as when root starts it, can't enter"
+
+const choose = (options: Options, user: PostgresUser): Effect.Effect<string, EmbeddedPostgresError> =>
+  Effect.gen(function* () {
+    const wanted = Path.resolve(options.dataDir)
+    const reached = yield* Effect.promise(() => canReach(user, wanted))
+    const kept = yield* Effect.promise(() => exists(cluster(wanted)))
+    const { fallback } = options
+    if (fallback === undefined || kept) {
+      return reached
+        ? wanted
+        : yield* fail(
+            kept
+              ? `${whom} ${wanted}, which holds data: open the way to it with chmod, or set DATA_DIR to begin elsewhere`
+              : `${whom} ${wanted}: set DATA_DIR to a directory that this user can enter`
+          )
+    }
+    return reached && !(yield* Effect.promise(() => exists(cluster(fallback)))) ? wanted : fallback
+  })
+
+/** Answers the data directory as an absolute path, and makes it. */
+export const make = (options: Options, user: PostgresUser | undefined): Effect.Effect<string, EmbeddedPostgresError> =>
+  Effect.gen(function* () {
+    const dataDir = user === undefined ? Path.resolve(options.dataDir) : yield* choose(options, user)
+    yield* attempt(`can't make ${dataDir}`, async () => {
+      const first = await Fs.mkdir(dataDir, { recursive: true })
+      // root's umask may close to user postgres what root makes
+      for (let made = dataDir; user !== undefined && first !== undefined; made = Path.dirname(made)) {
+        await Fs.chmod(made, 0o755)
+        if (made === first) {
+          break
+        }
+      }
+    })
+    return dataDir
+  })

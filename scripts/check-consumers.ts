@@ -1,0 +1,48 @@
+/**
+ * Installs the tarballs in projects of somebody else: with npm and the lowest versions that the packages allow beside
+ * them, with pnpm and the newest. There types are checked as `nodenext` and as `bundler` find them (`skipLibCheck: false`),
+ * the unit tests and examples run against the tarballs, and so do the programs of the READMEs.
+ */
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { type Choice, type Consumer, type Manager, makeConsumer, resolutions } from "./packages/Consumer.ts"
+import { type Packed, packAll } from "./packages/Pack.ts"
+
+const runReadme = ({ programs, run }: Consumer): void => {
+  for (const { file, prints } of programs) {
+    if (prints === undefined) continue
+    const printed = run("node", file)
+    if (printed !== prints) throw new Error(`${file} prints\n${printed}and its README says\n${prints}`)
+  }
+}
+
+const check = async (packed: ReadonlyArray<Packed>, manager: Manager, choice: Choice): Promise<void> => {
+  const start = performance.now()
+  const consumer = await makeConsumer(packed, manager, choice)
+  try {
+    console.log(`${manager}, ${choice} versions: ${consumer.versions}`)
+    const version = consumer.run("invoice", "--version")
+    if (!version.includes(packed[0]?.manifest.version ?? "")) throw new Error(`invoice --version prints ${version}`)
+    runReadme(consumer)
+    for (const resolution of resolutions) consumer.run("tsc", "-p", `tsconfig.${resolution}.json`)
+    const report = consumer.run("vitest", "run", "--silent", "--reporter=dot")
+    console.log(/^.*Tests .*$/mu.exec(report)?.[0] ?? report)
+    console.log(`${Math.round((performance.now() - start) / 1_000)} s`)
+  } finally {
+    await consumer.remove()
+  }
+}
+
+const tarballs = await mkdtemp(join(tmpdir(), "invoice-tarballs-"))
+try {
+  const packed = await packAll(tarballs)
+  for (const [manager, choice] of [
+    ["npm", "lowest"],
+    ["pnpm", "newest"]
+  ] as const) {
+    await check(packed, manager, choice)
+  }
+} finally {
+  await rm(tarballs, { recursive: true, force: true })
+}
