@@ -89,6 +89,14 @@ const drain = (lease: Lease, from: string) =>
     return { keys, position }
   })
 
+/** A lease under which all that there was has been read. */
+const relayed = Effect.gen(function* () {
+  const lease = yield* take("relay")
+  yield* create(3)
+  const { position } = yield* drain(lease, lease.position)
+  return { lease, position }
+})
+
 const watch = (from: string | undefined) =>
   Effect.gen(function* () {
     const store = yield* InvoiceStore
@@ -109,9 +117,7 @@ describe("when Postgres crashes and hands transaction ids out again", () => {
     withServer((crash) =>
       Effect.gen(function* () {
         const outbox = yield* Outbox
-        const lease = yield* take("relay")
-        yield* create(3)
-        const { position } = yield* drain(lease, lease.position)
+        const { lease, position } = yield* relayed
         yield* burnIds
         const empty = yield* outbox.read({ lease, position, limit: 10 })
         assert.deepStrictEqual(empty.events, [])
@@ -134,9 +140,7 @@ describe("when Postgres crashes and hands transaction ids out again", () => {
     withServer((crash) =>
       Effect.gen(function* () {
         const outbox = yield* Outbox
-        const lease = yield* take("relay")
-        yield* create(3)
-        const { position } = yield* drain(lease, lease.position)
+        const { lease, position } = yield* relayed
         yield* crash
         yield* create(1)
         yield* again(outbox.status)

@@ -13,6 +13,7 @@ import { healing, type Outcome, type RunOptions, type World } from "../World.ts"
 import type { Alterations } from "./Alterations.ts"
 import { draw, nodes, partitions } from "./ConsumerSchedules.ts"
 import { countProgram, reasons } from "./Counting.ts"
+import * as Course from "./Course.ts"
 import { Database } from "./Database.ts"
 import * as ModelStore from "./ModelStore.ts"
 import * as Validator from "./Validator.ts"
@@ -43,14 +44,14 @@ const idOf = (name: string): Invoice.InvoiceId =>
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
-class ConsumerWorld {
+class ConsumerWorld implements Course.Stage {
   readonly engine: Engine
-  private readonly coverage: Coverage
+  readonly coverage: Coverage
   private readonly database: Database
   private readonly brokers: Brokers
   private readonly groups: Groups
   private readonly random: Random
-  private readonly schedule: Schedule
+  readonly schedule: Schedule
   private readonly alterations: Alterations
   private readonly invoices = new Map<string, Invoice.Invoice>()
   private readonly refused = new Set<string>()
@@ -105,21 +106,10 @@ class ConsumerWorld {
 
   async run(): Promise<Outcome> {
     this.start(0)
-    let last = 0
-    for (const step of this.schedule.steps) {
-      last = Math.max(last, step.at)
-      this.engine.at(step.at, undefined, () => {
-        this.engine.note("world", () => `${step.what} ${JSON.stringify(step.with)}`)
-        this.coverage.drawn(step.what)
-        this.perform(step)
-      })
-    }
     // what was committed is told of a little later
-    await this.engine.run(last + 350, () => false)
+    await Course.enact(this, 350)
     this.heal()
-    const from = this.engine.now
-    const isComplete = await this.engine.run(from + bound, () => this.isComplete())
-    const recovery = this.engine.now - from
+    const { isComplete, recovery } = await Course.recover(this.engine, bound, () => this.isComplete())
     const violations = this.judge(isComplete)
     for (const validator of this.validators) validator?.process.kill()
     return { violations, recovery, account: this.engine.account ?? [] }
@@ -182,7 +172,7 @@ class ConsumerWorld {
     })
   }
 
-  private perform(step: Step): void {
+  perform(step: Step): void {
     const { brokers, database, engine, groups } = this
     if (database.perform(step)) return
     const later = (run: () => void): void => {

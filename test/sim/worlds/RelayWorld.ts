@@ -15,6 +15,7 @@ import { withVirtualTimers } from "../VirtualTimers.ts"
 import { healing, type Outcome, type RunOptions, type World } from "../World.ts"
 import type { Alterations } from "./Alterations.ts"
 import { countProgram, reasons } from "./Counting.ts"
+import * as Course from "./Course.ts"
 import { Database } from "./Database.ts"
 import { Fencing } from "./Fencing.ts"
 import * as Relay from "./Relay.ts"
@@ -25,7 +26,7 @@ const bound = 30_000
 
 const statements = Seams.statements()
 
-class RelayWorld {
+class RelayWorld implements Course.Stage {
   readonly engine: Engine
   readonly coverage: Coverage
   readonly database: Database
@@ -42,7 +43,7 @@ class RelayWorld {
   private generations = 0
   /** What was there when it was last looked whether everything is. */
   private changesSeen = -1
-  private readonly schedule: Schedule
+  readonly schedule: Schedule
   private readonly alterations: Alterations
   /** Keys that an operator has asked to replay, and since when they were parked. */
   private readonly asked = new Map<string, number>()
@@ -75,20 +76,9 @@ class RelayWorld {
 
   async run(): Promise<Outcome> {
     this.startRelay(0)
-    let last = 0
-    for (const step of this.schedule.steps) {
-      last = Math.max(last, step.at)
-      this.engine.at(step.at, undefined, () => {
-        this.engine.note("world", () => `${step.what} ${JSON.stringify(step.with)}`)
-        this.coverage.drawn(step.what)
-        this.perform(step)
-      })
-    }
-    await this.engine.run(last + 100, () => false)
+    await Course.enact(this, 100)
     this.heal()
-    const from = this.engine.now
-    const isComplete = await this.engine.run(from + bound, () => this.isComplete())
-    const recovery = this.engine.now - from
+    const { isComplete, recovery } = await Course.recover(this.engine, bound, () => this.isComplete())
     this.judge(isComplete)
     for (const relay of this.relays) relay?.process.kill()
     return { violations: this.violations, recovery, account: this.engine.account ?? [] }
@@ -136,7 +126,7 @@ class RelayWorld {
     })
   }
 
-  private perform(step: Step): void {
+  perform(step: Step): void {
     const { brokers, coverage, database, engine, fencing } = this
     const later = (run: () => void): void => {
       engine.after(numberOf(step, "millis"), undefined, run)

@@ -12,6 +12,7 @@ import { withVirtualTimers } from "../VirtualTimers.ts"
 import { healing, type Outcome, type RunOptions, type World } from "../World.ts"
 import type { Alterations } from "./Alterations.ts"
 import { countProgram } from "./Counting.ts"
+import * as Course from "./Course.ts"
 import { Database } from "./Database.ts"
 import { type Committed, nameOfEvent, Watcher } from "./Watcher.ts"
 import { draw } from "./WatchSchedules.ts"
@@ -32,12 +33,12 @@ const never = new Proxy(
 const idOf = (key: string): string => `00000000-0000-4000-8000-00000000000${key}`
 const payload = new TextEncoder().encode("{}")
 
-class WatchWorld {
+class WatchWorld implements Course.Stage {
   readonly engine: Engine
-  private readonly coverage: Coverage
+  readonly coverage: Coverage
   private readonly database: Database
   private readonly random: Random
-  private readonly schedule: Schedule
+  readonly schedule: Schedule
   private readonly alterations: Alterations
   private readonly watchers: Array<Watcher> = []
   private serving: { readonly process: Process; invoices: Invoices["Service"] | undefined } | undefined
@@ -62,29 +63,18 @@ class WatchWorld {
 
   async run(): Promise<Outcome> {
     this.start()
-    let last = 0
-    for (const step of this.schedule.steps) {
-      last = Math.max(last, step.at)
-      this.engine.at(step.at, undefined, () => {
-        this.engine.note("world", () => `${step.what} ${JSON.stringify(step.with)}`)
-        this.coverage.drawn(step.what)
-        this.perform(step)
-      })
-    }
-    await this.engine.run(last + 50, () => false)
+    await Course.enact(this, 50)
     this.engine.note("world", () => healing)
     this.database.heal()
     this.serving?.process.goOn()
     if (this.serving === undefined) this.start()
-    const from = this.engine.now
     let seen = -1
-    const isComplete = await this.engine.run(from + bound, () => {
+    const { isComplete, recovery } = await Course.recover(this.engine, bound, () => {
       const changes = this.watchers.reduce((sum, watcher) => sum + watcher.changes, this.database.server.changes)
       if (changes === seen) return false
       seen = changes
       return this.isComplete()
     })
-    const recovery = this.engine.now - from
     const violations = this.judge(isComplete)
     this.serving?.process.kill()
     return { violations, recovery, account: this.engine.account ?? [] }
@@ -133,7 +123,7 @@ class WatchWorld {
     })
   }
 
-  private perform(step: Step): void {
+  perform(step: Step): void {
     const { coverage, database, engine } = this
     if (database.perform(step)) {
       if (numberOf(step, "behind") > 0) for (const watcher of this.watchers) watcher.isExcused = true
