@@ -4,6 +4,7 @@ import { offsetsPartitions } from "../infra/kafka/Cluster.ts"
 import { type StartedKafka, type StartedNode, startKafka } from "../infra/kafka/index.ts"
 import { client } from "./LogReader.ts"
 import type { Random } from "./Random.ts"
+import { reasonOf } from "./Sql.ts"
 import { TcpProxy } from "./TcpProxy.ts"
 import { pause, until } from "./Waiting.ts"
 
@@ -117,7 +118,14 @@ export class Cluster {
     { seconds = 60 }: { readonly seconds?: number } = {},
     ...topics: ReadonlyArray<string>
   ): Promise<void> {
-    await until(what, async () => (await this.partitions(...topics)).every(holds), { every: 100, seconds })
+    let others: ReadonlyArray<Partition> = []
+    const isSo = async (): Promise<boolean> => {
+      others = (await this.partitions(...topics)).filter((partition) => !holds(partition))
+      return others.length === 0
+    }
+    await until(what, isSo, { every: 100, seconds }).catch((error: unknown) => {
+      throw new Error(`${reasonOf(error)}, but ${JSON.stringify(others)}`)
+    })
   }
 
   /** Waits until every replica is in sync and every leader the preferred one. */
@@ -163,7 +171,7 @@ export class Cluster {
       {},
       ...topics
     )
-    // asked again: the cluster may have been at the first one still, and said nothing
+    // a broker that still removes a replica when it is told to add it may never fetch it: taken away and added again
     for (let tries = 1; ; tries++) {
       await reassign(({ old, replicas }) => [...replicas, old])
       try {
@@ -175,6 +183,14 @@ export class Cluster {
         )
       } catch (error) {
         if (tries === 4) throw error
+        await reassign(({ replicas }) => [...replicas])
+        await this.become(
+          "the old leaders are no replicas",
+          ({ partition, replicas, topic }) =>
+            replicas.length === (newLeaders.has(`${topic} ${partition}`) ? this.size - 1 : this.size),
+          {},
+          ...topics
+        )
       }
     }
   }

@@ -97,7 +97,8 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 }
 const world = await starting
 
-const runTask = async ({ bound, isPassed, name, run, topic }: Task): Promise<boolean> => {
+/** The reason why it failed, none when it passed. */
+const runTask = async ({ bound, isPassed, name, run, topic }: Task): Promise<string | undefined> => {
   const startedAt = performance.now()
   const seconds = (): number => (performance.now() - startedAt) / 1_000
   let scene: Scene | undefined
@@ -106,12 +107,14 @@ const runTask = async ({ bound, isPassed, name, run, topic }: Task): Promise<boo
     const outcome = await run(scene)
     const passed = isPassed(outcome)
     console.log(Report.line({ name, outcome, bound, seconds: seconds() }, passed))
-    if (!passed) scene.report(process.stderr)
-    return passed
+    if (passed) return undefined
+    scene.report(process.stderr)
+    return outcome.broken.join("; ") || "nothing is broken, though a mutant ran"
   } catch (error) {
-    console.log(Report.line({ name, error: reasonOf(error), seconds: seconds() }, false))
+    const reason = reasonOf(error)
+    console.log(Report.line({ name, error: reason, seconds: seconds() }, false))
     scene?.report(process.stderr)
-    return false
+    return reason
   } finally {
     // the scene may have left it harmed, and it ends what it started by asking
     await world.heal().catch((error: unknown) => console.log(`    the world is not as before: ${reasonOf(error)}`))
@@ -124,8 +127,9 @@ const failed: Array<string> = []
 console.log(Report.header())
 for (const task of tasks) {
   if (stopping !== undefined) break
-  if (await runTask(task)) passed += 1
-  else failed.push(task.name)
+  const reason = await runTask(task)
+  if (reason === undefined) passed += 1
+  else failed.push(`${task.name}: ${reason}`)
 }
 await stop()
 console.log(`\n${Report.legend}\nagain: ${again}`)
