@@ -16,7 +16,7 @@ describe("tests", () => {
             "@invoice/core/Decimal",
             `${root}test/infra/setup.ts`
           )
-          assert.strictEqual(found?.id, `${root}packages/core/src/Decimal.ts`, environment)
+          assert.strictEqual(found?.id, `${root}packages/core/src/domain/Decimal.ts`, environment)
         }
       } finally {
         await vitest.close()

@@ -4,12 +4,14 @@
  *
  * BENCH_INVOICES: how many, default 50,000.
  */
+
 import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { cpus, tmpdir } from "node:os"
 import { join } from "node:path"
 import { KafkaConsumer, KafkaPublisher } from "@invoice/adapters/kafka"
 import { Migrations, PostgresOutbox, PostgresStore } from "@invoice/adapters/postgres"
 import { InvoiceEvent, InvoiceStore, Outbox, Profile, RelayOutbox, ValidateInvoices } from "@invoice/core"
+import type { Message } from "@invoice/core/Message"
 import * as EmbeddedPostgres from "@invoice/runtime-node/EmbeddedPostgres"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Fiber, Layer, Logger } from "effect"
@@ -62,7 +64,7 @@ const program = Effect.gen(function* () {
     // the baseline: the same decisions, three batches of 500 at a time, without a broker
     const direct = yield* create
     const messages = direct.map(
-      ({ id }): InvoiceEvent.Message => ({
+      ({ id }): Message => ({
         topic: InvoiceEvent.topics.Pending,
         key: id,
         value: encoder.encode(JSON.stringify({ id })),

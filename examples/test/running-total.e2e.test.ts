@@ -1,4 +1,5 @@
 /** Kills the example again and again, at moments that a seed chooses, and counts money. */
+
 import { type ChildProcess, spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { fileURLToPath } from "node:url"
@@ -6,7 +7,8 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { KafkaPublisher } from "@invoice/adapters/kafka"
 import { Migrations, PostgresStore } from "@invoice/adapters/postgres"
-import { type Invoice, InvoiceEvent, InvoiceStore, MessagePublisher, Timestamp } from "@invoice/core"
+import { type Invoice, InvoiceEvent, InvoiceStore, MessagePublisher, OutboxEvent, Timestamp } from "@invoice/core"
+import type { Message } from "@invoice/core/Message"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Fiber, Layer, Redacted, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
@@ -74,10 +76,10 @@ describe("the running total", () => {
         }
         yield* Effect.forEach(invoices, (invoice) => store.create(invoice), { concurrency: 256, discard: true })
 
-        const approvedOf = (id: Invoice.InvoiceId): InvoiceEvent.Message => {
+        const approvedOf = (id: Invoice.InvoiceId): Message => {
           const draft = InvoiceEvent.decided(id, 2, { status: "Approved", by: "test", violations: [] })
           const payload = new TextEncoder().encode(draft.payload)
-          return InvoiceEvent.toMessage({ ...draft, topic, id: randomUUID(), payload, at: Timestamp.fromMillis(0) })
+          return OutboxEvent.toMessage({ ...draft, topic, id: randomUUID(), payload, at: Timestamp.fromMillis(0) })
         }
         const approved = invoices.map(({ id }) => approvedOf(id))
         const publishAll = Effect.gen(function* () {

@@ -1,5 +1,5 @@
 /** A program in the simulation: its fibers, its clock and its chances. It can be stopped, go on, and be killed. */
-import { OutboxNudge } from "@invoice/core"
+import { OutboxSignal } from "@invoice/core"
 import {
   Clock,
   Context,
@@ -109,7 +109,7 @@ export class Process {
         nextIntUnsafe: () => Math.floor(random.next() * Number.MAX_SAFE_INTEGER)
       }),
       // a process has one of its own; and the default one would keep what waits for it
-      Context.add(OutboxNudge.OutboxNudge, OutboxNudge.make()),
+      Context.add(OutboxSignal.OutboxSignal, OutboxSignal.make()),
       Context.add(References.MinimumLogLevel, engine.account === undefined ? "None" : "Info"),
       Context.add(Logger.CurrentLoggers, new Set([accountant(this)]))
     )

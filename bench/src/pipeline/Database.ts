@@ -1,8 +1,9 @@
 /** A database of the benchmark: plain statements, and the ways in which backlogs are written. */
+
 import { PgClient } from "@effect/sql-pg"
 import { Migrations, PostgresOutbox, PostgresStore } from "@invoice/adapters/postgres"
-import { InvoiceEvent, InvoiceStore, Outbox } from "@invoice/core"
-import type { Recorded } from "@invoice/core/InvoiceEvent"
+import { InvoiceStore, Outbox, OutboxEvent } from "@invoice/core"
+import type { Message } from "@invoice/core/Message"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
@@ -66,7 +67,7 @@ from (select gen_random_uuid() as id from generate_series(1, $2::int)) as t`
 export const readEvents = (
   url: string,
   limit: number,
-  take: (events: ReadonlyArray<Recorded>) => Promise<void>
+  take: (events: ReadonlyArray<OutboxEvent.OutboxEvent>) => Promise<void>
 ): Promise<number> =>
   Effect.runPromise(
     Effect.gen(function* () {
@@ -90,5 +91,5 @@ export const readEvents = (
 const beginning = "3:3:"
 
 /** The messages of the events, for those who publish without a relay. */
-export const toMessages = (events: ReadonlyArray<Recorded>): ReadonlyArray<InvoiceEvent.Message> =>
-  events.map(InvoiceEvent.toMessage)
+export const toMessages = (events: ReadonlyArray<OutboxEvent.OutboxEvent>): ReadonlyArray<Message> =>
+  events.map(OutboxEvent.toMessage)

@@ -1,5 +1,5 @@
 /** The events of an outbox sent by kafkajs and nothing else, from memory; or read from Postgres and thrown away. */
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { Kafka, logLevel, Partitioners } from "kafkajs"
 import * as Database from "./Database.ts"
 import { rate } from "./Figures.ts"

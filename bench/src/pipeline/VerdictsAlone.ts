@@ -1,8 +1,10 @@
 /** The verdicts of a database's pending invoices without Kafka: `direct` with loading and judging, or the statement alone. */
+
 import { Broker } from "@invoice/adapters/memory"
 import { PostgresStore } from "@invoice/adapters/postgres"
 import { InvoiceEvent, InvoiceStore, InvoiceValidator, Profile, ValidateInvoices } from "@invoice/core"
 import type { InvoiceId } from "@invoice/core/Invoice"
+import type { Message } from "@invoice/core/Message"
 import { Effect, Layer, Redacted } from "effect"
 import * as Database from "./Database.ts"
 import { rate } from "./Figures.ts"
@@ -41,7 +43,7 @@ const direct = Effect.gen(function* () {
   const { handle } = yield* ValidateInvoices
   const encoder = new TextEncoder()
   const messages = ids.map(
-    (id): InvoiceEvent.Message => ({
+    (id): Message => ({
       topic: InvoiceEvent.topics.Pending,
       key: id,
       value: encoder.encode(InvoiceEvent.created(id).payload),

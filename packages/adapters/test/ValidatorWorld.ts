@@ -1,4 +1,5 @@
 /** A validator over memory and the in-process broker, whose store and publisher fail when a test says so. */
+
 import {
   DeadLetters,
   InvoiceEvent,
@@ -10,6 +11,7 @@ import {
   StoreUnavailable,
   ValidateInvoices
 } from "@invoice/core"
+import type { Message } from "@invoice/core/Message"
 import type { Decision } from "@invoice/core/ports/InvoiceStore"
 import type * as Validating from "@invoice/core/ValidateInvoices"
 import * as Generators from "@invoice/testing/Generators"
@@ -19,14 +21,14 @@ import * as Memory from "../src/memory/Memory.ts"
 
 export const topic = InvoiceEvent.topics.Pending
 
-export const message = (value: string, key?: string): InvoiceEvent.Message => ({
+export const message = (value: string, key?: string): Message => ({
   topic,
   key,
   value: new TextEncoder().encode(value),
   headers: { traceparent: "00-" }
 })
 
-export const about = ({ id }: { readonly id: string }, key: string = id): InvoiceEvent.Message =>
+export const about = ({ id }: { readonly id: string }, key: string = id): Message =>
   message(JSON.stringify({ id }), key)
 
 /** What a test can have fail. */
@@ -34,7 +36,7 @@ export interface Faults {
   decide: (decisions: ReadonlyArray<Decision>) => StoreUnavailable | undefined
   writable: () => StoreUnavailable | undefined
   /** A refusal has left everything unwritten that its meaning allows to be. */
-  publish: (messages: ReadonlyArray<InvoiceEvent.Message>) => PublishTransient | PublishRefused | undefined
+  publish: (messages: ReadonlyArray<Message>) => PublishTransient | PublishRefused | undefined
   /** Calls of `decide`, and of `writable`. */
   calls: number
   probes: number
@@ -73,10 +75,7 @@ const faultyStore = (faults: Faults) =>
   ).pipe(Layer.provideMerge(Memory.layer))
 
 /** What is behind a refused message with its key is not written; all else is. */
-const durable = (
-  messages: ReadonlyArray<InvoiceEvent.Message>,
-  { records }: PublishRefused
-): ReadonlyArray<InvoiceEvent.Message> => {
+const durable = (messages: ReadonlyArray<Message>, { records }: PublishRefused): ReadonlyArray<Message> => {
   const refused = new Set(records.map(({ index }) => index))
   const held = new Set<string>()
   return messages.filter(({ key }, index) => {
@@ -128,13 +127,13 @@ export const store = (count: number) =>
     return invoices
   })
 
-export const publish = (messages: ReadonlyArray<InvoiceEvent.Message>) =>
+export const publish = (messages: ReadonlyArray<Message>) =>
   Effect.flatMap(MessagePublisher, (publisher) => publisher.publish(messages))
 
 export const pending = Effect.flatMap(InvoiceStore, ({ list }) =>
   Effect.map(list({ status: "Pending", limit: 200 }), ({ items }) => items.map(({ invoice }) => invoice.id))
 )
 
-export const letters = Effect.flatMap(DeadLetters, ({ list }) => Stream.runCollect(list(topic)))
+export const deadLetters = Effect.flatMap(DeadLetters, ({ list }) => Stream.runCollect(list(topic)))
 
 export const ready = Effect.flatMap(ValidateInvoices, (validate) => validate.ready)

@@ -24,10 +24,10 @@ import {
   StoreUnavailable
 } from "@invoice/core"
 import { Effect, Logger, References, Stream } from "effect"
-import * as Calls from "../src/connect/Calls.ts"
 import * as Errors from "../src/connect/Errors.ts"
 import { BadRequestSchema } from "../src/connect/gen/google/rpc/error_details_pb.ts"
 import { InvoiceService } from "../src/connect/gen/invoice/v1/invoice_service_pb.ts"
+import * as ServerCalls from "../src/connect/ServerCalls.ts"
 
 const secret = new Error("password=hunter2 at a secret place")
 
@@ -62,7 +62,7 @@ const table: { readonly [Tag in Errors.CallError["_tag"]]: readonly [Extract<Err
 /** A server whose Get and Watch fail as they are told; answers a client's transport for each protocol. */
 const failing = (effect: Effect.Effect<never, Errors.CallError>) =>
   Effect.gen(function* () {
-    const calls = yield* Calls.make()
+    const calls = yield* ServerCalls.make()
     const handler = connectNodeAdapter({
       routes: (router) =>
         router.service(InvoiceService, {

@@ -1,21 +1,22 @@
-/** Dead letters: what is kept of a message, when the dead-letter topic does not take one, and sending them again. */
+/** Dead deadLetters: what is kept of a message, when the dead-deadLetter topic does not take one, and sending them again. */
+
 import { assert, describe, it } from "@effect/vitest"
 import {
   DeadLetter,
   DeadLetters,
-  type InvoiceEvent,
   MessagePublisher,
   PublishRefused,
   PublishTransient,
   TopicReader,
   ValidateInvoices
 } from "@invoice/core"
+import type { Message } from "@invoice/core/Message"
 import { Effect, Fiber, Layer, Metric, Stream } from "effect"
 import {
   about,
+  deadLetters,
   type Faults,
   fails,
-  letters,
   message,
   noFaults,
   pending,
@@ -33,8 +34,8 @@ const deadLetterTopic = DeadLetter.topicOf(topic)
 const onDeadLetterTopic = Effect.flatMap(TopicReader, ({ read }) => Stream.runCollect(read(deadLetterTopic)))
 
 const refuse = (
-  messages: ReadonlyArray<InvoiceEvent.Message>,
-  isRefused: (message: InvoiceEvent.Message) => boolean
+  messages: ReadonlyArray<Message>,
+  isRefused: (message: Message) => boolean
 ): PublishRefused | undefined => {
   const records = messages.flatMap((one, index) => (isRefused(one) ? [{ index, reason: "too large" }] : []))
   return records.length === 0 ? undefined : new PublishRefused({ records })
@@ -53,7 +54,7 @@ describe("a dead letter that the broker refuses", () => {
         message("small", "small"),
         message("last", "large")
       ])
-      const kept = (yield* letters).map(({ key, original }) => [
+      const kept = (yield* deadLetters).map(({ key, original }) => [
         key,
         original && new TextDecoder().decode(original.value)
       ])
@@ -83,7 +84,7 @@ describe("a dead letter that the broker refuses", () => {
         let refusals = 0
         faults.publish = (messages) => {
           if (!messages.some(({ topic }) => topic === deadLetterTopic)) return undefined
-          // a value that is larger than what is left of a letter without it
+          // a value that is larger than what is left of a dead letter without it
           const large = refuse(messages, ({ key, value }) => key === id && value.byteLength > 0)
           const failure = large ?? fault(messages)
           if (failure !== undefined && failure !== large) refusals++
@@ -120,13 +121,13 @@ describe("a dead letter that the broker refuses", () => {
       const failure = yield* Effect.flip(handle([message("no json", "k")]))
       assert.strictEqual(failure._tag, "PublishRefused")
       assert.strictEqual(yield* refused, before + 1)
-      assert.deepStrictEqual(yield* letters, [])
+      assert.deepStrictEqual(yield* deadLetters, [])
     }).pipe(Effect.provide(world(faults)))
   })
 })
 
 describe("a dead letter", () => {
-  const awkward: ReadonlyArray<InvoiceEvent.Message> = [
+  const awkward: ReadonlyArray<Message> = [
     { topic, key: undefined, value: Uint8Array.of(0, 255, 254, 10), headers: {} },
     { topic, key: "", value: new Uint8Array(), headers: { empty: "", traceparent: "00-ü" } },
     { topic, key: "k", value: Uint8Array.of(123), headers: { ce_id: "1" } }

@@ -1,6 +1,6 @@
 /** Rights that are taken away from a topic: an outage until somebody grants them again. */
 import { assert, describe, it } from "@effect/vitest"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { Effect, Logger, Schedule } from "effect"
 import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } from "kafkajs"

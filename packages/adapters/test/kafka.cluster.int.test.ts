@@ -1,6 +1,6 @@
 /** Three brokers whose leaders move while a publisher publishes: nothing that it acknowledged may be missing. */
 import { assert, describe, it } from "@effect/vitest"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { TopicReader } from "@invoice/core/ports/TopicReader"
 import { Clock, Effect, Fiber, Layer, Schedule, Stream } from "effect"

@@ -1,6 +1,6 @@
 /** What a Kafka subscription does while a handler takes long, when the group changes, and when it ends. */
 import { assert, describe, it } from "@effect/vitest"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { type Reading, read } from "@invoice/testing/Reading"
 import { Clock, Effect, Layer, Schedule } from "effect"

@@ -1,7 +1,7 @@
 /** A broker that stops, goes away or was never there. */
 
 import { assert, describe, it } from "@effect/vitest"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { type Reading, read } from "@invoice/testing/Reading"

@@ -2,7 +2,7 @@
 
 import { assert, describe, it } from "@effect/vitest"
 import { PublishRefused } from "@invoice/core/InvoiceError"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { Duration, Effect, Layer, Stream } from "effect"

@@ -1,6 +1,6 @@
 /** What the publisher believes and what it does with a refusal, over a model of brokers under kafkajs' own producer. */
 import { assert, describe, it } from "@effect/vitest"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { Arbitrary, Effect, Logger, Schema } from "effect"
 import type { Message as Outgoing } from "kafkajs"

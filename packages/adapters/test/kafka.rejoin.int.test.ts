@@ -1,6 +1,6 @@
 /** A member whose try to join its group again fails, or whose connection goes dead, is back by itself. */
 import { describe, it } from "@effect/vitest"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { type Reading, read } from "@invoice/testing/Reading"
 import { Effect, Layer, Schedule } from "effect"

@@ -1,6 +1,6 @@
 import { createRequire } from "node:module"
 import { assert, describe, it } from "@effect/vitest"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import type { PartitionMetadata } from "kafkajs"
 import { KafkaFailure } from "../src/kafka/KafkaFailure.ts"
 import { partitioner } from "../src/kafka/Partitioner.ts"

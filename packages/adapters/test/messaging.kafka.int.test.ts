@@ -1,4 +1,4 @@
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { suite } from "@invoice/testing/MessagingContract"
 import { Effect, Layer } from "effect"
 import { Kafka, logLevel } from "kafkajs"

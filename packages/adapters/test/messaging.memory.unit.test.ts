@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { suite } from "@invoice/testing/MessagingContract"

@@ -12,6 +12,7 @@ import {
   StoreUnavailable,
   ValidateInvoices
 } from "@invoice/core"
+import type { Message } from "@invoice/core/Message"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Layer, Schedule, Stream } from "effect"
 import * as Broker from "../src/memory/Broker.ts"
@@ -24,7 +25,7 @@ const until = <E, R>(holds: Effect.Effect<boolean, E, R>) =>
 
 const encoder = new TextEncoder()
 
-const message = (text: string): InvoiceEvent.Message => ({
+const message = (text: string): Message => ({
   topic: InvoiceEvent.topics.Pending,
   key: undefined,
   value: encoder.encode(text),
@@ -32,10 +33,8 @@ const message = (text: string): InvoiceEvent.Message => ({
 })
 
 /** A publisher that keeps what it is given, but for what the test says that it refuses. */
-const recording = (
-  verdict: (messages: ReadonlyArray<InvoiceEvent.Message>) => PublishTransient | PublishRefused | undefined
-) => {
-  const sent: Array<InvoiceEvent.Message> = []
+const recording = (verdict: (messages: ReadonlyArray<Message>) => PublishTransient | PublishRefused | undefined) => {
+  const sent: Array<Message> = []
   return {
     sent,
     layer: Layer.succeed(

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, inject, it } from "@effect/vitest"
-import { InvoiceEvent, InvoiceStore, Outbox } from "@invoice/core"
+import { InvoiceStore, Outbox, OutboxEvent } from "@invoice/core"
 import { Effect, Layer, Option } from "effect"
 import { SqlClient } from "effect/sql"
 import { freshDatabase } from "../../../test/infra/database.ts"
@@ -50,7 +50,7 @@ describe("events of an earlier version", () => {
         const acquired = yield* outbox.acquire({ lane: 0, owner: "test", ttlMillis: 60_000 })
         const lease = Option.getOrThrow(acquired)
         const { events } = yield* outbox.read({ lease, position: lease.position, limit: 100 })
-        const messages = events.map(InvoiceEvent.toMessage)
+        const messages = events.map(OutboxEvent.toMessage)
         assert.deepStrictEqual(
           messages.map(({ headers, value }) => [
             new TextDecoder().decode(value),

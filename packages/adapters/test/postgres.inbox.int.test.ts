@@ -1,15 +1,17 @@
 /** Effects exactly once: whatever comes twice, fails, or is gone. */
+
 import { randomUUID } from "node:crypto"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { InvoiceEvent, MessageConsumer, MessagePublisher, Timestamp } from "@invoice/core"
+import { MessageConsumer, MessagePublisher, OutboxEvent, Timestamp } from "@invoice/core"
+import type { Message } from "@invoice/core/Message"
 import type { MessageBatch } from "@invoice/core/ports/MessageConsumer"
 import { Deferred, Effect, Fiber, Layer, Redacted, Schedule, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { inject } from "vitest"
 import * as Broker from "../src/memory/Broker.ts"
 import { Inbox } from "../src/postgres/index.ts"
-import * as Leaves from "../src/postgres/Leaves.ts"
+import * as OutboxPartitions from "../src/postgres/OutboxPartitions.ts"
 
 const databaseWith = (startupParameters: Readonly<Record<string, string>>) =>
   PgClient.layer({ url: Redacted.make(inject("postgresUrl")), maxConnections: 4, startupParameters })
@@ -19,8 +21,8 @@ const value = (key: string, version: number): Uint8Array =>
   new TextEncoder().encode(JSON.stringify({ id: key, version }))
 
 /** As the relay publishes it. */
-const event = (topic: string, key: string, version: number): InvoiceEvent.Message =>
-  InvoiceEvent.toMessage({
+const event = (topic: string, key: string, version: number): Message =>
+  OutboxEvent.toMessage({
     id: randomUUID(),
     topic,
     key,
@@ -34,7 +36,7 @@ const event = (topic: string, key: string, version: number): InvoiceEvent.Messag
 const batchOf = (
   topic: string,
   from: number,
-  messages: ReadonlyArray<InvoiceEvent.Message>,
+  messages: ReadonlyArray<Message>,
   options: { readonly gapBefore?: number; readonly partition?: number; readonly held?: boolean } = {}
 ) => {
   const heard = { acknowledged: 0, rewound: undefined as string | undefined }
@@ -141,7 +143,7 @@ describe("an inbox", () => {
       const topic = randomUUID()
       const { inbox } = yield* consumer()
       const order = { topic, key: "order", value: value("order", 1) }
-      const foreign = (headers: InvoiceEvent.Message["headers"]): InvoiceEvent.Message => ({ ...order, headers })
+      const foreign = (headers: Message["headers"]): Message => ({ ...order, headers })
       const messages = [
         foreign({}),
         foreign({}),
@@ -297,7 +299,7 @@ describe("an inbox", () => {
       Effect.gen(function* () {
         const topic = randomUUID()
         const { done, inbox, write } = yield* consumer()
-        const handle = (from: number, messages: ReadonlyArray<InvoiceEvent.Message>) =>
+        const handle = (from: number, messages: ReadonlyArray<Message>) =>
           Effect.retry(inbox.handle(batchOf(topic, from, messages).batch, write), {
             while: (error) => error._tag === "SqlError" && error.isRetryable,
             schedule: Schedule.spaced("5 millis")
@@ -371,7 +373,7 @@ describe("an inbox", () => {
       yield* Deferred.await(inside)
       // others may hold it for a moment
       yield* Effect.repeat(
-        sql<{ readonly free: boolean }>`select pg_try_advisory_xact_lock(${Leaves.lockKey}) as free`,
+        sql<{ readonly free: boolean }>`select pg_try_advisory_xact_lock(${OutboxPartitions.lockKey}) as free`,
         { until: ([row]) => row?.free === true, schedule: Schedule.spaced("5 millis") }
       )
       yield* Deferred.succeed(release, undefined)

@@ -81,8 +81,8 @@ describe("while a batch with one poisonous invoice is tried message by message",
           Effect.zipWith(deadKeys, pending, (dead, waiting) => dead.length > 0 && waiting.length <= dead.length)
         )
         assert.deepStrictEqual(yield* deadKeys, [poison])
-        const [letter] = yield* Stream.runCollect(list(topic))
-        assert.include(letter?.reason, "a verdict that can not be kept")
+        const [deadLetter] = yield* Stream.runCollect(list(topic))
+        assert.include(deadLetter?.reason, "a verdict that can not be kept")
         assert.deepStrictEqual(yield* pending, [poison])
       }).pipe(
         Effect.scoped,

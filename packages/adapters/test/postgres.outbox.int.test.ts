@@ -3,7 +3,7 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { InvoiceStore, Lane, LeaseLost, Outbox, OutboxRestored } from "@invoice/core"
 import type { Invoice } from "@invoice/core/Invoice"
-import type { Recorded } from "@invoice/core/InvoiceEvent"
+import type { OutboxEvent } from "@invoice/core/OutboxEvent"
 import type { Lease } from "@invoice/core/ports/Outbox"
 import * as Generators from "@invoice/testing/Generators"
 import { Deferred, Effect, Fiber, Layer, Option, type Redacted, Schedule } from "effect"
@@ -12,7 +12,7 @@ import { afterAll } from "vitest"
 import { Postgres } from "../../../test/faults/Postgres.ts"
 import { freshDatabase } from "../../../test/infra/database.ts"
 import { Migrations, OutboxAdmin, PostgresOutbox, PostgresStore } from "../src/postgres/index.ts"
-import * as Leaves from "../src/postgres/Leaves.ts"
+import * as OutboxPartitions from "../src/postgres/OutboxPartitions.ts"
 
 /** On a server of their own: a transaction that another test file leaves open holds back what is emptied here. */
 const server = await Postgres.start()
@@ -51,7 +51,7 @@ const take = (lane: number, owner = "test") =>
 const drain = (lease: Lease) =>
   Effect.gen(function* () {
     const outbox = yield* Outbox
-    const events: Array<Recorded> = []
+    const events: Array<OutboxEvent> = []
     let { position } = lease
     let more = true
     while (more) {
@@ -74,7 +74,7 @@ describe("lanes", () => {
         const invoices = yield* create(60)
         const store = yield* InvoiceStore
         yield* store.decide(invoices.map(({ id }) => ({ id, version: 1, verdict: approve })))
-        const found: Array<Recorded> = []
+        const found: Array<OutboxEvent> = []
         for (const lane of [0, 1, 2]) {
           const events = yield* Effect.flatMap(take(lane), drain)
           assert.isTrue(events.every(({ key }) => Lane.of(key, 3) === lane))
@@ -106,7 +106,7 @@ describe("lanes", () => {
       Effect.gen(function* () {
         const store = yield* InvoiceStore
         const outbox = yield* Outbox
-        const published: Array<Recorded> = []
+        const published: Array<OutboxEvent> = []
         let writing = true
         /** A relay of one lane, as plain as can be: what it reads counts as published. */
         const relay = (lane: number) =>
@@ -202,12 +202,12 @@ const smallLeaves = Effect.gen(function* () {
   yield* sql.withTransaction(
     Effect.gen(function* () {
       // the store looks after its leaves at the same time
-      yield* sql`select pg_advisory_xact_lock(${Leaves.lockKey})`
+      yield* sql`select pg_advisory_xact_lock(${OutboxPartitions.lockKey})`
       for (const leaf of [0, 1, 2]) yield* sql.unsafe(`drop table outbox_event_${leaf}`)
       yield* sql`update outbox_state set leaf_size = 10`
     })
   )
-  yield* Leaves.ensure
+  yield* OutboxPartitions.ensure
 })
 
 const leaves = Effect.flatMap(PgClient.PgClient, (sql) =>
@@ -230,14 +230,14 @@ const kept = Effect.flatMap(PgClient.PgClient, (sql) =>
  */
 const emptied = Effect.gen(function* () {
   yield* Effect.flatMap(take(0), drain)
-  yield* Leaves.retire(1)
+  yield* OutboxPartitions.retire(1)
   const { length } = yield* kept
   return yield* length === 1 ? Effect.void : Effect.fail("not yet")
 }).pipe(Effect.retry(Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "10 seconds" }))))
 
 /** In batches, so that leaves are made ahead of the sequence as in a real life. */
 const createInSteps = (count: number) =>
-  Effect.forEach(Array.from({ length: count / 10 }), () => Effect.tap(create(10), () => Leaves.ensure)).pipe(
+  Effect.forEach(Array.from({ length: count / 10 }), () => Effect.tap(create(10), () => OutboxPartitions.ensure)).pipe(
     Effect.map((batches) => batches.flat())
   )
 
@@ -249,18 +249,18 @@ describe("leaves", () => {
         yield* smallLeaves
         yield* sql`alter table outbox_event alter column at set default clock_timestamp() - interval '1 hour'`
         yield* createInSteps(30)
-        yield* Leaves.retire(60_000)
+        yield* OutboxPartitions.retire(60_000)
         assert.strictEqual((yield* kept).length, 30, "nothing is published yet")
         const lease = yield* take(0)
         assert.strictEqual((yield* drain(lease)).length, 30)
-        yield* Leaves.retire(7_200_000)
+        yield* OutboxPartitions.retire(7_200_000)
         assert.strictEqual((yield* kept).length, 30, "it is not old enough")
-        yield* Leaves.retire(60_000)
+        yield* OutboxPartitions.retire(60_000)
         // numbers begin at 1, so the last event is the first of the fourth leaf
         assert.deepStrictEqual(yield* kept, [30])
         assert.deepStrictEqual((yield* leaves).slice(0, 3), ["0", "1", "2"])
         yield* sql`update outbox_emptied_leaf set at = at - interval '1 hour'`
-        yield* Leaves.retire(60_000)
+        yield* OutboxPartitions.retire(60_000)
         assert.deepStrictEqual((yield* leaves)[0], "3")
         const [dead] = yield* sql<{ dead: number }>`select coalesce(sum(n_tup_upd + n_tup_del), 0)::int as dead
           from pg_stat_user_tables where relname like 'outbox_event_%'`
@@ -294,13 +294,13 @@ describe("leaves", () => {
         yield* createInSteps(30)
         const lease = yield* take(0)
         assert.strictEqual((yield* drain(lease)).length, 30)
-        yield* Leaves.retire(1)
+        yield* OutboxPartitions.retire(1)
         assert.strictEqual((yield* kept).length, 30, "its transaction holds the snapshot")
         // also when the snapshot says nothing against it, as in the moment before a transaction has an id
         yield* sql.unsafe(
           `update outbox_cursor set lo = (pg_snapshot_xmax(lo)::text || ':' || pg_snapshot_xmax(lo)::text || ':')::pg_snapshot`
         )
-        yield* Leaves.retire(1)
+        yield* OutboxPartitions.retire(1)
         assert.include(yield* kept, 2, "its lock holds its leaf")
         yield* Deferred.succeed(go, undefined)
         yield* Fiber.join(late)
@@ -321,7 +321,7 @@ describe("leaves", () => {
           Effect.gen(function* () {
             // a dump, say
             yield* sql`lock table outbox_event in access share mode`
-            yield* Effect.provide(Leaves.retire(1), OutboxAdmin.layer({ url }))
+            yield* Effect.provide(OutboxPartitions.retire(1), OutboxAdmin.layer({ url }))
             assert.strictEqual((yield* kept).length, 30)
           })
         )

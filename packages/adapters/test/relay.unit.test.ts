@@ -1,17 +1,17 @@
-/** A relay under a clock that the test turns: leases that run out, standbys, refusals to start, and the bell. */
+/** A relay under a clock that the test turns: leases that run out, standbys, refusals to start, and the signal. */
 import { assert, describe, it } from "@effect/vitest"
 import {
   InvoiceStore,
   MessagePublisher,
   Outbox,
-  OutboxNudge,
   OutboxRestored,
+  OutboxSignal,
   OutboxUnavailable,
   PublishRefused,
   PublishTransient,
   RelayOutbox
 } from "@invoice/core"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
@@ -291,34 +291,34 @@ describe("a relay", () => {
     )
   })
 
-  it.effect("that idles looks at once when the bell rings", () => {
+  it.effect("that idles reads at once when the signal comes", () => {
     const broker = makeBroker()
-    const bell = OutboxNudge.make()
+    const signal = OutboxSignal.make()
     return Effect.gen(function* () {
       yield* start
       yield* TestClock.adjust("10 seconds")
       yield* create
       yield* TestClock.adjust("2 millis")
       assert.strictEqual(broker.sent.length, 0)
-      yield* bell.ring
+      yield* signal.notify
       yield* TestClock.adjust("1 millis")
       assert.strictEqual(broker.sent.length, 1)
     }).pipe(
       Effect.scoped,
       Effect.provide(Layer.provideMerge(RelayOutbox.layer({ idleMillis: 1_000 }), [Memory.layer, broker.layer])),
-      Effect.provideService(OutboxNudge.OutboxNudge, bell)
+      Effect.provideService(OutboxSignal.OutboxSignal, signal)
     )
   })
 })
 
-describe("the bell", () => {
+describe("the signal", () => {
   it.effect("is heard also by who begins to listen after it rang", () =>
     Effect.gen(function* () {
-      const bell = OutboxNudge.make()
-      const before = yield* bell.rings
-      yield* bell.ring
-      yield* bell.after(before)
-      assert.strictEqual(yield* bell.rings, before + 1)
+      const signal = OutboxSignal.make()
+      const before = yield* signal.count
+      yield* signal.notify
+      yield* signal.after(before)
+      assert.strictEqual(yield* signal.count, before + 1)
     })
   )
 })

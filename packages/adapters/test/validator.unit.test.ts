@@ -7,8 +7,8 @@ import * as Broker from "../src/memory/Broker.ts"
 import * as Memory from "../src/memory/Memory.ts"
 import {
   about,
+  deadLetters,
   fails,
-  letters,
   message,
   noFaults,
   pending,
@@ -164,7 +164,7 @@ describe("the validator", () => {
     }).pipe(Effect.scoped, Effect.provide(world(faults, { retryMillis: 60_000, finishMillis: 60_000 })))
   })
 
-  it.live("counts tries that failed, letters by the kind of reason, and the sizes of batches", () => {
+  it.live("counts tries that failed, dead letters by the kind of reason, and the sizes of batches", () => {
     const faults = noFaults()
     const value = (name: string, attribute: string) =>
       Effect.map(Metric.snapshot, (snapshots) =>
@@ -183,7 +183,7 @@ describe("the validator", () => {
           Effect.provide(ValidateInvoices.layer({ group, retryMillis: 5 }))
         )
       )
-      yield* until(Effect.map(letters, (all) => all.length === 1))
+      yield* until(Effect.map(deadLetters, (all) => all.length === 1))
       yield* until(Effect.map(value("dead_letters_total", "Undecodable"), (count) => count === before + 1))
       assert.strictEqual(yield* value("consumer_retries_total", group), 2)
       assert.strictEqual(yield* value("consumer_batch_messages", group), 1)

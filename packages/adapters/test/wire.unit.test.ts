@@ -1,4 +1,5 @@
 /** What was written by the reference or by an earlier version is understood, wherever it is found. */
+
 import { assert, describe, it } from "@effect/vitest"
 import {
   DeadLetter,
@@ -6,11 +7,13 @@ import {
   InvoiceEvent,
   InvoiceStore,
   MessagePublisher,
+  OutboxEvent,
   Profile,
   Timestamp,
   TopicReader,
   ValidateInvoices
 } from "@invoice/core"
+import type { Message } from "@invoice/core/Message"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Layer, Stream } from "effect"
 import * as Broker from "../src/memory/Broker.ts"
@@ -24,7 +27,7 @@ const text = (value: Uint8Array): string => new TextDecoder().decode(value)
 const at = Timestamp.fromMillis(0)
 
 /** As an earlier version published it. */
-const formerly = ({ id }: { readonly id: string }): InvoiceEvent.Message => ({
+const formerly = ({ id }: { readonly id: string }): Message => ({
   topic,
   key: id,
   value: bytes(JSON.stringify({ id, status: "Pending", version: 1 })),
@@ -44,7 +47,7 @@ describe("a message on new_invoice", () => {
       for (const invoice of [ours, earlier, theirs]) yield* store.create(invoice)
       const draft = InvoiceEvent.created(ours.id)
       const verdicts = yield* handle([
-        InvoiceEvent.toMessage({ ...draft, id: "1", payload: bytes(draft.payload), at }),
+        OutboxEvent.toMessage({ ...draft, id: "1", payload: bytes(draft.payload), at }),
         formerly(earlier),
         { topic, key: undefined, value: bytes(`{"id": "${theirs.id}"}`), headers: {} }
       ])
@@ -62,8 +65,8 @@ describe("a dead letter of an earlier version", () => {
       const { replay } = yield* DeadLetters
       const invoice = Generators.invoice()
       const former = formerly(invoice)
-      const burial = { received: { message: former }, kind: "TriedTooOften", reason: "test", attempts: 10 } as const
-      yield* publisher.publish([DeadLetter.bury(burial, at)])
+      const unhandled = { received: { message: former }, kind: "TriedTooOften", reason: "test", attempts: 10 } as const
+      yield* publisher.publish([DeadLetter.toMessage(unhandled, at)])
       assert.deepStrictEqual(yield* replay({ topic }), { sent: 1, left: 0, refused: 0 })
       const [sent] = yield* Stream.runCollect(reader.read(topic))
       assert.strictEqual(text(sent?.message.value ?? bytes("")), `{"id":"${invoice.id}"}`)

@@ -9,10 +9,10 @@
  * if (status !== "Approved") for (const { path, message } of violations) console.error(path, message)
  */
 import { Result } from "effect"
-import * as Document from "./Document.ts"
-import * as Invoice from "./Invoice.ts"
-import * as Profile from "./Profile.ts"
-import type { Violation } from "./Violation.ts"
+import * as Document from "./domain/Document.ts"
+import * as Invoice from "./domain/Invoice.ts"
+import * as Profile from "./domain/Profile.ts"
+import type { Violation } from "./domain/Violation.ts"
 
 export interface Validation {
   /**

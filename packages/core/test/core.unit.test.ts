@@ -1,14 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Generators from "@invoice/testing/Generators"
 import { Result } from "effect"
-import * as Currency from "../src/Currency.ts"
-import * as Decimal from "../src/Decimal.ts"
-import * as Invoice from "../src/Invoice.ts"
-import * as InvoiceStatus from "../src/InvoiceStatus.ts"
-import * as Json from "../src/Json.ts"
-import * as Money from "../src/Money.ts"
-import * as Profile from "../src/Profile.ts"
-import * as Timestamp from "../src/Timestamp.ts"
+import * as Currency from "../src/domain/Currency.ts"
+import * as Decimal from "../src/domain/Decimal.ts"
+import * as Invoice from "../src/domain/Invoice.ts"
+import * as InvoiceStatus from "../src/domain/InvoiceStatus.ts"
+import * as Json from "../src/domain/Json.ts"
+import * as Money from "../src/domain/Money.ts"
+import * as Profile from "../src/domain/Profile.ts"
+import * as Timestamp from "../src/domain/Timestamp.ts"
 
 const decimal = (text: string): Decimal.Decimal => {
   const parsed = Decimal.parse(text)

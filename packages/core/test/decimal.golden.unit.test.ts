@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
-import * as Decimal from "../src/Decimal.ts"
+import * as Decimal from "../src/domain/Decimal.ts"
 
 type Case = readonly [a: string, b: string, sum: string, product: string, scale: number, a2: string, product2: string]
 

@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Invoice from "../src/Invoice.ts"
-import * as InvoiceEvent from "../src/InvoiceEvent.ts"
-import * as Timestamp from "../src/Timestamp.ts"
-import type { Verdict } from "../src/Verdict.ts"
-import type { Violation } from "../src/Violation.ts"
+import * as Invoice from "../src/domain/Invoice.ts"
+import * as InvoiceEvent from "../src/domain/InvoiceEvent.ts"
+import type { Message } from "../src/domain/Message.ts"
+import * as OutboxEvent from "../src/domain/OutboxEvent.ts"
+import * as Timestamp from "../src/domain/Timestamp.ts"
+import type { Verdict } from "../src/domain/Verdict.ts"
+import type { Violation } from "../src/domain/Violation.ts"
 
 const id = Invoice.parseId("53150a25-02f1-540a-99e7-48e267fd6d13") ?? assert.fail()
 const at = Timestamp.fromMillis(Date.UTC(2026, 10, 25, 12))
@@ -19,7 +21,7 @@ const rejected = (...violations: ReadonlyArray<Violation>): Verdict => ({ status
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const text = (value: Uint8Array): string => new TextDecoder().decode(value)
 
-const recorded = (draft: InvoiceEvent.Draft): InvoiceEvent.Recorded => ({
+const recorded = (draft: InvoiceEvent.Draft): OutboxEvent.OutboxEvent => ({
   ...draft,
   id: eventId,
   payload: bytes(draft.payload),
@@ -28,7 +30,7 @@ const recorded = (draft: InvoiceEvent.Draft): InvoiceEvent.Recorded => ({
 })
 
 /** As an earlier version of this project left it in an outbox. */
-const formerly = (draft: InvoiceEvent.Draft, payload: object): InvoiceEvent.Recorded => ({
+const formerly = (draft: InvoiceEvent.Draft, payload: object): OutboxEvent.OutboxEvent => ({
   ...recorded(draft),
   payload: bytes(JSON.stringify(payload))
 })
@@ -58,7 +60,7 @@ const newValue = `{"id":"${id}"}`
 
 describe("a message of an event", () => {
   it("has on new_invoice exactly the bytes that the reference writes: an id and nothing else", () => {
-    const message = InvoiceEvent.toMessage(recorded(InvoiceEvent.created(id)))
+    const message = OutboxEvent.toMessage(recorded(InvoiceEvent.created(id)))
     assert.strictEqual(message.topic, "new_invoice")
     assert.strictEqual(message.key, id)
     assert.deepStrictEqual(message.value, bytes('{"id":"53150a25-02f1-540a-99e7-48e267fd6d13"}'))
@@ -66,7 +68,7 @@ describe("a message of an event", () => {
 
   it("tells a verdict in its value, and reasons when there are any", () => {
     const told = (verdict: Verdict): string =>
-      text(InvoiceEvent.toMessage(recorded(InvoiceEvent.decided(id, 2, verdict))).value)
+      text(OutboxEvent.toMessage(recorded(InvoiceEvent.decided(id, 2, verdict))).value)
     assert.strictEqual(told(approved()), `{"id":"${id}","status":"Approved","version":2}`)
     assert.strictEqual(
       told(approved(warning)),
@@ -85,7 +87,7 @@ describe("a message of an event", () => {
       [InvoiceEvent.decided(id, 2, approved()), "invoice.approved", "Approved"],
       [InvoiceEvent.decided(id, 7, rejected(error)), "invoice.rejected", "Rejected"]
     ] as const) {
-      assert.deepStrictEqual(InvoiceEvent.toMessage(recorded(draft)).headers, {
+      assert.deepStrictEqual(OutboxEvent.toMessage(recorded(draft)).headers, {
         ce_specversion: "1.0",
         ce_id: eventId,
         ce_type: type,
@@ -101,18 +103,15 @@ describe("a message of an event", () => {
   })
 
   it("names its CloudEvents attributes as the specification allows: up to 20 of a-z and 0-9, and never data", () => {
-    const { headers } = InvoiceEvent.toMessage(recorded(InvoiceEvent.created(id)))
+    const { headers } = OutboxEvent.toMessage(recorded(InvoiceEvent.created(id)))
     for (const name of Object.keys(headers).filter((name) => name.startsWith("ce_"))) {
       assert.match(name, /^ce_(?!data$)[a-z][a-z0-9]{0,19}$/u)
     }
   })
 
   it("has today's value and headers also when an earlier version wrote the event", () => {
-    assert.deepStrictEqual(
-      InvoiceEvent.toMessage(oldCreated),
-      InvoiceEvent.toMessage(recorded(InvoiceEvent.created(id)))
-    )
-    const { headers, value } = InvoiceEvent.toMessage(oldApproved)
+    assert.deepStrictEqual(OutboxEvent.toMessage(oldCreated), OutboxEvent.toMessage(recorded(InvoiceEvent.created(id))))
+    const { headers, value } = OutboxEvent.toMessage(oldApproved)
     assert.strictEqual(text(value), text(oldApproved.payload))
     assert.strictEqual(headers["ce_status"], "Approved")
     assert.strictEqual(headers["ce_version"], "2")
@@ -120,9 +119,9 @@ describe("a message of an event", () => {
 
   it("carries the payload of what we did not write to the byte, and claims no status for it", () => {
     for (const payload of ['{"id": 7', "", '{"id":"x","status":"Pending","version":1}', `{"id":"${id}","version":1}`]) {
-      assert.strictEqual(text(InvoiceEvent.toMessage({ ...oldCreated, payload: bytes(payload) }).value), payload)
+      assert.strictEqual(text(OutboxEvent.toMessage({ ...oldCreated, payload: bytes(payload) }).value), payload)
     }
-    const { headers, value } = InvoiceEvent.toMessage(foreign)
+    const { headers, value } = OutboxEvent.toMessage(foreign)
     assert.deepStrictEqual(value, foreign.payload)
     assert.isUndefined(headers["ce_status"])
     assert.strictEqual(headers["ce_version"], "1")
@@ -130,23 +129,23 @@ describe("a message of an event", () => {
 })
 
 describe("a message that an earlier version published", () => {
-  const { ce_status: _, ce_version: __, ...headers } = InvoiceEvent.toMessage(oldCreated).headers
-  const old: InvoiceEvent.Message = { topic: "new_invoice", key: id, value: oldCreated.payload, headers }
+  const { ce_status: _, ce_version: __, ...headers } = OutboxEvent.toMessage(oldCreated).headers
+  const old: Message = { topic: "new_invoice", key: id, value: oldCreated.payload, headers }
 
   it("is upgraded to what is published today", () => {
-    assert.deepStrictEqual(InvoiceEvent.upgrade(old), InvoiceEvent.toMessage(oldCreated))
+    assert.deepStrictEqual(OutboxEvent.upgrade(old), OutboxEvent.toMessage(oldCreated))
   })
 
   it("stays as it is when it is a verdict or of today, and so does whatever is not ours", () => {
     for (const message of [
-      InvoiceEvent.toMessage(recorded(InvoiceEvent.created(id))),
-      InvoiceEvent.toMessage(oldRejected),
+      OutboxEvent.toMessage(recorded(InvoiceEvent.created(id))),
+      OutboxEvent.toMessage(oldRejected),
       { ...old, headers: {} },
       { ...old, headers: { ...headers, ce_source: "/orders" } },
       { ...old, value: bytes(`{"id": "${id}"}`) },
       { ...old, headers: { ...headers, ce_type: "order.placed" } }
     ]) {
-      assert.strictEqual(InvoiceEvent.upgrade(message), message)
+      assert.strictEqual(OutboxEvent.upgrade(message), message)
     }
   })
 })
@@ -154,49 +153,52 @@ describe("a message that an earlier version published", () => {
 describe("the change that an event tells of", () => {
   it("is the same whether this version or an earlier one wrote it", () => {
     const pending = { id, status: "Pending", version: 1, violations: [], at } as const
-    assert.deepStrictEqual(InvoiceEvent.toChange(recorded(InvoiceEvent.created(id))), pending)
-    assert.deepStrictEqual(InvoiceEvent.toChange(oldCreated), pending)
+    assert.deepStrictEqual(OutboxEvent.toChange(recorded(InvoiceEvent.created(id))), pending)
+    assert.deepStrictEqual(OutboxEvent.toChange(oldCreated), pending)
     const accepted = { id, status: "Approved", version: 2, violations: [], at } as const
-    assert.deepStrictEqual(InvoiceEvent.toChange(recorded(InvoiceEvent.decided(id, 2, approved()))), accepted)
-    assert.deepStrictEqual(InvoiceEvent.toChange(oldApproved), accepted)
+    assert.deepStrictEqual(OutboxEvent.toChange(recorded(InvoiceEvent.decided(id, 2, approved()))), accepted)
+    assert.deepStrictEqual(OutboxEvent.toChange(oldApproved), accepted)
     const refused = { id, status: "Rejected", version: 2, violations: [error], at } as const
-    assert.deepStrictEqual(InvoiceEvent.toChange(recorded(InvoiceEvent.decided(id, 2, rejected(error)))), refused)
-    assert.deepStrictEqual(InvoiceEvent.toChange(oldRejected), refused)
+    assert.deepStrictEqual(OutboxEvent.toChange(recorded(InvoiceEvent.decided(id, 2, rejected(error)))), refused)
+    assert.deepStrictEqual(OutboxEvent.toChange(oldRejected), refused)
   })
 
   it("has the warnings of an approval", () => {
-    assert.deepStrictEqual(
-      InvoiceEvent.toChange(recorded(InvoiceEvent.decided(id, 2, approved(warning))))?.violations,
-      [warning]
-    )
+    assert.deepStrictEqual(OutboxEvent.toChange(recorded(InvoiceEvent.decided(id, 2, approved(warning))))?.violations, [
+      warning
+    ])
   })
 
   it("is none when the event is of another type or about no invoice", () => {
-    assert.isUndefined(InvoiceEvent.toChange(foreign))
-    assert.isUndefined(InvoiceEvent.toChange({ ...oldCreated, key: "no invoice" }))
+    assert.isUndefined(OutboxEvent.toChange(foreign))
+    assert.isUndefined(OutboxEvent.toChange({ ...oldCreated, key: "no invoice" }))
   })
 })
 
 describe("the identity of a message", () => {
-  const message = InvoiceEvent.toMessage(recorded(InvoiceEvent.decided(id, 2, approved())))
-  const without = (...names: ReadonlyArray<string>): InvoiceEvent.Message => ({
+  const identityOf = (from: Message) => {
+    const decoded = InvoiceEvent.fromMessage(from)
+    return decoded?.version === undefined ? undefined : { key: decoded.id, version: decoded.version }
+  }
+  const message = OutboxEvent.toMessage(recorded(InvoiceEvent.decided(id, 2, approved())))
+  const without = (...names: ReadonlyArray<string>): Message => ({
     ...message,
     headers: Object.fromEntries(Object.entries(message.headers).filter(([name]) => !names.includes(name)))
   })
 
   it("is its key and version by the headers alone", () => {
-    assert.deepStrictEqual(InvoiceEvent.identityOf(message), { key: id, version: 2 })
-    assert.deepStrictEqual(InvoiceEvent.identityOf({ ...message, value: bytes("anything") }), { key: id, version: 2 })
+    assert.deepStrictEqual(identityOf(message), { key: id, version: 2 })
+    assert.deepStrictEqual(identityOf({ ...message, value: bytes("anything") }), { key: id, version: 2 })
   })
 
   it("is read from the value of a message of ours that an earlier version published", () => {
-    const published = (event: InvoiceEvent.Recorded): InvoiceEvent.Message => {
-      const { headers, ...rest } = InvoiceEvent.toMessage(event)
+    const published = (event: OutboxEvent.OutboxEvent): Message => {
+      const { headers, ...rest } = OutboxEvent.toMessage(event)
       const { ce_status: _, ce_version: __, ...without } = headers
       return { ...rest, value: event.payload, headers: without }
     }
-    assert.deepStrictEqual(InvoiceEvent.identityOf(published(oldCreated)), { key: id, version: 1 })
-    assert.deepStrictEqual(InvoiceEvent.identityOf(published(oldRejected)), { key: id, version: 2 })
+    assert.deepStrictEqual(identityOf(published(oldCreated)), { key: id, version: 1 })
+    assert.deepStrictEqual(identityOf(published(oldRejected)), { key: id, version: 2 })
   })
 
   it("is none for whatever is not provably ours, however much its value looks like it", () => {
@@ -215,11 +217,11 @@ describe("the identity of a message", () => {
       { ...without("ce_version"), value: bytes(JSON.stringify({ id, version: 1.5 })) },
       { ...without("ce_version"), value: bytes(JSON.stringify({ id, version: 0 })) }
     ]) {
-      assert.isUndefined(InvoiceEvent.identityOf(other), JSON.stringify(other.headers))
+      assert.isUndefined(identityOf(other), JSON.stringify(other.headers))
     }
     for (const version of ["", "0", "-1", "1.5", "1e3", "01", " 1", "9".repeat(40)]) {
       const headers = { ...message.headers, ce_version: version }
-      assert.isUndefined(InvoiceEvent.identityOf({ ...message, headers }), version)
+      assert.isUndefined(identityOf({ ...message, headers }), version)
     }
   })
 })

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Result, Schema } from "effect"
 import { vi } from "vitest"
-import * as Json from "../src/Json.ts"
+import * as Json from "../src/domain/Json.ts"
 
 /** What parsing gives, with numbers as `{ number: text }`, or the name of the error. */
 const plain = (text: string): unknown => {
@@ -135,7 +135,7 @@ const unclaimed = oldNode === undefined ? " (not claimed: a Node.js before 21 on
 
 describe("an engine that really has no source text", () => {
   it.skipIf(oldNode === undefined)(`reads what this one reads${unclaimed}`, () => {
-    const source = readFileSync(fileURLToPath(new URL("../src/Json.ts", import.meta.url)), "utf8")
+    const source = readFileSync(fileURLToPath(new URL("../src/domain/Json.ts", import.meta.url)), "utf8")
     const script = `${stripTypeScriptTypes(source)}
 const show = (value) => value instanceof JsonNumber ? { number: value.text }
   : Array.isArray(value) ? value.map(show)

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Generators from "@invoice/testing/Generators"
 import { Result } from "effect"
-import * as Invoice from "../src/Invoice.ts"
-import * as Json from "../src/Json.ts"
-import * as UnknownField from "../src/UnknownField.ts"
+import * as Invoice from "../src/domain/Invoice.ts"
+import * as Json from "../src/domain/Json.ts"
+import * as UnknownField from "../src/domain/UnknownField.ts"
 
 const faults = (document: unknown, pointer?: string) =>
   Result.match(Invoice.parse(document, pointer === undefined ? {} : { pointer }), {

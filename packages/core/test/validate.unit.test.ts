@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Generators from "@invoice/testing/Generators"
 import { Arbitrary, Schema } from "effect"
-import * as Invoice from "../src/Invoice.ts"
-import * as Profile from "../src/Profile.ts"
+import * as Invoice from "../src/domain/Invoice.ts"
+import * as Profile from "../src/domain/Profile.ts"
 import { type Validation, validate } from "../src/validate.ts"
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)

@@ -2,7 +2,7 @@
 import { Memory } from "@invoice/adapters/memory"
 import { InvoiceStore, Profile } from "@invoice/core"
 import * as Config from "@invoice/runtime-node/Config"
-import * as Parts from "@invoice/runtime-node/programs/Parts"
+import * as Components from "@invoice/runtime-node/programs/Components"
 import { ConfigProvider, Effect, Layer } from "effect"
 
 export const memory = Layer.mergeAll(Memory.layer, Profile.layer(Profile.core))
@@ -14,5 +14,5 @@ export const api = (env: Readonly<Record<string, string>> = {}) =>
       Config.load,
       ConfigProvider.layer(ConfigProvider.fromEnv({ env: { HTTP_ADDRESS: "127.0.0.1:0", GRPC_PORT: "0", ...env } }))
     ),
-    (settings) => Effect.flatMap(InvoiceStore, ({ ready }) => Parts.api(settings, { store: ready }))
+    (settings) => Effect.flatMap(InvoiceStore, ({ ready }) => Components.api(settings, { store: ready }))
   )

@@ -38,8 +38,8 @@ interface Line {
   readonly from: { readonly topic: string; readonly offset: string }
 }
 
-/** The letters with a key: the topic is everybody's. */
-const lettersOf = (key: string) =>
+/** The dead letters with a key: the topic is everybody's. */
+const deadLettersOf = (key: string) =>
   Effect.map(dlq("list", "--json"), (printed) =>
     printed
       .split("\n")
@@ -88,20 +88,21 @@ describe("relay and validator", () => {
         assert.match(parked[0]?.reason ?? "", /MESSAGE_TOO_LARGE/u)
 
         // the relay may send it twice: it sends what it had sent of a page again without the record that was refused
-        const letters = yield* lettersOf(poison)
-        const [letter] = letters
-        for (const { kind, reason, from, value } of letters) {
+        const deadLetters = yield* deadLettersOf(poison)
+        const [deadLetter] = deadLetters
+        for (const { kind, reason, from, value } of deadLetters) {
           assert.strictEqual(kind, "Undecodable")
           assert.include(reason, "not JSON")
           assert.strictEqual(from.topic, "new_invoice")
           assert.strictEqual(Buffer.from(value, "base64").toString(), '{"id": 7')
         }
 
-        // sent again they die again, as other letters
-        const sent = `${letters.length} sent to new_invoice again\n`
+        // sent again they die again, as other dead letters
+        const sent = `${deadLetters.length} sent to new_invoice again\n`
         assert.strictEqual(yield* dlq("replay", "--key", poison), sent)
-        yield* Effect.repeat(lettersOf(poison), {
-          until: (all) => all.length === letters.length && all.every(({ from }) => from.offset !== letter?.from.offset),
+        yield* Effect.repeat(deadLettersOf(poison), {
+          until: (all) =>
+            all.length === deadLetters.length && all.every(({ from }) => from.offset !== deadLetter?.from.offset),
           schedule: Schedule.spaced("100 millis")
         })
       }).pipe(

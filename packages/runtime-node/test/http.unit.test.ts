@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Memory } from "@invoice/adapters/memory"
 import { InvoiceStore, Invoices, Outbox, Profile, StoreUnavailable, type Violation } from "@invoice/core"
-import * as LegacyApi from "@invoice/runtime-node/http/LegacyApi"
 import * as Listener from "@invoice/runtime-node/http/Listener"
 import * as Operations from "@invoice/runtime-node/http/Operations"
-import * as Server from "@invoice/runtime-node/http/Server"
+import * as ReferenceApi from "@invoice/runtime-node/http/ReferenceApi"
+import * as Server from "@invoice/runtime-node/http/Router"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Layer, Logger, References } from "effect"
 import { create, get, post } from "./Process.ts"
@@ -26,7 +26,7 @@ const storeThat = (fails: Effect.Effect<never, StoreUnavailable>) =>
   ).pipe(Layer.provide(Memory.layer))
 
 const api = (store: Layer.Layer<InvoiceStore> = Memory.layer) =>
-  LegacyApi.routes.pipe(
+  ReferenceApi.routes.pipe(
     Effect.provide(Layer.provide(Invoices.layer, [store, Profile.layer(Profile.core)])),
     Effect.flatMap(listen)
   )
@@ -227,7 +227,7 @@ describe("the REST edge", () => {
 
   it.live("carries a client's trace on to the event, and ignores one that is malformed", () =>
     Effect.gen(function* () {
-      const url = yield* LegacyApi.routes.pipe(Effect.provide(Invoices.layer), Effect.flatMap(listen))
+      const url = yield* ReferenceApi.routes.pipe(Effect.provide(Invoices.layer), Effect.flatMap(listen))
       const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
       for (const sent of [traceparent, "00-not-a-trace"]) {
         const body = JSON.stringify({ invoice: Generators.document() })

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto"
 import { afterAll, assert, describe, inject, it } from "@effect/vitest"
 import { KafkaConsumer } from "@invoice/adapters/kafka"
-import { type InvoiceEvent, MessageConsumer } from "@invoice/core"
+import { MessageConsumer } from "@invoice/core"
+import type { Message } from "@invoice/core/Message"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Redacted, Stream } from "effect"
 import { freshDatabase } from "../../../test/infra/database.ts"
@@ -20,11 +21,7 @@ afterAll(async () => {
 })
 
 /** The first message of each of some invoices on a topic, until there are as many as wanted: delivery is at least once. */
-const messagesOn = (
-  topic: string,
-  ids: ReadonlySet<string>,
-  count: number
-): Promise<ReadonlyArray<InvoiceEvent.Message>> =>
+const messagesOn = (topic: string, ids: ReadonlySet<string>, count: number): Promise<ReadonlyArray<Message>> =>
   Effect.runPromise(
     Effect.flatMap(MessageConsumer, (consumer) => {
       const seen = new Set<string>()

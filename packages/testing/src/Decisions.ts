@@ -1,6 +1,6 @@
 /** What the laws of the store share: verdicts to apply, and the events that changes leave. */
 import { type Invoice, Outbox, type Verdict } from "@invoice/core"
-import type { Recorded } from "@invoice/core/InvoiceEvent"
+import type { OutboxEvent } from "@invoice/core/OutboxEvent"
 import type { Decision } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Option } from "effect"
 
@@ -33,7 +33,7 @@ export const outcomes = (decided: ReadonlyArray<{ readonly outcome: string }>) =
 /** Every event of some invoices that is in the outbox, read from its very beginning. */
 export const eventsOf = (
   ...invoices: ReadonlyArray<Invoice.Invoice>
-): Effect.Effect<ReadonlyArray<Recorded>, unknown, Outbox> =>
+): Effect.Effect<ReadonlyArray<OutboxEvent>, unknown, Outbox> =>
   Effect.gen(function* () {
     const outbox = yield* Outbox
     const keys = new Set<string>(invoices.map(({ id }) => id))
@@ -43,7 +43,7 @@ export const eventsOf = (
       Effect.map(acquire, Option.getOrThrow),
       (lease) =>
         Effect.gen(function* () {
-          const found: Array<Recorded> = []
+          const found: Array<OutboxEvent> = []
           let position = lease.position
           let more = true
           while (more) {

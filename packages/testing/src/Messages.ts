@@ -1,5 +1,5 @@
 /** Messages of the messaging laws: made, published and told apart by their texts. */
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import type { MessageBatch } from "@invoice/core/ports/MessageConsumer"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { Effect, type Fiber, Schedule, type Scope } from "effect"

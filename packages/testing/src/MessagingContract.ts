@@ -13,7 +13,7 @@
  */
 
 import { assert } from "@effect/vitest"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import type { TopicReader } from "@invoice/core/ports/TopicReader"

@@ -1,8 +1,8 @@
 /** The laws of `MessagingContract` that are about offsets, about holding a batch, and about a look at a topic. */
 import { assert } from "@effect/vitest"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Located, Message } from "@invoice/core/Message"
 import { type MessageBatch, MessageConsumer } from "@invoice/core/ports/MessageConsumer"
-import { type Located, TopicReader } from "@invoice/core/ports/TopicReader"
+import { TopicReader } from "@invoice/core/ports/TopicReader"
 import { Effect, Stream, SubscriptionRef } from "effect"
 import {
   ascending,

@@ -1,7 +1,7 @@
 /** What the laws of `OutboxContract` are made of: events to write, and a lane to hold. */
 import { assert } from "@effect/vitest"
 import { type Invoice, InvoiceStore, Outbox, type Verdict } from "@invoice/core"
-import type { Recorded } from "@invoice/core/InvoiceEvent"
+import type { OutboxEvent } from "@invoice/core/OutboxEvent"
 import type { LaneStatus, Lease, ParkedKey } from "@invoice/core/ports/Outbox"
 import { Effect, Option, type Scope } from "effect"
 import type * as Contract from "./Contract.ts"
@@ -51,7 +51,7 @@ export const leased = <A, E, R>(use: (lease: Lease) => Effect.Effect<A, E, R>) =
 /** Everything after a position, and the position after it. */
 export const drain = Effect.fnUntraced(function* (lease: Lease, from: string, limit: number) {
   const outbox = yield* Outbox
-  const events: Array<Recorded> = []
+  const events: Array<OutboxEvent> = []
   let position = from
   let more = true
   while (more) {
@@ -99,7 +99,7 @@ export const fill = (events: number, { createAll = createEach }: BulkOptions): E
     }
   })
 
-export const ids = (events: ReadonlyArray<Recorded>): ReadonlyArray<string> => events.map(({ id }) => id)
+export const ids = (events: ReadonlyArray<OutboxEvent>): ReadonlyArray<string> => events.map(({ id }) => id)
 
 /** What is parked of a key. */
 export const parkedOf = (key: string | undefined): Effect.Effect<ParkedKey | undefined, unknown, Outbox> =>

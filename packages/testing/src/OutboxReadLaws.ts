@@ -1,7 +1,7 @@
 /** The laws of `OutboxContract` about reading events and about the position that is committed. */
 import { assert } from "@effect/vitest"
 import { InvoiceEvent, InvoiceStore, Outbox, Profile } from "@invoice/core"
-import type { Recorded } from "@invoice/core/InvoiceEvent"
+import type { OutboxEvent } from "@invoice/core/OutboxEvent"
 import { Effect, Fiber } from "effect"
 import * as Generators from "./Generators.ts"
 import type { BulkOptions } from "./ListLaws.ts"
@@ -154,7 +154,7 @@ const writersAtWork: Body = atTheEnd((lease, end) =>
         { concurrency: 16, discard: true }
       )
     )
-    const seen: Array<Recorded> = []
+    const seen: Array<OutboxEvent> = []
     for (let idle = 0; idle < 5; ) {
       const page = yield* outbox.read({ lease, position, limit: 17 })
       seen.push(...page.events)

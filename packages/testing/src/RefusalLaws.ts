@@ -1,7 +1,7 @@
 /** The laws of `MessagingContract` about records that a broker will never take. */
 import { assert } from "@effect/vitest"
 import { PublishRefused } from "@invoice/core/InvoiceError"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { Effect, Schedule } from "effect"
 import { countingTo, fresh, message, numbers, publish } from "./Messages.ts"

@@ -1,6 +1,6 @@
 import { OutboxAdmin } from "@invoice/adapters/postgres"
 import { Effect, Redacted } from "effect"
-import * as Leaves from "../../../packages/adapters/src/postgres/Leaves.ts"
+import * as Leaves from "../../../packages/adapters/src/postgres/OutboxPartitions.ts"
 import * as Dump from "../Dump.ts"
 import { Forward } from "../Forward.ts"
 import { Postgres } from "../Postgres.ts"

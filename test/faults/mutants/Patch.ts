@@ -10,7 +10,7 @@ export interface Patch {
   readonly replace: string
 }
 
-const outbox = "packages/core/src/RelayOutbox.ts"
+const outbox = "packages/core/src/usecases/RelayOutbox.ts"
 
 export const patches = {
   /** A relay that takes over does not know which keys its predecessor has parked. */
@@ -32,10 +32,10 @@ export const patches = {
   },
   /** A send to several brokers counts as done though the records of one partition were not sent. */
   partitionDropped: {
-    file: "packages/core/src/RelayPages.ts",
-    find: "publisher.publish(events.map(InvoiceEvent.toMessage))",
+    file: "packages/core/src/usecases/RelayPages.ts",
+    find: "publisher.publish(events.map(OutboxEvent.toMessage))",
     replace:
-      "publisher.publish(events.map(InvoiceEvent.toMessage).filter(({ key = '' }, _, all) => all.length < 8 || !key.endsWith('7')))"
+      "publisher.publish(events.map(OutboxEvent.toMessage).filter(({ key = '' }, _, all) => all.length < 8 || !key.endsWith('7')))"
   },
   /** The next pages of a window look beyond its end. */
   restUnbounded: {
@@ -45,13 +45,13 @@ export const patches = {
   },
   /** A rejection is told to those who wait for approvals. */
   rejectionsAsApprovals: {
-    file: "packages/core/src/InvoiceEvent.ts",
+    file: "packages/core/src/domain/OutboxEvent.ts",
     find: "  topic: event.topic,\n",
     replace: '  topic: event.topic === "invoice_rejected" ? "invoice_approved" : event.topic,\n'
   },
   /** Whatever the rules say. */
   allApproved: {
-    file: "packages/core/src/Verdict.ts",
+    file: "packages/core/src/domain/Verdict.ts",
     find: 'rejects(violations) ? "Rejected" : "Approved"',
     replace: '"Approved"'
   }

@@ -262,7 +262,7 @@ class ConsumerWorld implements Course.Stage {
     )
   }
 
-  private letters(): ReadonlySet<string> {
+  private deadLetters(): ReadonlySet<string> {
     const [partition] = this.brokers.topics.get(deadLetters) ?? []
     return new Set(partition?.log.map(({ key }) => key ?? ""))
   }
@@ -273,19 +273,20 @@ class ConsumerWorld implements Course.Stage {
     if (!this.isHealed || changes === this.changesSeen) return false
     this.changesSeen = changes
     if (!database.server.isUp || !database.server.isQuiet) return false
-    const letters = this.letters()
+    const deadLetters = this.deadLetters()
     return (
-      this.pending().every((id) => refused.has(id) && letters.has(id)) && [...hopeless].every((id) => letters.has(id))
+      this.pending().every((id) => refused.has(id) && deadLetters.has(id)) &&
+      [...hopeless].every((id) => deadLetters.has(id))
     )
   }
 
   private judge(isComplete: boolean): ReadonlyArray<string> {
     const { coverage, database, groups, hopeless, invoices, refused } = this
     const violations: Array<string> = []
-    const letters = this.letters()
+    const deadLetters = this.deadLetters()
     const committed = database.committed()
     database.check(new Set(committed.map(({ id }) => id)))
-    for (const id of letters) {
+    for (const id of deadLetters) {
       if (!refused.has(id) && !hopeless.has(id))
         violations.push("an invoice that nothing is wrong with is a dead letter")
     }
@@ -316,7 +317,7 @@ class ConsumerWorld implements Course.Stage {
     coverage.mattered("rebalances", groups.rebalances)
     coverage.mattered("join-fails", groups.failedJoins)
     coverage.mattered("members put out", groups.expired)
-    coverage.mattered("dead letters", letters.size)
+    coverage.mattered("dead letters", deadLetters.size)
     coverage.mattered("invoices", invoices.size)
     return [...new Set(violations)]
   }

@@ -1,8 +1,8 @@
 /** `grpc.health.v1.Health`: whether the server, and each of its services, takes calls. */
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
 import { Effect, Result, Stream } from "effect"
-import type { Calls } from "./Calls.ts"
 import { Health, HealthCheckResponse_ServingStatus as Status } from "./gen/grpc/health/v1/health_pb.ts"
+import type { ServerCalls } from "./ServerCalls.ts"
 
 export interface Options {
   /** Full names of the services. */
@@ -14,7 +14,7 @@ export interface Options {
 const checkMillis = 2_000
 const watchMillis = 1_000
 
-export const routes = (calls: Calls, { ready, services }: Options): ((router: ConnectRouter) => void) => {
+export const routes = (calls: ServerCalls, { ready, services }: Options): ((router: ConnectRouter) => void) => {
   const known = new Set(["", Health.typeName, ...services])
   const status: Effect.Effect<Status> = ready.pipe(
     Effect.timeout(checkMillis),

@@ -8,10 +8,10 @@ import { createConnectTransport } from "@connectrpc/connect-web"
 import { Invoice, Invoices } from "@invoice/core"
 import { importWith, parseId, type Watched, type WatchStart } from "@invoice/core/Invoices"
 import { Effect, Layer, Option, Schedule, Stream } from "effect"
+import * as ClientCalls from "./ClientCalls.ts"
 import * as Errors from "./Errors.ts"
 import { InvoiceService, type WatchResponse } from "./gen/invoice/v1/invoice_service_pb.ts"
 import * as Messages from "./Messages.ts"
-import * as Remote from "./Remote.ts"
 import * as StoreClient from "./StoreClient.ts"
 
 const toWatched = ({ change, cursor }: WatchResponse): Watched => ({
@@ -31,9 +31,9 @@ const comeBack = Schedule.min([Schedule.exponential("100 millis"), Schedule.spac
   Schedule.jittered
 )
 
-export const make = (transport: Transport, options: Remote.Options = {}): Invoices["Service"] => {
+export const make = (transport: Transport, options: ClientCalls.Options = {}): Invoices["Service"] => {
   const client = createClient(InvoiceService, transport)
-  const call = Remote.caller(Errors.serverUnavailable, options)
+  const call = ClientCalls.caller(Errors.serverUnavailable, options)
   const store = StoreClient.make(transport, options)
 
   const parsed = <A, E>(
@@ -56,9 +56,13 @@ export const make = (transport: Transport, options: Remote.Options = {}): Invoic
   /** Until the server goes away. */
   const watchOnce = (start: WatchStart) =>
     Stream.unwrap(
-      Effect.map(Remote.signal, (signal) =>
+      Effect.map(ClientCalls.signal, (signal) =>
         Stream.fromAsyncIterable(client.watch(watchRequest(start), { signal }), (error) =>
-          Remote.fromConnect(ConnectError.from(error), ["InvalidCursor", "CursorExpired"], Errors.serverUnavailable)
+          ClientCalls.fromConnect(
+            ConnectError.from(error),
+            ["InvalidCursor", "CursorExpired"],
+            Errors.serverUnavailable
+          )
         )
       )
     ).pipe(Stream.map(toWatched))
@@ -102,12 +106,12 @@ export const make = (transport: Transport, options: Remote.Options = {}): Invoic
 }
 
 /** On a transport of your own. */
-export const layer = (transport: Transport, options: Remote.Options = {}): Layer.Layer<Invoices> =>
+export const layer = (transport: Transport, options: ClientCalls.Options = {}): Layer.Layer<Invoices> =>
   Layer.sync(Invoices, () => make(transport, options))
 
 /** Over `fetch`, in a browser or wherever else there is one. */
 export const layerFetch = ({
   baseUrl,
   ...options
-}: Remote.Options & { readonly baseUrl: string }): Layer.Layer<Invoices> =>
+}: ClientCalls.Options & { readonly baseUrl: string }): Layer.Layer<Invoices> =>
   layer(createConnectTransport({ baseUrl, useBinaryFormat: true }), options)

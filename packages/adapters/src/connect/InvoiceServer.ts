@@ -5,7 +5,6 @@ import { Invoices } from "@invoice/core"
 import type { CreateError, Imported, WatchStart } from "@invoice/core/Invoices"
 import type { ListQuery } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Option, Result, Stream } from "effect"
-import type { Calls } from "./Calls.ts"
 import * as Errors from "./Errors.ts"
 import {
   type ImportRequest,
@@ -15,6 +14,7 @@ import {
   type WatchRequest
 } from "./gen/invoice/v1/invoice_service_pb.ts"
 import * as Messages from "./Messages.ts"
+import type { ServerCalls } from "./ServerCalls.ts"
 import * as StrictJson from "./StrictJson.ts"
 
 /** Most bytes of one request message. */
@@ -116,7 +116,7 @@ const importAll = (invoices: Invoices["Service"], requests: AsyncIterable<Import
     .pipe(Stream.map((imported) => importResponse(ids.shift() ?? "", imported)))
 }
 
-export const routes = (calls: Calls): Effect.Effect<(router: ConnectRouter) => void, never, Invoices> =>
+export const routes = (calls: ServerCalls): Effect.Effect<(router: ConnectRouter) => void, never, Invoices> =>
   Effect.map(Invoices, (invoices) => (router) => {
     const serve = StrictJson.register(router, { readMaxBytes: maxBytes })
     serve(InvoiceService.method.create, ({ invoice }, context) =>

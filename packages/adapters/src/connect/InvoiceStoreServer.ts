@@ -3,13 +3,13 @@ import type { ConnectRouter } from "@connectrpc/connect"
 import { Invoice, InvoiceStore } from "@invoice/core"
 import type { Decided, Decision } from "@invoice/core/ports/InvoiceStore"
 import { Effect } from "effect"
-import type { Calls } from "./Calls.ts"
 import {
   DecisionOutcome,
   InvoiceStoreService,
   type Decision as WireDecision
 } from "./gen/invoice/v1/invoice_store_service_pb.ts"
 import * as Messages from "./Messages.ts"
+import type { ServerCalls } from "./ServerCalls.ts"
 
 const outcomes = {
   Decided: DecisionOutcome.DECIDED,
@@ -26,7 +26,7 @@ const toDecision = (wire: WireDecision): Decision | undefined => {
     : { id, version: wire.version, verdict: Messages.toVerdict(wire), traceparent: wire.traceparent }
 }
 
-export const routes = (calls: Calls): Effect.Effect<(router: ConnectRouter) => void, never, InvoiceStore> =>
+export const routes = (calls: ServerCalls): Effect.Effect<(router: ConnectRouter) => void, never, InvoiceStore> =>
   Effect.map(InvoiceStore, (store) => (router) => {
     const decide = (wire: ReadonlyArray<WireDecision>) =>
       Effect.suspend(() => {

@@ -2,10 +2,10 @@
 import { type ConnectError, createClient, type Transport } from "@connectrpc/connect"
 import { Outbox, OutboxUnavailable } from "@invoice/core"
 import { Effect, Layer, Option } from "effect"
+import * as ClientCalls from "./ClientCalls.ts"
 import { OutboxService } from "./gen/invoice/v1/outbox_service_pb.ts"
 import * as Messages from "./Messages.ts"
 import { fromRecorded, toLease, toRecorded } from "./OutboxMessages.ts"
-import * as Remote from "./Remote.ts"
 
 const unavailable = (cause: ConnectError): OutboxUnavailable => new OutboxUnavailable({ cause })
 
@@ -17,11 +17,11 @@ const duration = (millis: number) => ({
 /** Reading may take this many times as long: the first page of a long backlog is put in order before it is sent. */
 const readFactor = 6
 
-export const make = (transport: Transport, options: Remote.Options = {}): Outbox["Service"] => {
+export const make = (transport: Transport, options: ClientCalls.Options = {}): Outbox["Service"] => {
   const outbox = createClient(OutboxService, transport)
-  const { timeoutMillis = Remote.defaultTimeoutMillis } = options
-  const call = Remote.caller(unavailable, { timeoutMillis })
-  const callLong = Remote.caller(unavailable, { timeoutMillis: timeoutMillis * readFactor })
+  const { timeoutMillis = ClientCalls.defaultTimeoutMillis } = options
+  const call = ClientCalls.caller(unavailable, { timeoutMillis })
+  const callLong = ClientCalls.caller(unavailable, { timeoutMillis: timeoutMillis * readFactor })
   return {
     acquire: ({ lane, owner, ttlMillis }) =>
       Effect.map(
@@ -88,5 +88,5 @@ export const make = (transport: Transport, options: Remote.Options = {}): Outbox
 }
 
 /** On a transport to a program that serves `OutboxService`, such as `invoice storage`. */
-export const layer = (transport: Transport, options: Remote.Options = {}): Layer.Layer<Outbox> =>
+export const layer = (transport: Transport, options: ClientCalls.Options = {}): Layer.Layer<Outbox> =>
   Layer.sync(Outbox, () => Outbox.of(make(transport, options)))

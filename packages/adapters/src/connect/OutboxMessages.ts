@@ -1,18 +1,18 @@
 /** The messages of `invoice.v1.OutboxService` and what they stand for in the core. */
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import type { Recorded } from "@invoice/core/InvoiceEvent"
+import type { OutboxEvent } from "@invoice/core/OutboxEvent"
 import type { Lease } from "@invoice/core/ports/Outbox"
 import type { EventSchema, Event as WireEvent, Lease as WireLease } from "./gen/invoice/v1/outbox_service_pb.ts"
 import * as Messages from "./Messages.ts"
 
-export const fromRecorded = (event: Recorded): MessageInitShape<typeof EventSchema> => ({
+export const fromRecorded = (event: OutboxEvent): MessageInitShape<typeof EventSchema> => ({
   ...event,
   // a view on a larger buffer would be sent whole by some runtimes
   payload: new Uint8Array(event.payload),
   at: Messages.fromTimestamp(event.at)
 })
 
-export const toRecorded = (wire: WireEvent): Recorded => ({
+export const toRecorded = (wire: WireEvent): OutboxEvent => ({
   id: wire.id,
   topic: wire.topic,
   key: wire.key,

@@ -3,17 +3,17 @@ import type { Duration } from "@bufbuild/protobuf/wkt"
 import type { ConnectRouter } from "@connectrpc/connect"
 import { Outbox } from "@invoice/core"
 import { Effect, Option } from "effect"
-import type { Calls } from "./Calls.ts"
 import { OutboxService } from "./gen/invoice/v1/outbox_service_pb.ts"
 import * as Messages from "./Messages.ts"
 import { fromRecorded, toLease, toRecorded } from "./OutboxMessages.ts"
+import type { ServerCalls } from "./ServerCalls.ts"
 
 const millis = (duration: Duration | undefined): number =>
   duration === undefined ? 0 : Number(duration.seconds) * 1_000 + Math.ceil(duration.nanos / 1_000_000)
 
 const limit = (wire: number): number => Math.min(Math.max(wire, 1), 10_000)
 
-export const routes = (calls: Calls): Effect.Effect<(router: ConnectRouter) => void, never, Outbox> =>
+export const routes = (calls: ServerCalls): Effect.Effect<(router: ConnectRouter) => void, never, Outbox> =>
   Effect.map(Outbox, (outbox) => (router) => {
     router.service(
       OutboxService,

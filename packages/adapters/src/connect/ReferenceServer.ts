@@ -7,12 +7,12 @@ import { type InvoiceNotFound, InvoiceStore, Invoices, type StoreUnavailable, ty
 import type { InvalidInvoice } from "@invoice/core/InvoiceError"
 import type { StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Effect } from "effect"
-import type { Calls } from "./Calls.ts"
 import { type AmountNotExact, InvoiceAlreadyFinal } from "./Errors.ts"
 import { InvoiceStorage as ApiStorage } from "./gen/protocol/api_service/storage/storage_pb.ts"
 import type { UUID } from "./gen/protocol/types/types_pb.ts"
 import { InvoiceStorage as ValidationStorage } from "./gen/protocol/validation/storage/storage_pb.ts"
 import * as ReferenceMessages from "./ReferenceMessages.ts"
+import type { ServerCalls } from "./ServerCalls.ts"
 
 /** Most bytes of one request message. */
 const maxBytes = 1_048_576
@@ -36,7 +36,9 @@ const toResponse = (stored: StoredInvoice) =>
     status: ReferenceMessages.fromStatus(stored.status)
   }))
 
-export const routes = (calls: Calls): Effect.Effect<(router: ConnectRouter) => void, never, Invoices | InvoiceStore> =>
+export const routes = (
+  calls: ServerCalls
+): Effect.Effect<(router: ConnectRouter) => void, never, Invoices | InvoiceStore> =>
   Effect.gen(function* () {
     const invoices = yield* Invoices
     const store = yield* InvoiceStore

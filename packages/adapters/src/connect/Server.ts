@@ -2,7 +2,6 @@
 import type { ConnectRouter } from "@connectrpc/connect"
 import type { InvoiceStore, Invoices, Outbox } from "@invoice/core"
 import { Effect } from "effect"
-import * as Calls from "./Calls.ts"
 import { Health as HealthService } from "./gen/grpc/health/v1/health_pb.ts"
 import { InvoiceService } from "./gen/invoice/v1/invoice_service_pb.ts"
 import { InvoiceStoreService } from "./gen/invoice/v1/invoice_store_service_pb.ts"
@@ -15,8 +14,9 @@ import * as InvoiceStoreServer from "./InvoiceStoreServer.ts"
 import * as OutboxServer from "./OutboxServer.ts"
 import * as ReferenceServer from "./ReferenceServer.ts"
 import * as Reflection from "./Reflection.ts"
+import * as ServerCalls from "./ServerCalls.ts"
 
-export interface Options extends Calls.Options {
+export interface Options extends ServerCalls.Options {
   /** Succeeds while calls can be taken; what the health service says. */
   readonly ready: Effect.Effect<void, unknown>
 }
@@ -34,7 +34,7 @@ const publicServices = [InvoiceService, HealthService]
 /** For everyone: `InvoiceService`, health and reflection. */
 export const publicRoutes = ({ ready, ...options }: Options): Effect.Effect<Routes, never, Invoices> =>
   Effect.gen(function* () {
-    const calls = yield* Calls.make(options)
+    const calls = yield* ServerCalls.make(options)
     return together([
       yield* InvoiceServer.routes(calls),
       Health.routes(calls, { ready, services: publicServices.map(({ typeName }) => typeName) }),
@@ -50,7 +50,7 @@ export const storageRoutes = ({
   ...options
 }: Options): Effect.Effect<Routes, never, Invoices | InvoiceStore | Outbox> =>
   Effect.gen(function* () {
-    const calls = yield* Calls.make(options)
+    const calls = yield* ServerCalls.make(options)
     return together([
       yield* InvoiceServer.routes(calls),
       yield* InvoiceStoreServer.routes(calls),

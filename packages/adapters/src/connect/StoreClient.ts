@@ -3,11 +3,11 @@ import { createClient, type Transport } from "@connectrpc/connect"
 import { InvoiceStore, type StoreUnavailable } from "@invoice/core"
 import type { Creation, Decided, Decision, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Layer, Option } from "effect"
+import * as ClientCalls from "./ClientCalls.ts"
 import * as Errors from "./Errors.ts"
 import { type CreateResponse, InvoiceService } from "./gen/invoice/v1/invoice_service_pb.ts"
 import { DecisionOutcome, InvoiceStoreService } from "./gen/invoice/v1/invoice_store_service_pb.ts"
 import * as Messages from "./Messages.ts"
-import * as Remote from "./Remote.ts"
 
 type Store = InvoiceStore["Service"]
 
@@ -38,10 +38,10 @@ export const toCreation = ({ created, invoice }: CreateResponse): Creation => ({
 /** Most invoices that one call asks for, so that an answer stays within bounds. */
 const chunk = 250
 
-export const make = (transport: Transport, options: Remote.Options = {}): Store => {
+export const make = (transport: Transport, options: ClientCalls.Options = {}): Store => {
   const invoices = createClient(InvoiceService, transport)
   const store = createClient(InvoiceStoreService, transport)
-  const call = Remote.caller(Errors.storeUnavailable, options)
+  const call = ClientCalls.caller(Errors.storeUnavailable, options)
 
   const getMany = (ids: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<StoredInvoice>, StoreUnavailable> =>
     Effect.map(
@@ -117,5 +117,5 @@ export const make = (transport: Transport, options: Remote.Options = {}): Store 
 }
 
 /** On a transport to a program that serves both services, such as `invoice storage`. */
-export const layer = (transport: Transport, options: Remote.Options = {}): Layer.Layer<InvoiceStore> =>
+export const layer = (transport: Transport, options: ClientCalls.Options = {}): Layer.Layer<InvoiceStore> =>
   Layer.sync(InvoiceStore, () => InvoiceStore.of(make(transport, options)))

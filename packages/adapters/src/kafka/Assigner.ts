@@ -16,7 +16,7 @@ export interface Joins {
 /**
  * Round robin, and an eye on the tries to join. kafkajs has an event for some of its reasons to join and none that it
  * waits for, and none for a try that failed: when it joined because a leader had moved, it then goes on with the old
- * membership. But every try begins with looking up the coordinator, through the cluster that it hands to its assigners,
+ * member. But every try begins with looking up the coordinator, through the cluster that it hands to its assigners,
  * and goes on with two requests to that; the group's leader reads the cluster's metadata between them, and whoever is
  * assigned a partition that it doesn't know does so after them.
  */

@@ -7,9 +7,9 @@ import { ConsumerUnavailable } from "@invoice/core/InvoiceError"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import { type Duration, Effect, Layer, Schedule, Stream } from "effect"
 import { type Connection, make, millis } from "./Client.ts"
+import type { Delivery } from "./GroupMember.ts"
+import { session } from "./GroupSession.ts"
 import type { KafkaClient } from "./KafkaClient.ts"
-import type { Delivery } from "./Membership.ts"
-import { session } from "./Session.ts"
 import type { TopicOptions } from "./Topics.ts"
 
 /** What holds for whatever client the messages come through. */

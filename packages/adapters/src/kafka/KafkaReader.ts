@@ -3,7 +3,8 @@
  * nothing and is gone afterwards. It fails when nothing comes for {@link ReaderOptions.stallTimeout}.
  */
 import { ConsumerUnavailable } from "@invoice/core/InvoiceError"
-import { type Located, TopicReader } from "@invoice/core/ports/TopicReader"
+import type { Located } from "@invoice/core/Message"
+import { TopicReader } from "@invoice/core/ports/TopicReader"
 import { Clock, Deferred, type Duration, Effect, Exit, Layer, Queue, Schedule, Stream } from "effect"
 import type { EachBatchPayload } from "kafkajs"
 import { bounded, type Connection, call, make, millis } from "./Client.ts"

@@ -6,7 +6,7 @@ import { createRequire } from "node:module"
 import { isDeepStrictEqual } from "node:util"
 import { Effect } from "effect"
 import { KafkaFailure } from "./KafkaFailure.ts"
-import { connecting, fetchersEnd, handling, handsOutCluster, joining, type Load, sends, silent } from "./Rehearsals.ts"
+import { connecting, fetchersEnd, handling, handsOutCluster, joining, type Load, sends, silent } from "./ShapeChecks.ts"
 
 export interface Shape {
   /** What is not so, when it is not so. */

@@ -1,5 +1,5 @@
 /** Messages as Kafka's records and back. */
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import type { IHeaders, KafkaMessage, Message as Outgoing } from "kafkajs"
 
 /** Of a record beyond its texts, at most: lengths, attributes and deltas (KIP-98). */

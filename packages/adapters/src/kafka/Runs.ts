@@ -1,5 +1,5 @@
 /** How the messages of a publish are split into sends. */
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 
 /** A message of a publish. */
 export interface Indexed {

@@ -1,5 +1,5 @@
 /** `Outbox` in memory, one lane. A position is the number of events before it. */
-import { type InvoiceEvent, LeaseLost, Outbox, Timestamp } from "@invoice/core"
+import { LeaseLost, Outbox, type OutboxEvent, Timestamp } from "@invoice/core"
 import { type Lease, lagLimit, type ParkedKey } from "@invoice/core/ports/Outbox"
 import { Clock, Effect, Layer, Option } from "effect"
 import { State } from "./State.ts"
@@ -7,7 +7,7 @@ import { State } from "./State.ts"
 interface Parked {
   readonly since: Timestamp.Timestamp
   replay: boolean
-  readonly events: Map<string, InvoiceEvent.Recorded>
+  readonly events: Map<string, OutboxEvent.OutboxEvent>
   cause: string
 }
 
@@ -65,7 +65,7 @@ export const layer: Layer.Layer<Outbox, never, State> = Layer.effect(
               cause: reason,
               since: Timestamp.fromMillis(Math.floor(now)),
               replay: false,
-              events: new Map<string, InvoiceEvent.Recorded>()
+              events: new Map<string, OutboxEvent.OutboxEvent>()
             }
             if (endsReplay) {
               key.replay = false

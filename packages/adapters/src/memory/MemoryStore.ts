@@ -7,6 +7,7 @@ import {
   InvoiceNotFound,
   InvoiceStatus,
   InvoiceStore,
+  OutboxEvent,
   Timestamp
 } from "@invoice/core"
 import type { ChangesPage, Creation, Decided, Page, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
@@ -106,7 +107,7 @@ export const layer: Layer.Layer<InvoiceStore, never, State> = Layer.effect(
           const page = events.slice(from, from + limit)
           return Effect.succeed({
             changes: page.flatMap((event, index) => {
-              const change = InvoiceEvent.toChange(event)
+              const change = OutboxEvent.toChange(event)
               return change === undefined ? [] : { ...change, cursor: String(from + index + 1) }
             }),
             next: String(from + page.length),

@@ -1,4 +1,4 @@
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 
 /** The messages of one partition. Offsets count from 0 and stay when older messages go. */
 export class Partition {

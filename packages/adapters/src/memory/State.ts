@@ -1,5 +1,5 @@
 /** What the memory store and the memory outbox share: nothing is durable, everything happens at once. */
-import type { InvoiceEvent, Timestamp } from "@invoice/core"
+import type { InvoiceEvent, OutboxEvent, Timestamp } from "@invoice/core"
 import type { HistoryEntry, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Context, Effect, Layer } from "effect"
 
@@ -13,7 +13,7 @@ export class State extends Context.Service<
   {
     /** In the order of creation. */
     readonly invoices: Map<string, Entry>
-    readonly events: Array<InvoiceEvent.Recorded>
+    readonly events: Array<OutboxEvent.OutboxEvent>
     /** Appends events; call it in the same synchronous step as the change that they tell of. */
     readonly record: (draft: InvoiceEvent.Draft, at: Timestamp.Timestamp, traceparent: string | undefined) => void
   }
@@ -21,7 +21,7 @@ export class State extends Context.Service<
   static readonly layer: Layer.Layer<State> = Layer.effect(
     State,
     Effect.sync(() => {
-      const events: Array<InvoiceEvent.Recorded> = []
+      const events: Array<OutboxEvent.OutboxEvent> = []
       const encoder = new TextEncoder()
       return {
         invoices: new Map(),

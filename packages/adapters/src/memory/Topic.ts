@@ -1,5 +1,4 @@
-import type { Message } from "@invoice/core/InvoiceEvent"
-import type { Located } from "@invoice/core/ports/TopicReader"
+import type { Located, Message } from "@invoice/core/Message"
 import { Effect, Hash } from "effect"
 import { ConsumerGroup } from "./ConsumerGroup.ts"
 import { Partition } from "./Partition.ts"

@@ -17,7 +17,8 @@
  *
  * The effects must go through the `SqlClient` that the inbox was made with; nothing else is rolled back with them.
  */
-import { identityOf, type Message } from "@invoice/core/InvoiceEvent"
+import { fromMessage } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import type { MessageBatch } from "@invoice/core/ports/MessageConsumer"
 import { Data, Effect, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
@@ -96,7 +97,10 @@ export interface Inbox {
 }
 
 /** The events of this pipeline, by their CloudEvents headers; whatever else a topic has is no event to it. */
-export const invoiceEvent = (message: Message): Versioned | undefined => identityOf(message)
+export const invoiceEvent = (message: Message): Versioned | undefined => {
+  const event = fromMessage(message)
+  return event?.version === undefined ? undefined : { key: event.id, version: event.version }
+}
 
 /** Makes the tables where they are missing: for a database without this project's migrations. */
 export const ensure: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = Effect.flatMap(

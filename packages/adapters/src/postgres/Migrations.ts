@@ -3,12 +3,12 @@ import { Effect, Layer } from "effect"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import * as AdvisoryLocks from "./AdvisoryLocks.ts"
 import * as Client from "./Client.ts"
-import * as Leaves from "./Leaves.ts"
 import { migration as invoiceAndOutbox } from "./migrations/0001_invoice_and_outbox.ts"
 import { migration as inbox } from "./migrations/0002_inbox.ts"
 import { migration as outboxOperations } from "./migrations/0003_outbox_operations.ts"
 import { migration as outboxLeases } from "./migrations/0004_outbox_leases.ts"
 import { migration as writeProbe } from "./migrations/0005_write_probe.ts"
+import * as OutboxPartitions from "./OutboxPartitions.ts"
 
 const migrations = {
   "0001_invoice_and_outbox": invoiceAndOutbox,
@@ -36,7 +36,7 @@ export const run: Effect.Effect<
       Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
     )
   )
-  yield* Leaves.ensure
+  yield* OutboxPartitions.ensure
   return applied
 })
 

@@ -1,5 +1,5 @@
 /** The changes of all invoices, from the outbox's events of all lanes. A cursor is a relay's position. */
-import { CursorExpired, InvalidCursor, InvoiceEvent, StoreUnavailable, Timestamp } from "@invoice/core"
+import { CursorExpired, InvalidCursor, OutboxEvent, StoreUnavailable, Timestamp } from "@invoice/core"
 import type { ChangesPage } from "@invoice/core/ports/InvoiceStore"
 import { Effect } from "effect"
 import * as SnapshotWindow from "./SnapshotWindow.ts"
@@ -41,7 +41,7 @@ const isExpired = ({ lo, window }: SnapshotWindow.Position, row: Row): boolean =
 
 /** None for an event that tells of no invoice. */
 const toChange = ({ at, key, payload, type, ver }: Row) =>
-  InvoiceEvent.toChange({ key, type, version: Number(ver), payload, at: Timestamp.fromMillis(at.getTime()) })
+  OutboxEvent.toChange({ key, type, version: Number(ver), payload, at: Timestamp.fromMillis(at.getTime()) })
 
 type Select = <A extends object>(
   statement: string,

@@ -5,7 +5,7 @@
  * restart or a failover it is refused, so that what was read from one server is never told to another.
  */
 import { LeaseLost, Outbox, OutboxRestored, OutboxUnavailable, Timestamp } from "@invoice/core"
-import type { Recorded } from "@invoice/core/InvoiceEvent"
+import type { OutboxEvent } from "@invoice/core/OutboxEvent"
 import { type Lease, lagLimit, type ParkedKey } from "@invoice/core/ports/Outbox"
 import { Clock, Effect, Layer, Option } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
@@ -198,7 +198,7 @@ export const statements = {
   selectOldestTransaction
 } as const
 
-const toRecorded = (row: EventRow): Recorded => ({
+const toRecorded = (row: EventRow): OutboxEvent => ({
   id: row.id,
   topic: row.topic,
   key: row.key,

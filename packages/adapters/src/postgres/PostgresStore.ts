@@ -10,7 +10,7 @@ import {
   InvoiceStore,
   Lane,
   Money,
-  OutboxNudge,
+  OutboxSignal,
   StoreUnavailable,
   Timestamp
 } from "@invoice/core"
@@ -29,8 +29,8 @@ import { SqlClient, type SqlError } from "effect/sql"
 import * as Client from "./Client.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import { columns, type InvoiceRow, toStored, violations } from "./InvoiceRows.ts"
-import * as Leaves from "./Leaves.ts"
 import * as Migrations from "./Migrations.ts"
+import * as OutboxPartitions from "./OutboxPartitions.ts"
 import * as PostgresChanges from "./PostgresChanges.ts"
 import * as SqlState from "./SqlState.ts"
 import * as WriteProbe from "./WriteProbe.ts"
@@ -175,7 +175,7 @@ const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Store, never, SqlClient.SqlClient | Scope.Scope> {
   const sql = yield* SqlClient.SqlClient
   const run = Client.run(sql, Client.timeoutMillisOf(options))
-  const nudge = yield* OutboxNudge.OutboxNudge
+  const signal = yield* OutboxSignal.OutboxSignal
 
   const select = <Row extends object>(
     statement: string,
@@ -206,7 +206,7 @@ const make = Effect.fnUntraced(function* (
         Timestamp.fromMillis(row.stored_at.getTime())
       ])
     )
-    yield* inserted.size === 0 ? Effect.void : nudge.ring
+    yield* inserted.size === 0 ? Effect.void : signal.notify
     const rest = requests.filter(
       (request) => firsts.get(request.invoice.id) !== request || !inserted.has(request.invoice.id)
     )
@@ -264,7 +264,7 @@ const make = Effect.fnUntraced(function* (
       decideParameters([...firsts.values()].sort(byId))
     )
     const applied = new Set(rows.flatMap((row) => firsts.get(judged(row.id, row.judged)) ?? []))
-    yield* applied.size === 0 ? Effect.void : nudge.ring
+    yield* applied.size === 0 ? Effect.void : signal.notify
     const rest = decisions.filter((decision) => !applied.has(decision))
     const statuses = new Map(
       (rest.length === 0
@@ -360,7 +360,7 @@ const make = Effect.fnUntraced(function* (
           )
   )
 
-  yield* Leaves.maintain(options.outboxRetentionMillis ?? defaultRetentionMillis).pipe(
+  yield* OutboxPartitions.maintain(options.outboxRetentionMillis ?? defaultRetentionMillis).pipe(
     Effect.provideService(SqlClient.SqlClient, sql),
     Effect.forkScoped
   )

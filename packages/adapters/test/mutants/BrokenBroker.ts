@@ -1,6 +1,6 @@
 /** In-process brokers with faults, and the laws that they may break. */
 import { PublishRefused } from "@invoice/core/InvoiceError"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { type MessageBatch, MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { TopicReader } from "@invoice/core/ports/TopicReader"

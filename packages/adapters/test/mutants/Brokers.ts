@@ -1,6 +1,6 @@
 /** Brokers that publish, hand out or share wrongly. */
 import { PublishRefused, PublishTransient } from "@invoice/core/InvoiceError"
-import type { Message } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import type { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { Effect, Semaphore, Stream } from "effect"
 import * as Broker from "../../src/memory/Broker.ts"

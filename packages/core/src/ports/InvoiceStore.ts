@@ -8,18 +8,19 @@
  * Adapters prove themselves with `InvoiceStoreContract` of `@invoice/testing`.
  */
 import { Context, type Effect, type Option } from "effect"
-import type { Invoice, InvoiceId } from "../Invoice.ts"
+import type { Invoice, InvoiceId } from "../domain/Invoice.ts"
 import type {
   CursorExpired,
   InvalidCursor,
   InvoiceConflict,
   InvoiceNotFound,
   StoreUnavailable
-} from "../InvoiceError.ts"
-import type { InvoiceStatus } from "../InvoiceStatus.ts"
-import type { Timestamp } from "../Timestamp.ts"
-import type { Verdict } from "../Verdict.ts"
-import type { Violation } from "../Violation.ts"
+} from "../domain/InvoiceError.ts"
+import type { InvoiceChange } from "../domain/InvoiceEvent.ts"
+import type { InvoiceStatus } from "../domain/InvoiceStatus.ts"
+import type { Timestamp } from "../domain/Timestamp.ts"
+import type { Verdict } from "../domain/Verdict.ts"
+import type { Violation } from "../domain/Violation.ts"
 
 export interface StoredInvoice {
   readonly invoice: Invoice
@@ -91,13 +92,7 @@ export interface Page {
 }
 
 /** A change of some invoice, as its event told it. */
-export interface Change {
-  readonly id: InvoiceId
-  readonly status: InvoiceStatus
-  readonly version: number
-  /** The reasons of a verdict. */
-  readonly violations: ReadonlyArray<Violation>
-  readonly at: Timestamp
+export interface Change extends InvoiceChange {
   /** Opaque, owned by the adapter: reads on right behind this change. */
   readonly cursor: string
 }

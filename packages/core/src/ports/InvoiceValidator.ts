@@ -4,8 +4,8 @@
  * Adapters prove themselves with `InvoiceValidatorContract` of `@invoice/testing`.
  */
 import { Context, type Effect } from "effect"
-import type { Invoice } from "../Invoice.ts"
-import type { Verdict } from "../Verdict.ts"
+import type { Invoice } from "../domain/Invoice.ts"
+import type { Verdict } from "../domain/Verdict.ts"
 
 export class InvoiceValidator extends Context.Service<
   InvoiceValidator,

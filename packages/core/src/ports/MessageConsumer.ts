@@ -4,8 +4,8 @@
  * Adapters prove themselves with `MessagingContract` of `@invoice/testing`.
  */
 import { Context, type Effect, type Stream } from "effect"
-import type { ConsumerUnavailable } from "../InvoiceError.ts"
-import type { Message } from "../InvoiceEvent.ts"
+import type { ConsumerUnavailable } from "../domain/InvoiceError.ts"
+import type { Message } from "../domain/Message.ts"
 
 /**
  * Messages of one partition, in order.

@@ -4,8 +4,8 @@
  * Adapters prove themselves with `MessagingContract` of `@invoice/testing`.
  */
 import { Context, type Effect } from "effect"
-import type { PublishRefused, PublishTransient } from "../InvoiceError.ts"
-import type { Message } from "../InvoiceEvent.ts"
+import type { PublishRefused, PublishTransient } from "../domain/InvoiceError.ts"
+import type { Message } from "../domain/Message.ts"
 
 export class MessagePublisher extends Context.Service<
   MessagePublisher,

@@ -17,9 +17,9 @@
  * is promised. Adapters prove themselves with `OutboxContract` of `@invoice/testing`.
  */
 import { Context, type Effect, type Option } from "effect"
-import type { LeaseLost, OutboxRestored, OutboxUnavailable } from "../InvoiceError.ts"
-import type { Recorded } from "../InvoiceEvent.ts"
-import type { Timestamp } from "../Timestamp.ts"
+import type { LeaseLost, OutboxRestored, OutboxUnavailable } from "../domain/InvoiceError.ts"
+import type { OutboxEvent } from "../domain/OutboxEvent.ts"
+import type { Timestamp } from "../domain/Timestamp.ts"
 
 /** The right to relay one lane, until it expires or is taken over. */
 export interface Lease {
@@ -32,7 +32,7 @@ export interface Lease {
 }
 
 export interface OutboxPage {
-  readonly events: ReadonlyArray<Recorded>
+  readonly events: ReadonlyArray<OutboxEvent>
   /** Commit this once all of `events` is published; read on from it. */
   readonly next: string
   /** Whether more was waiting when the page was read, so that there is no point in sleeping. */
@@ -121,7 +121,7 @@ export class Outbox extends Context.Service<
      */
     readonly park: (options: {
       readonly lease: Lease
-      readonly events: ReadonlyArray<Recorded>
+      readonly events: ReadonlyArray<OutboxEvent>
       readonly reason: string
       readonly endsReplay: boolean
     }) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
@@ -133,11 +133,11 @@ export class Outbox extends Context.Service<
      * The held-back events of the lane's keys that someone asked to replay, those of a key in order, at most `limit` (1 to
      * 10,000), all as they were parked. Not fenced.
      */
-    readonly replayable: (lease: Lease, limit: number) => Effect.Effect<ReadonlyArray<Recorded>, OutboxUnavailable>
+    readonly replayable: (lease: Lease, limit: number) => Effect.Effect<ReadonlyArray<OutboxEvent>, OutboxUnavailable>
     /** These held-back events are published now; a key without any left is no longer parked. Others are passed over. */
     readonly unpark: (
       lease: Lease,
-      events: ReadonlyArray<Recorded>
+      events: ReadonlyArray<OutboxEvent>
     ) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
     readonly status: Effect.Effect<OutboxStatus, OutboxUnavailable>
   }

@@ -4,16 +4,8 @@
  * Adapters prove themselves with `MessagingContract` of `@invoice/testing`.
  */
 import { Context, type Stream } from "effect"
-import type { ConsumerUnavailable } from "../InvoiceError.ts"
-import type { Message } from "../InvoiceEvent.ts"
-
-/** A message and where it is. */
-export interface Located {
-  readonly message: Message
-  readonly partition: number
-  /** As in `MessageBatch`. */
-  readonly offset: string
-}
+import type { ConsumerUnavailable } from "../domain/InvoiceError.ts"
+import type { Located } from "../domain/Message.ts"
 
 export class TopicReader extends Context.Service<
   TopicReader,

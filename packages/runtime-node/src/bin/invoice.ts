@@ -12,8 +12,8 @@ import * as Backends from "../programs/Backends.ts"
 import * as DeadLetters from "../programs/DeadLetters.ts"
 import * as OutboxCommands from "../programs/OutboxCommands.ts"
 import type { Program, Ready } from "../programs/Program.ts"
-import * as Refusal from "../programs/Refusal.ts"
 import * as Relay from "../programs/Relay.ts"
+import * as StartupError from "../programs/StartupError.ts"
 import * as Storage from "../programs/Storage.ts"
 import * as ValidateFiles from "../programs/ValidateFiles.ts"
 import * as Validator from "../programs/Validator.ts"
@@ -30,7 +30,7 @@ const run = (name: string, make: (settings: Config.Settings) => Program) =>
   Effect.gen(function* () {
     const settings = yield* Config.load
     yield* Effect.gen(function* () {
-      yield* Refusal.check(settings)
+      yield* StartupError.check(settings)
       yield* Observability.warnings(settings)
       yield* Console.log(readyLine(yield* make(settings)))
       yield* Effect.never.pipe(Effect.onInterrupt(() => Effect.logInfo("stopping")))
@@ -39,8 +39,8 @@ const run = (name: string, make: (settings: Config.Settings) => Program) =>
 
 const migrate = Effect.gen(function* () {
   const settings = yield* Config.load
-  yield* Refusal.noStorage("migrate", settings)
-  const url = yield* Refusal.required("migrate", "DATABASE_URL", settings.databaseUrl)
+  yield* StartupError.noStorage("migrate", settings)
+  const url = yield* StartupError.required("migrate", "DATABASE_URL", settings.databaseUrl)
   yield* Backends.migrate(url).pipe(Effect.provide(Observability.layer(settings, "migrate")))
   yield* Console.log("the schema is up to date")
 })

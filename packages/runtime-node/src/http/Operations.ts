@@ -5,7 +5,7 @@ import { HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import { collectDefaultMetrics, Registry } from "prom-client"
 import * as Problem from "./Problem.ts"
-import type { Routes } from "./Server.ts"
+import type { Routes } from "./Router.ts"
 
 /** What has to answer before a program takes work: the name for people, and the question. */
 export type Checks = Readonly<Record<string, Effect.Effect<void, { readonly message: string }>>>

@@ -4,9 +4,9 @@ import type { Settings } from "../Config.ts"
 import * as DataDirectory from "../DataDirectory.ts"
 import * as EmbeddedPostgres from "../EmbeddedPostgres.ts"
 import * as Backends from "./Backends.ts"
-import * as Parts from "./Parts.ts"
+import * as Components from "./Components.ts"
 import type { Program } from "./Program.ts"
-import * as Refusal from "./Refusal.ts"
+import * as StartupError from "./StartupError.ts"
 
 interface Database {
   readonly url: Redacted.Redacted
@@ -32,7 +32,7 @@ const embedded = ({
 
 export const make = (settings: Settings): Program =>
   Effect.gen(function* () {
-    yield* Refusal.noStorage("up", settings)
+    yield* StartupError.noStorage("up", settings)
     const { note, url } = Option.isSome(settings.databaseUrl)
       ? { url: settings.databaseUrl.value, note: "Postgres" }
       : yield* embedded(settings)
@@ -44,13 +44,13 @@ export const make = (settings: Settings): Program =>
       Layer.mergeAll(Backends.postgres(url, settings), broker, Backends.validator(settings))
     )
     return yield* Effect.gen(function* () {
-      const checks = { ...(yield* Parts.storeCheck), ...(yield* Parts.brokerCheck) }
+      const checks = { ...(yield* Components.storeCheck), ...(yield* Components.brokerCheck) }
       // stopped in the other order: requests first, then the relay, then the validator it hands to
-      const validator = yield* Parts.validator(settings)
+      const validator = yield* Components.validator(settings)
       // the lock on the data directory says that a relay of an earlier run is gone, so its lease needn't run out
-      const relay = yield* Parts.relay(settings, Option.isSome(settings.databaseUrl) ? undefined : "up")
-      const metrics = yield* Parts.operations(settings, { ...checks, ...relay, ...validator })
-      const api = yield* Parts.api(settings, checks)
+      const relay = yield* Components.relay(settings, Option.isSome(settings.databaseUrl) ? undefined : "up")
+      const metrics = yield* Components.operations(settings, { ...checks, ...relay, ...validator })
+      const api = yield* Components.api(settings, checks)
       const messages = Option.isSome(settings.kafkaBrokers) ? "Kafka" : "in-process broker"
       return { urls: { ...api, metrics }, note: `${note}, ${messages}` }
     }).pipe(Effect.provideContext(context))

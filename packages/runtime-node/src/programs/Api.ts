@@ -2,7 +2,7 @@
 import { Effect, Layer } from "effect"
 import type { Settings } from "../Config.ts"
 import * as Backends from "./Backends.ts"
-import * as Parts from "./Parts.ts"
+import * as Components from "./Components.ts"
 import type { Program } from "./Program.ts"
 
 export const make = (settings: Settings): Program =>
@@ -10,8 +10,8 @@ export const make = (settings: Settings): Program =>
     const store = yield* Backends.store("api", settings)
     const context = yield* Layer.build(Layer.mergeAll(store, Backends.validator(settings)))
     return yield* Effect.gen(function* () {
-      const checks = yield* Parts.storeCheck
-      const metrics = yield* Parts.operations(settings, checks)
-      return { urls: { ...(yield* Parts.api(settings, checks)), metrics } }
+      const checks = yield* Components.storeCheck
+      const metrics = yield* Components.operations(settings, checks)
+      return { urls: { ...(yield* Components.api(settings, checks)), metrics } }
     }).pipe(Effect.provideContext(context))
   })

@@ -19,7 +19,7 @@ import {
 import { Effect, Layer, Option, type Redacted, Schedule } from "effect"
 import type { SqlError } from "effect/sql"
 import type { Settings } from "../Config.ts"
-import { Refusal, required } from "./Refusal.ts"
+import { required, StartupError } from "./StartupError.ts"
 
 /** The consumer group of every validator, as in the reference. */
 export const group = "validation-service"
@@ -27,7 +27,7 @@ export const group = "validation-service"
 const pipelineTopics = [...Object.values(InvoiceEvent.topics), DeadLetter.topicOf(InvoiceEvent.topics.Pending)]
 
 /** Brings the schema up to date; waits up to a minute for a database that isn't there yet. */
-export const migrate = (url: Redacted.Redacted): Effect.Effect<void, Refusal> =>
+export const migrate = (url: Redacted.Redacted): Effect.Effect<void, StartupError> =>
   Effect.scoped(Layer.build(Migrations.layer({ url }))).pipe(
     Effect.tapError((error) =>
       Effect.logWarning("migrations not run yet").pipe(Effect.annotateLogs({ error: error.message }))
@@ -40,7 +40,7 @@ export const migrate = (url: Redacted.Redacted): Effect.Effect<void, Refusal> =>
       )
     ),
     Effect.mapError(
-      (error) => new Refusal({ reason: `DATABASE_URL: can't bring the schema up to date: ${error.message}` })
+      (error) => new StartupError({ reason: `DATABASE_URL: can't bring the schema up to date: ${error.message}` })
     ),
     Effect.asVoid
   )
@@ -49,7 +49,7 @@ export const migrate = (url: Redacted.Redacted): Effect.Effect<void, Refusal> =>
 export const postgres = (
   url: Redacted.Redacted,
   settings: Settings
-): Layer.Layer<InvoiceStore | Outbox, SqlError.SqlError | Refusal> =>
+): Layer.Layer<InvoiceStore | Outbox, SqlError.SqlError | StartupError> =>
   Layer.mergeAll(
     PostgresStore.layer({
       url,
@@ -74,12 +74,12 @@ const remote = (address: string, settings: Settings): Layer.Layer<InvoiceStore |
 export const store = (
   program: string,
   settings: Settings
-): Effect.Effect<Layer.Layer<InvoiceStore | Outbox, SqlError.SqlError | Refusal>, Refusal> =>
+): Effect.Effect<Layer.Layer<InvoiceStore | Outbox, SqlError.SqlError | StartupError>, StartupError> =>
   Option.match(settings.storageAddress, {
     onNone: () => Effect.map(required(program, "DATABASE_URL", settings.databaseUrl), (url) => postgres(url, settings)),
     onSome: (address) =>
       Option.isSome(settings.databaseUrl)
-        ? Effect.fail(new Refusal({ reason: "STORAGE_ADDRESS and DATABASE_URL are both set: unset one of them" }))
+        ? Effect.fail(new StartupError({ reason: "STORAGE_ADDRESS and DATABASE_URL are both set: unset one of them" }))
         : Effect.succeed(remote(address, settings))
   })
 

@@ -3,25 +3,25 @@ import { type DeadLetter, DeadLetters } from "@invoice/core"
 import { Console, Effect, Logger, Stream } from "effect"
 import * as Config from "../Config.ts"
 import * as Backends from "./Backends.ts"
-import * as Refusal from "./Refusal.ts"
+import * as StartupError from "./StartupError.ts"
 
 /** One object a line. The value as Base64: it need not be text. */
-const asJson = (letter: DeadLetter.Letter): string =>
+const asJson = (deadLetter: DeadLetter.Entry): string =>
   JSON.stringify({
-    partition: letter.partition,
-    offset: letter.offset,
-    key: letter.key ?? null,
-    kind: letter.kind,
-    reason: letter.reason,
-    attempts: letter.attempts ?? null,
-    time: letter.at ?? null,
-    from: letter.from,
-    headers: letter.original?.headers ?? null,
-    value: letter.original === undefined ? null : Buffer.from(letter.original.value).toString("base64")
+    partition: deadLetter.partition,
+    offset: deadLetter.offset,
+    key: deadLetter.key ?? null,
+    kind: deadLetter.kind,
+    reason: deadLetter.reason,
+    attempts: deadLetter.attempts ?? null,
+    time: deadLetter.at ?? null,
+    from: deadLetter.from,
+    headers: deadLetter.original?.headers ?? null,
+    value: deadLetter.original === undefined ? null : Buffer.from(deadLetter.original.value).toString("base64")
   })
 
 // keys and reasons may hold anything, also what a terminal obeys
-const asLine = ({ at, key, kind, offset, partition, reason }: DeadLetter.Letter): string =>
+const asLine = ({ at, key, kind, offset, partition, reason }: DeadLetter.Entry): string =>
   [
     `${partition}/${offset}`,
     at ?? "-",
@@ -36,11 +36,11 @@ const onBroker = <A, E extends { readonly message: string; readonly cause?: unkn
 ) =>
   Effect.gen(function* () {
     const settings = yield* Config.load
-    const brokers = yield* Refusal.required("dlq", "KAFKA_BROKERS", settings.kafkaBrokers)
+    const brokers = yield* StartupError.required("dlq", "KAFKA_BROKERS", settings.kafkaBrokers)
     return yield* effect.pipe(
       Effect.mapError(
         (error) =>
-          new Refusal.Refusal({
+          new StartupError.StartupError({
             reason: `KAFKA_BROKERS: ${error.message}${error.cause instanceof Error ? `: ${error.cause.message}` : ""}`
           })
       ),
@@ -49,23 +49,25 @@ const onBroker = <A, E extends { readonly message: string; readonly cause?: unkn
     )
   })
 
-/** Prints the letters of a topic that were not sent again: partition/offset, time, kind, key and reason. */
+/** Prints the dead letters of a topic that were not sent again: partition/offset, time, kind, key and reason. */
 export const list = ({ json, topic }: { readonly json: boolean; readonly topic: string }) =>
   onBroker(
-    Effect.flatMap(DeadLetters, (letters) =>
-      Stream.runForEach(letters.list(topic), (letter) => Console.log(json ? asJson(letter) : asLine(letter)))
+    Effect.flatMap(DeadLetters, (deadLetters) =>
+      Stream.runForEach(deadLetters.list(topic), (deadLetter) =>
+        Console.log(json ? asJson(deadLetter) : asLine(deadLetter))
+      )
     )
   )
 
-/** Sends the letters of a topic again, those of a key or all. */
+/** Sends the dead letters of a topic again, those of a key or all. */
 export const replay = (options: { readonly topic: string; readonly key: string | undefined; readonly all: boolean }) =>
   Effect.gen(function* () {
     const { all, key, topic } = options
     if (all === (key !== undefined)) {
-      return yield* new Refusal.Refusal({ reason: "dlq replay needs one of --key KEY and --all" })
+      return yield* new StartupError.StartupError({ reason: "dlq replay needs one of --key KEY and --all" })
     }
     const { left, refused, sent } = yield* onBroker(
-      Effect.flatMap(DeadLetters, (letters) => letters.replay({ topic, key }))
+      Effect.flatMap(DeadLetters, (deadLetters) => deadLetters.replay({ topic, key }))
     )
     yield* Console.log(
       [

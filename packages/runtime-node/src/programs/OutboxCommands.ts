@@ -5,13 +5,13 @@ import type { LaneStatus } from "@invoice/core/ports/Outbox"
 import { Console, Effect, Logger, Option } from "effect"
 import * as Config from "../Config.ts"
 import * as Backends from "./Backends.ts"
-import * as Refusal from "./Refusal.ts"
+import * as StartupError from "./StartupError.ts"
 
 /** What is logged goes to standard error, apart from what is asked for. */
 const quietly = Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]))
 
-const refused = (error: { readonly message: string; readonly cause?: unknown }): Refusal.Refusal =>
-  new Refusal.Refusal({
+const refused = (error: { readonly message: string; readonly cause?: unknown }): StartupError.StartupError =>
+  new StartupError.StartupError({
     reason: `${error.message}${error.cause instanceof Error ? `: ${error.cause.message}` : ""}`
   })
 
@@ -31,8 +31,8 @@ const onDatabase = <A, E extends { readonly message: string; readonly cause?: un
 ) =>
   Effect.gen(function* () {
     const settings = yield* Config.load
-    yield* Refusal.noStorage("outbox", settings)
-    const url = yield* Refusal.required("outbox", "DATABASE_URL", settings.databaseUrl)
+    yield* StartupError.noStorage("outbox", settings)
+    const url = yield* StartupError.required("outbox", "DATABASE_URL", settings.databaseUrl)
     yield* Backends.migrate(url)
     return yield* run(settings).pipe(Effect.provide(OutboxAdmin.layer({ url })), Effect.mapError(refused))
   }).pipe(quietly)
@@ -112,7 +112,7 @@ export const replay = ({ key }: { readonly key: string }) =>
   Effect.gen(function* () {
     const events = yield* onOutbox(Effect.flatMap(Outbox, (outbox) => outbox.replay(key)))
     if (events === 0) {
-      return yield* new Refusal.Refusal({ reason: `no event of the key ${JSON.stringify(key)} is parked` })
+      return yield* new StartupError.StartupError({ reason: `no event of the key ${JSON.stringify(key)} is parked` })
     }
     yield* Console.log(`the relay will send ${events} events of the key again, in order`)
   })

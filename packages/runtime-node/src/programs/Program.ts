@@ -2,7 +2,7 @@
 import type { Effect, Scope } from "effect"
 import type { SqlError } from "effect/sql"
 import type { EmbeddedPostgresError } from "../EmbeddedPostgres.ts"
-import type { Refusal } from "./Refusal.ts"
+import type { StartupError } from "./StartupError.ts"
 
 /** What to print in the line that says it is ready. */
 export interface Ready {
@@ -10,4 +10,4 @@ export interface Ready {
   readonly note?: string
 }
 
-export type Program = Effect.Effect<Ready, Refusal | EmbeddedPostgresError | SqlError.SqlError, Scope.Scope>
+export type Program = Effect.Effect<Ready, StartupError | EmbeddedPostgresError | SqlError.SqlError, Scope.Scope>

@@ -2,18 +2,18 @@
 import { Effect, Layer } from "effect"
 import type { Settings } from "../Config.ts"
 import * as Backends from "./Backends.ts"
-import * as Parts from "./Parts.ts"
+import * as Components from "./Components.ts"
 import type { Program } from "./Program.ts"
-import * as Refusal from "./Refusal.ts"
+import * as StartupError from "./StartupError.ts"
 
 export const make = (settings: Settings): Program =>
   Effect.gen(function* () {
     const store = yield* Backends.store("relay", settings)
-    const brokers = yield* Refusal.required("relay", "KAFKA_BROKERS", settings.kafkaBrokers)
+    const brokers = yield* StartupError.required("relay", "KAFKA_BROKERS", settings.kafkaBrokers)
     const context = yield* Layer.build(Layer.mergeAll(store, Backends.kafka(brokers, settings)))
     return yield* Effect.gen(function* () {
-      const checks = { ...(yield* Parts.storeCheck), ...(yield* Parts.brokerCheck) }
-      const relay = yield* Parts.relay(settings)
-      return { urls: { metrics: yield* Parts.operations(settings, { ...checks, ...relay }) } }
+      const checks = { ...(yield* Components.storeCheck), ...(yield* Components.brokerCheck) }
+      const relay = yield* Components.relay(settings)
+      return { urls: { metrics: yield* Components.operations(settings, { ...checks, ...relay }) } }
     }).pipe(Effect.provideContext(context))
   })

@@ -1,14 +1,14 @@
 /** Writes dead letters until every one of them is durable. */
 import { Effect, Metric, Result } from "effect"
+import { type PublishRefused, PublishTransient } from "../domain/InvoiceError.ts"
+import type { Message } from "../domain/Message.ts"
+import type * as Timestamp from "../domain/Timestamp.ts"
+import type { MessagePublisher } from "../ports/MessagePublisher.ts"
 import * as DeadLetter from "./DeadLetter.ts"
-import { type PublishRefused, PublishTransient } from "./InvoiceError.ts"
-import type { Message } from "./InvoiceEvent.ts"
-import type { MessagePublisher } from "./ports/MessagePublisher.ts"
-import type * as Timestamp from "./Timestamp.ts"
 import * as Unsent from "./Unsent.ts"
 
 export interface Pending {
-  readonly burial: DeadLetter.Burial
+  readonly unhandled: DeadLetter.Unhandled
   readonly message: Message
   /** It has lost its value already, so there is nothing left to leave out. */
   readonly withoutValue: boolean
@@ -21,8 +21,11 @@ export interface Written {
   readonly failure: PublishTransient | PublishRefused | undefined
 }
 
-export const pending = (burials: ReadonlyArray<DeadLetter.Burial>, at: Timestamp.Timestamp): ReadonlyArray<Pending> =>
-  burials.map((burial) => ({ burial, message: DeadLetter.bury(burial, at), withoutValue: false }))
+export const pending = (
+  unhandled: ReadonlyArray<DeadLetter.Unhandled>,
+  at: Timestamp.Timestamp
+): ReadonlyArray<Pending> =>
+  unhandled.map((unhandled) => ({ unhandled, message: DeadLetter.toMessage(unhandled, at), withoutValue: false }))
 
 /**
  * One try. A dead letter may be too large where its message wasn't, since it has more headers: what the broker refuses is
@@ -30,9 +33,9 @@ export const pending = (burials: ReadonlyArray<DeadLetter.Burial>, at: Timestamp
  */
 export const write = Effect.fnUntraced(function* (
   publish: MessagePublisher["Service"]["publish"],
-  letters: ReadonlyArray<Pending>
+  deadLetters: ReadonlyArray<Pending>
 ): Effect.fn.Return<Written> {
-  let rest = letters
+  let rest = deadLetters
   while (rest.length > 0) {
     const messages = rest.map(({ message }) => message)
     const sent = yield* publish(messages).pipe(
@@ -51,29 +54,29 @@ export const write = Effect.fnUntraced(function* (
     yield* written(rest.filter((_, index) => !unsent.has(index)))
     const refused = new Set(failure.records.map(({ index }) => rest[index]))
     rest = rest.filter((_, index) => unsent.has(index))
-    const final = rest.filter((letter) => refused.has(letter) && letter.withoutValue)
+    const final = rest.filter((one) => refused.has(one) && one.withoutValue)
     if (final.length === refused.size) {
       yield* refusedForGood(final, failure)
       return { rest, failure }
     }
-    rest = rest.map((letter) => (refused.has(letter) ? strip(letter) : letter))
+    rest = rest.map((one) => (refused.has(one) ? strip(one) : one))
   }
   return { rest: [], failure: undefined }
 })
 
-const strip = (letter: Pending): Pending => ({
-  ...letter,
-  message: DeadLetter.withoutValue(letter.message),
+const strip = (one: Pending): Pending => ({
+  ...one,
+  message: DeadLetter.withoutValue(one.message),
   withoutValue: true
 })
 
-const written = (letters: ReadonlyArray<Pending>): Effect.Effect<void> =>
+const written = (deadLetters: ReadonlyArray<Pending>): Effect.Effect<void> =>
   Effect.forEach(
-    letters,
-    ({ burial: { kind, reason, received } }) => {
+    deadLetters,
+    ({ unhandled: { kind, reason, received } }) => {
       const { key, topic } = received.message
       return Effect.andThen(
-        Metric.update(Metric.withAttributes(deadLetters, { topic, reason: kind }), 1),
+        Metric.update(Metric.withAttributes(writtenTotal, { topic, reason: kind }), 1),
         Effect.logError("message to dead letters").pipe(
           Effect.annotateLogs({ topic, key: key ?? "", partition: received.partition, offset: received.offset, reason })
         )
@@ -83,12 +86,12 @@ const written = (letters: ReadonlyArray<Pending>): Effect.Effect<void> =>
   )
 
 /** Nowhere left to put it, and acknowledging it would lose it: its batch waits until somebody mends the topic. */
-const refusedForGood = (letters: ReadonlyArray<Pending>, { message }: PublishRefused): Effect.Effect<void> =>
+const refusedForGood = (deadLetters: ReadonlyArray<Pending>, { message }: PublishRefused): Effect.Effect<void> =>
   Effect.forEach(
-    letters,
+    deadLetters,
     ({ message: { headers, key, topic } }) =>
       Effect.andThen(
-        Metric.update(Metric.withAttributes(deadLettersRefused, { topic }), 1),
+        Metric.update(Metric.withAttributes(refusedTotal, { topic }), 1),
         Effect.logError("dead letter refused, its batch waits").pipe(
           Effect.annotateLogs({ topic, key: key ?? "", headers, error: message })
         )
@@ -96,12 +99,12 @@ const refusedForGood = (letters: ReadonlyArray<Pending>, { message }: PublishRef
     { discard: true }
   )
 
-const deadLetters = Metric.counter("dead_letters_total", {
+const writtenTotal = Metric.counter("dead_letters_total", {
   description: "Messages put on a dead-letter topic, by the topic they came from and the kind of reason",
   incremental: true
 })
 
-const deadLettersRefused = Metric.counter("dead_letters_refused_total", {
+const refusedTotal = Metric.counter("dead_letters_refused_total", {
   description: "Dead letters that the broker refused even without their value, by dead-letter topic; each try counts",
   incremental: true
 })

@@ -1,8 +1,8 @@
 /** An outbox every call of which ends: for a caller who must notice one that doesn't answer, whatever the adapter does. */
 import type { Effect } from "effect"
+import { OutboxUnavailable } from "../domain/InvoiceError.ts"
+import { Outbox } from "../ports/Outbox.ts"
 import * as Deadline from "./Deadline.ts"
-import { OutboxUnavailable } from "./InvoiceError.ts"
-import { Outbox } from "./ports/Outbox.ts"
 
 /** The first page of ten million waiting events takes seconds: they are put in order. */
 const readMillis = 60_000

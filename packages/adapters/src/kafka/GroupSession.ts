@@ -3,16 +3,16 @@ import { Cause, Clock, Deferred, Effect, Exit, Fiber, type Queue, Schedule } fro
 import type { EachBatchPayload } from "kafkajs"
 import { roundRobinWatching } from "./Assigner.ts"
 import { bounded, call, millis } from "./Client.ts"
+import { type Delivery, GroupMember } from "./GroupMember.ts"
 import type { ConsumerClient, KafkaClient } from "./KafkaClient.ts"
 import type { Resolved } from "./KafkaConsumer.ts"
 import { KafkaFailure } from "./KafkaFailure.ts"
 import { Liveness } from "./Liveness.ts"
-import { type Delivery, Membership } from "./Membership.ts"
 import { Offsets } from "./Offsets.ts"
 import { ensure } from "./Topics.ts"
 
 /**
- * One membership of the group, from joining to whatever ends it; it never succeeds. When interrupted it commits what is
+ * One member of the group, from joining to whatever ends it; it never succeeds. When interrupted it commits what is
  * acknowledged, gives back the rest and leaves the group.
  *
  * It fails, so that another takes its place with new connections, when kafkajs crashes, when a try to join fails, when a
@@ -31,7 +31,7 @@ export const session = (
     const { drainTimeout } = options
     const offsets = new Offsets(topic)
     const commit = call(() => offsets.commit(consumer))
-    const membership = new Membership({
+    const member = new GroupMember({
       topic,
       queue,
       offsets,
@@ -58,9 +58,9 @@ export const session = (
           groupId: group,
           partitionAssigners: [
             roundRobinWatching({
-              prepare: () => run(membership.settle),
+              prepare: () => run(member.settle),
               failed: end,
-              isJoining: () => membership.isJoining,
+              isJoining: () => member.isJoining,
               isStopping: () => isStopping
             })
           ],
@@ -78,9 +78,9 @@ export const session = (
       isStopping = true
       return consumer.disconnect()
     }
-    listen(consumer, { membership, liveness, end })
+    listen(consumer, { member, liveness, end })
 
-    const eachBatch = (payload: EachBatchPayload): Promise<void> => run(membership.handle(payload))
+    const eachBatch = (payload: EachBatchPayload): Promise<void> => run(member.handle(payload))
     // joining can't be called off: a member that vanishes halfway holds up its group until the session times out
     const started = yield* Effect.forkDetach(call(() => start(consumer, topic, options, eachBatch)))
     const leave = [Fiber.await(started), commit, call(disconnect)]
@@ -88,7 +88,7 @@ export const session = (
       // after a failure the next session matters more, and these may go through the connection that is dead
       const longest = failed(exit) ? Math.min(millis(drainTimeout), givenUpAfter) : drainTimeout
       return Effect.andThen(
-        membership.end,
+        member.end,
         Effect.forEach(leave, (step) => bounded(step, longest), { discard: true })
       )
     })
@@ -119,22 +119,22 @@ const rebalanceMillis = ({ drainTimeout, sessionTimeout }: Resolved): number =>
 const stallMillis = (options: Resolved): number => 2 * rebalanceMillis(options) + 5_000
 
 interface Heard {
-  readonly membership: Membership
+  readonly member: GroupMember
   readonly liveness: Liveness
   readonly end: (failure: KafkaFailure) => void
 }
 
-const listen = (consumer: ConsumerClient, { end, liveness, membership }: Heard): void => {
+const listen = (consumer: ConsumerClient, { end, liveness, member }: Heard): void => {
   consumer.on("consumer.group_join", () => {
     liveness.sign()
-    membership.joined()
+    member.joined()
   })
   consumer.on("consumer.fetch", () => {
     // kafkajs goes on fetching beside a join and after one that failed, and nothing is handed out
-    if (!membership.isJoining) liveness.sign()
+    if (!member.isJoining) liveness.sign()
   })
   consumer.on("consumer.end_batch_process", ({ payload }) => {
-    if (payload.batchSize === 0) membership.passedOver(payload)
+    if (payload.batchSize === 0) member.passedOver(payload)
   })
   // kafkajs would go on with a connection that may be dead
   consumer.on("consumer.network.request_timeout", ({ payload: { apiName, broker } }) =>

@@ -6,8 +6,8 @@
  * const validator = Profile.layer(strict)
  */
 import { Effect, Layer } from "effect"
+import { InvoiceValidator } from "../ports/InvoiceValidator.ts"
 import type { Invoice } from "./Invoice.ts"
-import { InvoiceValidator } from "./ports/InvoiceValidator.ts"
 import * as Rule from "./Rule.ts"
 import * as Lines from "./rules/Lines.ts"
 import * as Totals from "./rules/Totals.ts"

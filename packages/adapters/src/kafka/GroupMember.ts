@@ -2,9 +2,9 @@ import type { MessageBatch } from "@invoice/core/ports/MessageConsumer"
 import { Deferred, type Duration, Effect, type Queue } from "effect"
 import type { EachBatchPayload } from "kafkajs"
 import { call } from "./Client.ts"
-import { Feed } from "./Feed.ts"
 import type { KafkaFailure } from "./KafkaFailure.ts"
 import type { Offsets } from "./Offsets.ts"
+import { PartitionQueue } from "./PartitionQueue.ts"
 
 /** A batch on its way to the subscriber. */
 export interface Delivery {
@@ -44,13 +44,13 @@ interface Position {
 }
 
 /** What a member of a group has in hand, between the fetches of kafkajs and the subscriber. */
-export class Membership {
+export class GroupMember {
   private readonly parts: Parts
   /** By partition; one that is done stays until the next fetch. */
-  private readonly feeds = new Map<number, Feed>()
+  private readonly feeds = new Map<number, PartitionQueue>()
   private readonly positions = new Map<number, Position>()
   private readonly paused = new Set<number>()
-  /** The heartbeat of the membership, as the last fetch brought it. */
+  /** The heartbeat of the member, as the last fetch brought it. */
   private heartbeat: Effect.Effect<void, KafkaFailure> = Effect.void
   private readonly ending = Deferred.makeUnsafe<void>()
   /** While the group waits for this member to join (again) nothing new is handed out. */
@@ -146,12 +146,12 @@ export class Membership {
     })
   }
 
-  private feed(payload: EachBatchPayload): Feed {
+  private feed(payload: EachBatchPayload): PartitionQueue {
     const { maxBatch, offsets, queue, topic } = this.parts
     const { batch } = payload
     const { partition } = batch
     const last = batch.lastOffset()
-    return new Feed(
+    return new PartitionQueue(
       {
         topic,
         partition,
@@ -187,7 +187,7 @@ export class Membership {
     this.parts.fetching.pause(partition)
   }
 
-  private fetchAgain(partition: number, feed: Feed): Effect.Effect<void> {
+  private fetchAgain(partition: number, feed: PartitionQueue): Effect.Effect<void> {
     return Effect.sync(() => {
       if (this.joining || this.feeds.get(partition) !== feed || !this.paused.delete(partition)) return
       this.parts.fetching.resume(partition)

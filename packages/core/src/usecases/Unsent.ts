@@ -1,5 +1,5 @@
 /** What a refusal has left unsent, by the meaning of `PublishRefused`. */
-import type { PublishRefused } from "./InvoiceError.ts"
+import type { PublishRefused } from "../domain/InvoiceError.ts"
 
 /** The indexes of the refused messages or events, rising, and of those of the same topic and key behind them. */
 export const indexes = (

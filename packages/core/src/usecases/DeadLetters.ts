@@ -1,36 +1,38 @@
 /** What became a dead letter, and sending it again once the cause is gone. */
+
 import { Clock, Context, Effect, Layer, Stream } from "effect"
+import type { ConsumerUnavailable, PublishRefused, PublishTransient } from "../domain/InvoiceError.ts"
+import type { Message } from "../domain/Message.ts"
+import * as OutboxEvent from "../domain/OutboxEvent.ts"
+import * as Timestamp from "../domain/Timestamp.ts"
+import { MessagePublisher } from "../ports/MessagePublisher.ts"
+import { TopicReader } from "../ports/TopicReader.ts"
 import * as DeadLetter from "./DeadLetter.ts"
-import type { ConsumerUnavailable, PublishRefused, PublishTransient } from "./InvoiceError.ts"
-import * as InvoiceEvent from "./InvoiceEvent.ts"
-import { MessagePublisher } from "./ports/MessagePublisher.ts"
-import { TopicReader } from "./ports/TopicReader.ts"
-import * as Timestamp from "./Timestamp.ts"
 import * as Unsent from "./Unsent.ts"
 
-/** Letters that are sent again, and noted, at once. */
+/** Dead letters that are sent again, and noted, at once. */
 const pageSize = 100
 
 export interface Replayed {
   readonly sent: number
-  /** Letters without a value to send: it was too large to keep. */
+  /** Dead letters without a value to send: it was too large to keep. */
   readonly left: number
-  /** Letters that the broker refuses for good, and those of their keys behind them: they are still dead letters. */
+  /** Dead letters that the broker refuses for good, and those of their keys behind them: they stay dead letters. */
   readonly refused: number
 }
 
-/** A letter that has its message. */
-type Sendable = DeadLetter.Letter & { readonly original: InvoiceEvent.Message }
+/** A dead letter that has its message. */
+type Sendable = DeadLetter.Entry & { readonly original: Message }
 
-const isSendable = (letter: DeadLetter.Letter): letter is Sendable => letter.original !== undefined
+const isSendable = (entry: DeadLetter.Entry): entry is Sendable => entry.original !== undefined
 
 export class DeadLetters extends Context.Service<
   DeadLetters,
   {
-    /** Letters of a topic that were not sent again, in order within a partition. */
-    readonly list: (topic: string) => Stream.Stream<DeadLetter.Letter, ConsumerUnavailable>
+    /** Dead letters of a topic that were not sent again, in order within a partition. */
+    readonly list: (topic: string) => Stream.Stream<DeadLetter.Entry, ConsumerUnavailable>
     /**
-     * Sends letters again, all or those of a key, in order of each key, to the topic they came from, and notes on
+     * Sends dead letters again, all or those of a key, in order of each key, to the topic they came from, and notes on
      * `<topic>.dlq` that they were. At least once: whoever is cut off between the two, or runs beside another, sends
      * again what was not noted. Fails with a refusal when the note itself is refused.
      */
@@ -47,7 +49,7 @@ export class DeadLetters extends Context.Service<
       const publisher = yield* MessagePublisher
 
       // read twice, so that a long topic need not fit into memory
-      const list = (topic: string): Stream.Stream<DeadLetter.Letter, ConsumerUnavailable> => {
+      const list = (topic: string): Stream.Stream<DeadLetter.Entry, ConsumerUnavailable> => {
         const contents = reader.read(DeadLetter.topicOf(topic))
         const receipts = Stream.runFold(
           contents,
@@ -63,43 +65,43 @@ export class DeadLetters extends Context.Service<
           Effect.map(receipts, (sent) =>
             contents.pipe(
               Stream.map(DeadLetter.parse),
-              Stream.filter((letter) => letter !== undefined),
-              Stream.filter((letter) => !sent.has(DeadLetter.placeOf(letter)))
+              Stream.filter((entry) => entry !== undefined),
+              Stream.filter((entry) => !sent.has(DeadLetter.placeOf(entry)))
             )
           )
         )
       }
 
-      /** Letters that have an original, of keys that none is refused of; answers which of them were sent. */
-      const sendAgain = Effect.fnUntraced(function* (topic: string, letters: ReadonlyArray<Sendable>) {
-        // a letter from before the values changed must not stop a strict consumer
-        const originals = letters.map(({ original }) => InvoiceEvent.upgrade(original))
+      /** Dead letters that have an original, of keys of which none is refused; answers which of them were sent. */
+      const sendAgain = Effect.fnUntraced(function* (topic: string, entries: ReadonlyArray<Sendable>) {
+        // a dead letter from before the values changed must not stop a strict consumer
+        const originals = entries.map(({ original }) => OutboxEvent.upgrade(original))
         const unsent = yield* publisher.publish(originals).pipe(
           Effect.as<ReadonlySet<number>>(new Set()),
           Effect.catchTag("PublishRefused", (refusal) => Effect.succeed(Unsent.indexes(originals, refusal)))
         )
-        const sent = letters.filter((_, index) => !unsent.has(index))
+        const sent = entries.filter((_, index) => !unsent.has(index))
         if (sent.length > 0) {
           const at = Timestamp.fromMillis(Math.floor(yield* Clock.currentTimeMillis))
           yield* publisher.publish([DeadLetter.receipt(topic, sent, at)])
         }
-        return new Set<DeadLetter.Letter>(sent)
+        return new Set<DeadLetter.Entry>(sent)
       })
 
       const replayPage = Effect.fnUntraced(function* (
         topic: string,
-        letters: ReadonlyArray<DeadLetter.Letter>,
+        entries: ReadonlyArray<DeadLetter.Entry>,
         refusedKeys: Set<string>
       ) {
-        const sendable = letters.filter(isSendable)
+        const sendable = entries.filter(isSendable)
         const open = sendable.filter(({ key }) => key === undefined || !refusedKeys.has(key))
-        const sent = open.length === 0 ? new Set<DeadLetter.Letter>() : yield* sendAgain(topic, open)
-        for (const letter of open) {
-          if (letter.key !== undefined && !sent.has(letter)) {
-            refusedKeys.add(letter.key)
+        const sent = open.length === 0 ? new Set<DeadLetter.Entry>() : yield* sendAgain(topic, open)
+        for (const entry of open) {
+          if (entry.key !== undefined && !sent.has(entry)) {
+            refusedKeys.add(entry.key)
           }
         }
-        return { sent: sent.size, left: letters.length - sendable.length, refused: sendable.length - sent.size }
+        return { sent: sent.size, left: entries.length - sendable.length, refused: sendable.length - sent.size }
       })
 
       return DeadLetters.of({
@@ -108,9 +110,9 @@ export class DeadLetters extends Context.Service<
           Stream.suspend(() => {
             const refusedKeys = new Set<string>()
             return list(topic).pipe(
-              Stream.filter((letter) => key === undefined || letter.key === key),
+              Stream.filter((entry) => key === undefined || entry.key === key),
               Stream.grouped(pageSize),
-              Stream.mapEffect((letters) => replayPage(topic, letters, refusedKeys))
+              Stream.mapEffect((entries) => replayPage(topic, entries, refusedKeys))
             )
           }).pipe(
             Stream.runFold(

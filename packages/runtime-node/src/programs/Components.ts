@@ -12,20 +12,23 @@ import {
 } from "@invoice/core"
 import { Context, Effect, Layer, Schedule, type Scope } from "effect"
 import type { Settings } from "../Config.ts"
-import * as LegacyApi from "../http/LegacyApi.ts"
 import * as Listener from "../http/Listener.ts"
 import * as Operations from "../http/Operations.ts"
+import * as ReferenceApi from "../http/ReferenceApi.ts"
+import * as Server from "../http/Router.ts"
 import * as Rpc from "../http/Rpc.ts"
-import * as Server from "../http/Server.ts"
 import * as Tls from "../http/Tls.ts"
 import { group } from "./Backends.ts"
-import { Refusal } from "./Refusal.ts"
+import { StartupError } from "./StartupError.ts"
 
 const listen = (
   setting: string,
   ...[handler, options]: Parameters<typeof Listener.listen>
-): Effect.Effect<string, Refusal, Scope.Scope> =>
-  Effect.mapError(Listener.listen(handler, options), (error) => new Refusal({ reason: `${setting}: ${error.message}` }))
+): Effect.Effect<string, StartupError, Scope.Scope> =>
+  Effect.mapError(
+    Listener.listen(handler, options),
+    (error) => new StartupError({ reason: `${setting}: ${error.message}` })
+  )
 
 type Urls = Readonly<Record<string, string>>
 
@@ -36,10 +39,10 @@ type Urls = Readonly<Record<string, string>>
 export const api = (
   settings: Settings,
   checks: Operations.Checks
-): Effect.Effect<Urls, Refusal, InvoiceStore | InvoiceValidator | Scope.Scope> =>
+): Effect.Effect<Urls, StartupError, InvoiceStore | InvoiceValidator | Scope.Scope> =>
   Effect.gen(function* () {
     const rest = yield* Server.handler(
-      { ...(yield* LegacyApi.routes), ...Operations.healthRoutes(checks) },
+      { ...(yield* ReferenceApi.routes), ...Operations.healthRoutes(checks) },
       { maxInFlight: settings.maxInFlight }
     )
     const { handler, onStop } = yield* Rpc.make(
@@ -67,7 +70,7 @@ export const api = (
 export const storage = (
   settings: Settings,
   checks: Operations.Checks
-): Effect.Effect<string, Refusal, InvoiceStore | InvoiceValidator | Outbox | Scope.Scope> =>
+): Effect.Effect<string, StartupError, InvoiceStore | InvoiceValidator | Outbox | Scope.Scope> =>
   Effect.gen(function* () {
     const { handler, onStop } = yield* Rpc.make(
       RpcServer.storageRoutes,
@@ -88,7 +91,7 @@ export const storage = (
 export const operations = (
   settings: Settings,
   checks: Operations.Checks
-): Effect.Effect<string, Refusal, Scope.Scope> =>
+): Effect.Effect<string, StartupError, Scope.Scope> =>
   Effect.flatMap(
     Effect.flatMap(Operations.routes(checks), (routes) => Server.handler(routes, { maxInFlight: 100 })),
     (handler) =>

@@ -2,16 +2,17 @@
  * Sending pages of events under a lease: waits for a broker that is unavailable, and parks the keys of records that it
  * refuses for good, so that nothing overtakes them.
  */
+
 import { Effect, type Schedule } from "effect"
-import type { LeaseLost, OutboxUnavailable, PublishRefused, PublishTransient } from "./InvoiceError.ts"
-import * as InvoiceEvent from "./InvoiceEvent.ts"
-import type { MessagePublisher } from "./ports/MessagePublisher.ts"
-import type { Outbox } from "./ports/Outbox.ts"
+import type { LeaseLost, OutboxUnavailable, PublishRefused, PublishTransient } from "../domain/InvoiceError.ts"
+import * as OutboxEvent from "../domain/OutboxEvent.ts"
+import type { MessagePublisher } from "../ports/MessagePublisher.ts"
+import type { Outbox } from "../ports/Outbox.ts"
 import type { RelayLease } from "./RelayLease.ts"
 import * as RelayMetrics from "./RelayMetrics.ts"
 import * as Unsent from "./Unsent.ts"
 
-type Events = ReadonlyArray<InvoiceEvent.Recorded>
+type Events = ReadonlyArray<OutboxEvent.OutboxEvent>
 
 export interface Options {
   readonly outbox: Outbox["Service"]
@@ -34,7 +35,7 @@ const leftOf = (
 ): ReadonlyMap<string, { readonly reason: string; readonly events: Events }> => {
   const reasons = new Map(refusal.records.map(({ index, reason }) => [index, reason]))
   const unsent = [...Unsent.indexes(events, refusal)].map((index) => ({ index, event: events[index] }))
-  const keys = new Map<string, { reason: string; events: Array<InvoiceEvent.Recorded> }>()
+  const keys = new Map<string, { reason: string; events: Array<OutboxEvent.OutboxEvent> }>()
   for (const { event, index } of unsent) {
     if (event === undefined) continue
     const key = keys.get(event.key)
@@ -53,7 +54,7 @@ export const make = ({ backOff, held, limit, outbox, parked, publisher }: Option
    */
   const send = (events: Events): Effect.Effect<PublishRefused | undefined, LeaseLost> =>
     held.check.pipe(
-      Effect.andThen(RelayMetrics.timed(publisher.publish(events.map(InvoiceEvent.toMessage)))),
+      Effect.andThen(RelayMetrics.timed(publisher.publish(events.map(OutboxEvent.toMessage)))),
       Effect.as(undefined),
       Effect.catchTag("PublishRefused", Effect.succeed),
       Effect.tapErrorTag("PublishTransient", (error) =>
@@ -72,7 +73,7 @@ export const make = ({ backOff, held, limit, outbox, parked, publisher }: Option
   /** Sends what can be sent and parks the rest; answers what was sent. */
   const deliver = Effect.fnUntraced(function* (events: Events, endsReplay: boolean) {
     const refused = events.length === 0 ? undefined : yield* send(events)
-    const kept = new Set<InvoiceEvent.Recorded>()
+    const kept = new Set<OutboxEvent.OutboxEvent>()
     if (refused !== undefined) {
       for (const [key, { events: some, reason }] of leftOf(events, refused)) {
         yield* Effect.logError("key parked").pipe(Effect.annotateLogs({ key, reason, events: some.length }))

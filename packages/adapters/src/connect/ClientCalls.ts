@@ -1,4 +1,4 @@
-/** Calls a service: cancellation goes with it, and errors come back as they are in the core. */
+/** ServerCalls a service: cancellation goes with it, and errors come back as they are in the core. */
 import { ConnectError } from "@connectrpc/connect"
 import { Effect, Option, type Scope, Tracer } from "effect"
 import * as Errors from "./Errors.ts"

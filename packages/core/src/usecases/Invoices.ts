@@ -1,6 +1,6 @@
 /** The use cases of whoever has invoices: hand in one or many, try one, ask for some, follow what becomes of all. */
 import { Clock, Context, Effect, Layer, Option, Result, Stream, Tracer } from "effect"
-import * as Invoice from "./Invoice.ts"
+import * as Invoice from "../domain/Invoice.ts"
 import {
   type CursorExpired,
   type InvalidCursor,
@@ -8,7 +8,8 @@ import {
   type InvoiceConflict,
   type InvoiceNotFound,
   type StoreUnavailable
-} from "./InvoiceError.ts"
+} from "../domain/InvoiceError.ts"
+import type { Verdict } from "../domain/Verdict.ts"
 import {
   type Change,
   type Creation,
@@ -17,9 +18,8 @@ import {
   type ListQuery,
   type Page,
   type StoredInvoice
-} from "./ports/InvoiceStore.ts"
-import { InvoiceValidator } from "./ports/InvoiceValidator.ts"
-import type { Verdict } from "./Verdict.ts"
+} from "../ports/InvoiceStore.ts"
+import { InvoiceValidator } from "../ports/InvoiceValidator.ts"
 
 export type CreateError = InvalidInvoice | InvoiceConflict | StoreUnavailable
 

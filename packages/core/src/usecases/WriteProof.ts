@@ -4,7 +4,7 @@
  * back-off.
  */
 import { Clock, Deferred, Effect, Exit, Semaphore } from "effect"
-import { StoreUnavailable } from "./InvoiceError.ts"
+import { StoreUnavailable } from "../domain/InvoiceError.ts"
 
 const firstWaitMillis = 50
 

@@ -1,6 +1,6 @@
 import { Deferred, Effect, Exit, Queue } from "effect"
 import type { KafkaMessage } from "kafkajs"
-import type { Delivery } from "./Membership.ts"
+import type { Delivery } from "./GroupMember.ts"
 import { incoming } from "./Records.ts"
 
 export interface Parts {
@@ -25,7 +25,7 @@ export interface Fetched {
 const after = (offset: string): string => (BigInt(offset) + 1n).toString()
 
 /** What was fetched of a partition, on its way to the subscriber: one bounded batch after the other. */
-export class Feed {
+export class PartitionQueue {
   /** When all of it is acknowledged, or the rest was given back. */
   readonly done = Deferred.makeUnsafe<void>()
   private readonly parts: Parts

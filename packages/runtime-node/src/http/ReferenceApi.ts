@@ -7,7 +7,7 @@ import { Effect, Option, Predicate, Tracer } from "effect"
 import { type HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
 import * as Body from "./Body.ts"
 import * as Problem from "./Problem.ts"
-import type { Routes } from "./Server.ts"
+import type { Routes } from "./Router.ts"
 
 /** The reference's clients read a JSON integer; what a double can't hold goes as a string. */
 const quantity = (decimal: Decimal.Decimal): string => {

@@ -4,20 +4,27 @@
  * At least once with a guarded effect: a verdict applies only to an invoice that is still as it was judged, in one
  * transaction with its own event, and a batch is acknowledged only when all of it is settled. What can't be settled (no
  * id in the message, no such invoice, a validator that dies, a write that keeps failing for it alone) goes to the
- * dead-letter topic with the reason; a store that is unavailable is waited for. `Perseverance` says when a try is the last.
+ * dead-letter topic with the reason; a store that is unavailable is waited for. `BatchRetry` says when a try is the last.
  */
+
 import { Cause, Clock, Context, Deferred, Effect, Fiber, FiberSet, Layer, Metric, Stream } from "effect"
+import type * as Invoice from "../domain/Invoice.ts"
+import {
+  ConsumerUnavailable,
+  type PublishRefused,
+  type PublishTransient,
+  StoreUnavailable
+} from "../domain/InvoiceError.ts"
+import * as InvoiceEvent from "../domain/InvoiceEvent.ts"
+import type { Message } from "../domain/Message.ts"
+import * as Timestamp from "../domain/Timestamp.ts"
+import { type Decision, InvoiceStore, type StoredInvoice } from "../ports/InvoiceStore.ts"
+import { InvoiceValidator } from "../ports/InvoiceValidator.ts"
+import { type MessageBatch, MessageConsumer } from "../ports/MessageConsumer.ts"
+import { MessagePublisher } from "../ports/MessagePublisher.ts"
+import * as BatchRetry from "./BatchRetry.ts"
 import type * as DeadLetter from "./DeadLetter.ts"
 import * as DeadLetterWriter from "./DeadLetterWriter.ts"
-import * as Invoice from "./Invoice.ts"
-import { ConsumerUnavailable, type PublishRefused, type PublishTransient, StoreUnavailable } from "./InvoiceError.ts"
-import { type Message, topics } from "./InvoiceEvent.ts"
-import * as Perseverance from "./Perseverance.ts"
-import { type Decision, InvoiceStore, type StoredInvoice } from "./ports/InvoiceStore.ts"
-import { InvoiceValidator } from "./ports/InvoiceValidator.ts"
-import { type MessageBatch, MessageConsumer } from "./ports/MessageConsumer.ts"
-import { MessagePublisher } from "./ports/MessagePublisher.ts"
-import * as Timestamp from "./Timestamp.ts"
 import * as WriteProof from "./WriteProof.ts"
 
 export interface Options {
@@ -55,7 +62,7 @@ export class ValidateInvoices extends Context.Service<
      * Fails with what keeps it from working, if anything does: a store or a dead-letter topic that a batch in hand waits
      * for, or the end of a `run`.
      */
-    readonly ready: Effect.Effect<void, Perseverance.Trouble | ConsumerUnavailable>
+    readonly ready: Effect.Effect<void, BatchRetry.Trouble | ConsumerUnavailable>
   }
 >()("@invoice/core/ValidateInvoices") {
   static readonly layer = (
@@ -95,14 +102,14 @@ const make = Effect.fnUntraced(function* (options: Options) {
       Effect.catchDefect((defect) => Effect.succeed(`the validator died: ${String(defect)}`))
     )
 
-  /** Answers how many verdicts were written, and adds to the burials what has none. */
+  /** Answers how many verdicts were written, and adds to the unhandled what has none. */
   const decide = Effect.fnUntraced(function* (
     received: ReadonlyMap<Invoice.InvoiceId, ReadonlyArray<DeadLetter.Received>>,
-    burials: Array<DeadLetter.Burial>,
+    unhandled: Array<DeadLetter.Unhandled>,
     rejudged = 0
   ): Effect.fn.Return<number, StoreUnavailable> {
     const lose = (id: Invoice.InvoiceId, kind: DeadLetter.Kind, reason: string): void => {
-      burials.push(...(received.get(id) ?? []).map((one) => ({ received: one, kind, reason, attempts: 1 })))
+      unhandled.push(...(received.get(id) ?? []).map((one) => ({ received: one, kind, reason, attempts: 1 })))
     }
     const found = yield* load([...received.keys()])
     const known = new Set(found.map(({ invoice }) => invoice.id))
@@ -148,36 +155,36 @@ const make = Effect.fnUntraced(function* (options: Options) {
       return yield* new StoreUnavailable({ kind: "retryable", cause })
     }
     const again = new Map([...received].filter(([id]) => stale.has(id)))
-    return written + (yield* decide(again, burials, rejudged + 1))
+    return written + (yield* decide(again, unhandled, rejudged + 1))
   })
 
   /** Writes the verdicts; answers what is to be a dead letter, and how many verdicts were written. */
   const settle = Effect.fnUntraced(function* (received: ReadonlyArray<DeadLetter.Received>) {
-    const burials: Array<DeadLetter.Burial> = []
+    const unhandled: Array<DeadLetter.Unhandled> = []
     const byId = new Map<Invoice.InvoiceId, Array<DeadLetter.Received>>()
     for (const one of received) {
-      const id = idOf(one.message)
+      const id = InvoiceEvent.fromMessage(one.message)?.id
       if (id === undefined) {
         const reason = 'the value is not JSON like {"id": "<uuid>"}'
-        burials.push({ received: one, kind: "Undecodable", reason, attempts: 1 })
+        unhandled.push({ received: one, kind: "Undecodable", reason, attempts: 1 })
       } else {
         byId.set(id, [...(byId.get(id) ?? []), one])
       }
     }
-    const written = yield* decide(byId, burials)
-    return { burials, written }
+    const written = yield* decide(byId, unhandled)
+    return { unhandled, written }
   })
 
   const handle = Effect.fnUntraced(function* (messages: ReadonlyArray<Message>) {
-    const { burials, written } = yield* settle(messages.map((message) => ({ message })))
+    const { unhandled, written } = yield* settle(messages.map((message) => ({ message })))
     const at = Timestamp.fromMillis(Math.floor(yield* Clock.currentTimeMillis))
-    const { failure } = yield* DeadLetterWriter.write(publisher.publish, DeadLetterWriter.pending(burials, at))
+    const { failure } = yield* DeadLetterWriter.write(publisher.publish, DeadLetterWriter.pending(unhandled, at))
     return failure === undefined ? written : yield* failure
   })
 
-  const { settle: settleBatch, trouble } = Perseverance.make({
+  const { settle: settleBatch, trouble } = BatchRetry.make({
     group,
-    attempt: (received) => Effect.map(settle(received), ({ burials }) => burials),
+    attempt: (received) => Effect.map(settle(received), ({ unhandled }) => unhandled),
     proof,
     publish: publisher.publish,
     concurrency: options.concurrency ?? 3,
@@ -203,7 +210,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     since = yield* Clock.currentTimeNanos
     const stopping = yield* Deferred.make<void>()
     const inHand = yield* FiberSet.make<void, never>()
-    const subscribed = yield* consumer.subscribe({ topic: topics.Pending, group }).pipe(
+    const subscribed = yield* consumer.subscribe({ topic: InvoiceEvent.topics.Pending, group }).pipe(
       // the port has one batch of a partition in hand, so this is bounded
       Stream.runForEach((batch) =>
         Deferred.isDoneUnsafe(stopping) ? Effect.void : FiberSet.run(inHand, handleBatch(batch, stopping))
@@ -238,7 +245,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   const ready = Effect.flatMap(
     Clock.currentTimeNanos,
-    (now): Effect.Effect<void, Perseverance.Trouble | ConsumerUnavailable> => {
+    (now): Effect.Effect<void, BatchRetry.Trouble | ConsumerUnavailable> => {
       const keeps = trouble() ?? (now - since < settledNanos ? ended : undefined)
       return keeps === undefined ? Effect.void : Effect.fail(keeps)
     }
@@ -271,22 +278,3 @@ const decided = ({ id, verdict }: Decision): Effect.Effect<void> =>
         )
       : Effect.void
   )
-
-/** UTF-8 by hand would be silly, and `TextDecoder` is everywhere that `JSON.parse` is. */
-declare const TextDecoder: new (
-  label: string,
-  options: { readonly fatal: boolean }
-) => {
-  readonly decode: (bytes: Uint8Array) => string
-}
-const utf8 = new TextDecoder("utf-8", { fatal: true })
-
-const idOf = (message: Message): Invoice.InvoiceId | undefined => {
-  try {
-    const value: unknown = JSON.parse(utf8.decode(message.value))
-    const id = typeof value === "object" && value !== null && "id" in value ? value.id : undefined
-    return typeof id === "string" ? Invoice.parseId(id) : undefined
-  } catch {
-    return undefined
-  }
-}

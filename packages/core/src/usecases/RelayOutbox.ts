@@ -9,12 +9,12 @@
  * begins at what is committed. So nothing that was read from one server is ever told to another.
  */
 import { Cause, Clock, Context, Effect, Exit, Fiber, FiberMap, Layer, Option, Schedule } from "effect"
+import type { LeaseLost, OutboxRestored, OutboxUnavailable } from "../domain/InvoiceError.ts"
+import { MessagePublisher } from "../ports/MessagePublisher.ts"
+import { Outbox, type OutboxPage } from "../ports/Outbox.ts"
+import { OutboxSignal } from "../ports/OutboxSignal.ts"
 import * as Deadline from "./Deadline.ts"
-import type { LeaseLost, OutboxRestored, OutboxUnavailable } from "./InvoiceError.ts"
 import * as OutboxDeadline from "./OutboxDeadline.ts"
-import { MessagePublisher } from "./ports/MessagePublisher.ts"
-import { Outbox, type OutboxPage } from "./ports/Outbox.ts"
-import { OutboxNudge } from "./ports/OutboxNudge.ts"
 import * as RelayLease from "./RelayLease.ts"
 import * as RelayMetrics from "./RelayMetrics.ts"
 import * as RelayPages from "./RelayPages.ts"
@@ -64,7 +64,7 @@ declare const crypto: { readonly randomUUID: () => string }
 const make = Effect.fnUntraced(function* (options: Options) {
   const outbox = OutboxDeadline.make(yield* Outbox)
   const publisher = yield* MessagePublisher
-  const nudge = yield* OutboxNudge
+  const signal = yield* OutboxSignal
   const owner = options.owner ?? crypto.randomUUID()
   const limit = options.pageSize ?? 1_000
   const ttlMillis = options.leaseMillis ?? 10_000
@@ -77,11 +77,11 @@ const make = Effect.fnUntraced(function* (options: Options) {
     Schedule.jittered
   )
 
-  /** Waits, but no longer than until the bell rings; a millisecond more then, so that commits gather. */
-  const idle = (millis: number, rings: number): Effect.Effect<void> =>
+  /** Waits, but no longer than until the signal comes; a millisecond more then, so that commits gather. */
+  const idle = (millis: number, seen: number): Effect.Effect<void> =>
     millis === 0
       ? Effect.yieldNow
-      : Effect.raceFirst(Effect.sleep(`${millis} millis`), Effect.andThen(nudge.after(rings), Effect.sleep("1 millis")))
+      : Effect.raceFirst(Effect.sleep(`${millis} millis`), Effect.andThen(signal.after(seen), Effect.sleep("1 millis")))
 
   const session = Effect.fnUntraced(function* (held: RelayLease.RelayLease) {
     const { lease } = held
@@ -125,19 +125,19 @@ const make = Effect.fnUntraced(function* (options: Options) {
       let wait = busyMillis
       let lastCommit = yield* Clock.currentTimeMillis
       let lastReplay = lastCommit
-      // counted before each read, so that no ring falls between the two
-      let rings = yield* nudge.rings
+      // counted before each read, so that no signal is missed between the two
+      let seen = yield* signal.count
       let page = yield* read(lease.position)
       while (true) {
         if (page.events.length === 0) {
           position = page.next
-          yield* idle(page.more ? 0 : wait, rings)
+          yield* idle(page.more ? 0 : wait, seen)
           wait = Math.min(wait * 2, idleMillis)
-          rings = yield* nudge.rings
+          seen = yield* signal.count
           page = yield* read(page.next)
         } else {
           wait = busyMillis
-          rings = yield* nudge.rings
+          seen = yield* signal.count
           const [next] = yield* Effect.all([read(page.next), deliver(page)], { concurrency: 2 })
           page = next
         }

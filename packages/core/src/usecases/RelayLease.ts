@@ -1,8 +1,8 @@
 /** A lease as its holder knows it: how long it is certain to run by this process' own clock, and how it is kept. */
 import { Clock, Effect } from "effect"
+import { LeaseLost, OutboxUnavailable } from "../domain/InvoiceError.ts"
+import type { Lease, Outbox } from "../ports/Outbox.ts"
 import * as Deadline from "./Deadline.ts"
-import { LeaseLost, OutboxUnavailable } from "./InvoiceError.ts"
-import type { Lease, Outbox } from "./ports/Outbox.ts"
 
 export interface RelayLease {
   readonly lease: Lease

@@ -5,8 +5,8 @@ import { Effect, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import {
   about,
+  deadLetters,
   fails,
-  letters,
   message,
   noFaults,
   pending,
@@ -35,16 +35,16 @@ describe("a message whose handling fails alone", () => {
         }
         yield* publish(invoices.map((invoice) => about(invoice)))
         yield* running
-        yield* until(Effect.map(letters, (all) => all.length === 1))
+        yield* until(Effect.map(deadLetters, (all) => all.length === 1))
         assert.deepStrictEqual(yield* pending, [poison])
-        const [letter] = yield* letters
+        const [deadLetter] = yield* deadLetters
         assert.strictEqual(tries, 4)
-        assert.strictEqual(letter?.attempts, 4)
-        assert.strictEqual(letter?.kind, "TriedTooOften")
-        assert.include(letter?.reason ?? "", "no space left on device")
-        assert.deepStrictEqual(letter?.from, { topic, partition: 0, offset: "7" })
-        assert.isDefined(letter?.at)
-        assert.deepStrictEqual(letter?.original, about({ id: String(poison) }))
+        assert.strictEqual(deadLetter?.attempts, 4)
+        assert.strictEqual(deadLetter?.kind, "TriedTooOften")
+        assert.include(deadLetter?.reason ?? "", "no space left on device")
+        assert.deepStrictEqual(deadLetter?.from, { topic, partition: 0, offset: "7" })
+        assert.isDefined(deadLetter?.at)
+        assert.deepStrictEqual(deadLetter?.original, about({ id: String(poison) }))
       }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1, maxTries: 4 })))
     }
   )
@@ -60,9 +60,9 @@ describe("a message whose handling fails alone", () => {
       }
       yield* publish(invoices.map((invoice) => about(invoice)))
       yield* running
-      yield* until(Effect.map(letters, (all) => all.length === 2))
+      yield* until(Effect.map(deadLetters, (all) => all.length === 2))
       assert.deepStrictEqual(new Set(yield* pending), new Set([refused, deadly]))
-      for (const { attempts, kind } of yield* letters) assert.deepStrictEqual([kind, attempts], ["Refused", 1])
+      for (const { attempts, kind } of yield* deadLetters) assert.deepStrictEqual([kind, attempts], ["Refused", 1])
     }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1 })))
   })
 
@@ -74,10 +74,10 @@ describe("a message whose handling fails alone", () => {
         faults.decide = (decisions) => (decisions.some(({ id }) => id === poison?.id) ? fails("permanent") : undefined)
         yield* running
         yield* publish([about({ id: String(poison?.id) })])
-        yield* until(Effect.map(letters, (all) => all.length === 1))
+        yield* until(Effect.map(deadLetters, (all) => all.length === 1))
         yield* publish(others.map((invoice) => about(invoice)))
         yield* until(Effect.map(pending, (ids) => ids.length === 1))
-        assert.strictEqual((yield* letters).length, 1)
+        assert.strictEqual((yield* deadLetters).length, 1)
       }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions })))
     })
   }
@@ -95,9 +95,9 @@ describe("a message whose handling fails alone", () => {
       }
       yield* publish([about({ id: String(poison?.id) })])
       yield* running
-      yield* until(Effect.map(letters, (all) => all.length === 1))
-      const [letter] = yield* letters
-      assert.strictEqual(letter?.attempts, 3)
+      yield* until(Effect.map(deadLetters, (all) => all.length === 1))
+      const [deadLetter] = yield* deadLetters
+      assert.strictEqual(deadLetter?.attempts, 3)
       // the proof is not older than the last try
       assert.strictEqual(provedAt, faults.calls)
       // four of the batch, and alone two that count, two around the probe that failed, and one that counts
@@ -138,7 +138,7 @@ describe("a message whose handling fails alone", () => {
       yield* publish(invoices.map((invoice) => about(invoice)))
       yield* running
       yield* until(Effect.map(pending, (ids) => ids.length === 0))
-      assert.deepStrictEqual(yield* letters, [])
+      assert.deepStrictEqual(yield* deadLetters, [])
     }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1, maxTries: 2 })))
   })
 
@@ -162,7 +162,7 @@ describe("a message whose handling fails alone", () => {
         )
       )
       yield* until(Effect.map(pending, (ids) => ids.length === 0))
-      assert.deepStrictEqual(yield* letters, [])
+      assert.deepStrictEqual(yield* deadLetters, [])
     }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1 })))
   })
 })
@@ -181,7 +181,7 @@ describe("an invoice that is gone when its verdict is to be written", () => {
         Effect.provideService(InvoiceStore, forgetful)
       )
       assert.deepStrictEqual(
-        (yield* letters).map(({ kind }) => kind),
+        (yield* deadLetters).map(({ kind }) => kind),
         ["UnknownInvoice"]
       )
     }).pipe(Effect.provide(world(noFaults())))
@@ -209,7 +209,7 @@ describe("an outage", () => {
         faults.decide = () => undefined
         faults.writable = () => undefined
         yield* until(Effect.map(pending, (ids) => ids.length === 0))
-        assert.deepStrictEqual(yield* letters, [])
+        assert.deepStrictEqual(yield* deadLetters, [])
         yield* until(Effect.map(Effect.result(ready), ({ _tag }) => _tag === "Success"))
       }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 3, maxTries: 3 })))
     })
@@ -303,9 +303,9 @@ describe("an outage", () => {
       yield* until(Effect.sync(() => outages > 10))
       assert.strictEqual(alone.size, 0)
       poisoned = true
-      yield* until(Effect.zipWith(pending, letters, (ids, all) => ids.length === 1 && all.length > 0))
+      yield* until(Effect.zipWith(pending, deadLetters, (ids, all) => ids.length === 1 && all.length > 0))
       assert.deepStrictEqual(
-        (yield* letters).map(({ key }) => key),
+        (yield* deadLetters).map(({ key }) => key),
         [poison]
       )
     }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1, maxTries: 3 })))
@@ -330,11 +330,11 @@ describe("an outage", () => {
       faults.decide = () => undefined
       faults.writable = () => undefined
       yield* until(Effect.map(pending, (ids) => ids.length === 0))
-      assert.deepStrictEqual(yield* letters, [])
+      assert.deepStrictEqual(yield* deadLetters, [])
     }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1, maxTries: 3 })))
   })
 
-  it.live("makes one letter of what can't be decoded, however often its batch is tried", () => {
+  it.live("makes one dead letter of what can't be decoded, however often its batch is tried", () => {
     const faults = noFaults()
     return Effect.gen(function* () {
       const invoices = yield* store(3)
@@ -342,11 +342,11 @@ describe("an outage", () => {
       yield* publish([message("no json", "k"), ...invoices.map((invoice) => about(invoice))])
       yield* running
       yield* until(Effect.map(pending, (ids) => ids.length === 0))
-      yield* until(Effect.map(letters, (all) => all.length > 0))
+      yield* until(Effect.map(deadLetters, (all) => all.length > 0))
       const reader = yield* TopicReader
-      const buried = yield* Stream.runCollect(reader.read(DeadLetter.topicOf(topic)))
+      const written = yield* Stream.runCollect(reader.read(DeadLetter.topicOf(topic)))
       assert.deepStrictEqual(
-        buried.map(({ message }) => message.headers["dlq_kind"]),
+        written.map(({ message }) => message.headers["dlq_kind"]),
         ["Undecodable"]
       )
     }).pipe(Effect.scoped, Effect.provide(world(faults, { partitions: 1 })))

@@ -10,12 +10,12 @@
  * - A dead letter that the dead-letter topic does not take holds its batch: acknowledging it would lose the message.
  */
 import { Clock, Deferred, Effect, Metric, Random, Result, Semaphore } from "effect"
-import type { Burial, Received } from "./DeadLetter.ts"
+import { type PublishRefused, type PublishTransient, StoreUnavailable } from "../domain/InvoiceError.ts"
+import * as Timestamp from "../domain/Timestamp.ts"
+import type { MessageBatch } from "../ports/MessageConsumer.ts"
+import type { MessagePublisher } from "../ports/MessagePublisher.ts"
+import type { Received, Unhandled } from "./DeadLetter.ts"
 import * as DeadLetterWriter from "./DeadLetterWriter.ts"
-import { type PublishRefused, type PublishTransient, StoreUnavailable } from "./InvoiceError.ts"
-import type { MessageBatch } from "./ports/MessageConsumer.ts"
-import type { MessagePublisher } from "./ports/MessagePublisher.ts"
-import * as Timestamp from "./Timestamp.ts"
 import * as WriteProof from "./WriteProof.ts"
 
 export interface Options {
@@ -24,7 +24,7 @@ export interface Options {
    * Handles messages, as one; answers those that are to be dead letters whatever the store does. Handling again what is
    * done must be harmless.
    */
-  readonly attempt: (messages: ReadonlyArray<Received>) => Effect.Effect<ReadonlyArray<Burial>, StoreUnavailable>
+  readonly attempt: (messages: ReadonlyArray<Received>) => Effect.Effect<ReadonlyArray<Unhandled>, StoreUnavailable>
   /** Whether the store takes writes, by a probe that begins after it was asked for. */
   readonly proof: Effect.Effect<WriteProof.Outcome>
   /** Publishes dead letters, as in `MessagePublisher`. */
@@ -115,7 +115,7 @@ const hold = (shared: Shared, batch: MessageBatch, stopping: Deferred.Deferred<v
     /** What dies is refused: trying it again would end as it did. */
     attempt: (
       messages: ReadonlyArray<Received>
-    ): Effect.Effect<Result.Result<ReadonlyArray<Burial>, StoreUnavailable>> =>
+    ): Effect.Effect<Result.Result<ReadonlyArray<Unhandled>, StoreUnavailable>> =>
       shared.attempt(messages).pipe(
         Effect.catchDefect((cause) => Effect.fail(new StoreUnavailable({ kind: "permanent", cause }))),
         Effect.result,
@@ -211,7 +211,7 @@ const apart = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray<R
  */
 const tryEach = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray<Alone>, provedBefore: boolean) {
   const left: Array<Alone> = []
-  const lost: Array<Burial> = []
+  const lost: Array<Unhandled> = []
   const keys = new Set<string>()
   let outage: StoreUnavailable | undefined
   let proved = provedBefore
@@ -232,7 +232,7 @@ const tryEach = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray
     const tries = one.tries + (proved && outage === undefined ? 1 : 0)
     proved = outage === undefined
     if (tries > one.tries && (failure.kind === "permanent" || tries >= held.maxTries)) {
-      lost.push(burialOf(one.received, failure, tries))
+      lost.push(unhandledOf(one.received, failure, tries))
     } else {
       left.push({ ...one, tries })
     }
@@ -243,16 +243,16 @@ const tryEach = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray
   return { left, lost, outage, proved }
 })
 
-const burialOf = (received: Received, failure: StoreUnavailable, attempts: number): Burial => ({
+const unhandledOf = (received: Received, failure: StoreUnavailable, attempts: number): Unhandled => ({
   received,
   kind: failure.kind === "permanent" ? "Refused" : "TriedTooOften",
   reason: reasonOf(failure),
   attempts
 })
 
-const writeDeadLetters = Effect.fnUntraced(function* (held: Held, burials: ReadonlyArray<Burial>) {
+const writeDeadLetters = Effect.fnUntraced(function* (held: Held, unhandled: ReadonlyArray<Unhandled>) {
   const at = Timestamp.fromMillis(Math.floor(yield* Clock.currentTimeMillis))
-  let rest = DeadLetterWriter.pending(burials, at)
+  let rest = DeadLetterWriter.pending(unhandled, at)
   for (let tries = 1; rest.length > 0; tries++) {
     // the first try belongs to the one in hand
     if (!(yield* tries === 1 ? held.isHeld : held.goesOn)) {

@@ -2,17 +2,16 @@
  * A message that could not be handled, kept on `<topic>.dlq` with the reason, and everything of the original: its key or
  * the lack of one, its value to the byte, and its headers beside those that are added here, `dlq_…`.
  *
- * A receipt on the same topic says which letters were sent again, so that nobody need remember it elsewhere: it lives at
- * least as long as they do.
+ * A receipt on the same topic says which dead letters were sent again, so that nobody need remember it elsewhere: it
+ * lives at least as long as they do.
  */
-import type { Message } from "./InvoiceEvent.ts"
-import type { Located } from "./ports/TopicReader.ts"
-import * as Timestamp from "./Timestamp.ts"
+import type { Located, Message } from "../domain/Message.ts"
+import * as Timestamp from "../domain/Timestamp.ts"
 
 /** `Undecodable`, `UnknownInvoice`, `ValidatorDied`: at once. `Refused`: by the store, for good. `TriedTooOften`: it alone. */
 export type Kind = "Undecodable" | "UnknownInvoice" | "ValidatorDied" | "Refused" | "TriedTooOften"
 
-/** Where letters of a topic go. */
+/** The dead-letter topic of a topic. */
 export const topicOf = (topic: string): string => `${topic}${suffix}`
 
 const suffix = ".dlq"
@@ -24,7 +23,8 @@ export interface Received {
   readonly offset?: string
 }
 
-export interface Burial {
+/** A message that could not be handled, and why. */
+export interface Unhandled {
   readonly received: Received
   readonly kind: Kind
   /** For people. At most 1,000 characters of it are kept. */
@@ -47,7 +47,8 @@ const headers = {
 const ours: ReadonlySet<string> = new Set(Object.values(headers))
 const receiptHeader = "dlq_receipt"
 
-export const bury = ({ attempts, kind, reason, received }: Burial, at: Timestamp.Timestamp): Message => ({
+/** What goes to the dead-letter topic of a message that could not be handled. */
+export const toMessage = ({ attempts, kind, reason, received }: Unhandled, at: Timestamp.Timestamp): Message => ({
   ...received.message,
   topic: topicOf(received.message.topic),
   headers: {
@@ -62,16 +63,16 @@ export const bury = ({ attempts, kind, reason, received }: Burial, at: Timestamp
   }
 })
 
-/** A letter that is too large with its headers: without the value, which is where the headers say. */
-export const withoutValue = (letter: Message): Message => ({
-  ...letter,
+/** For a dead letter that is too large with its headers: without the value, which is still where its headers point to. */
+export const withoutValue = (deadLetter: Message): Message => ({
+  ...deadLetter,
   value: new Uint8Array(),
-  headers: { ...letter.headers, [headers.value]: "omitted" }
+  headers: { ...deadLetter.headers, [headers.value]: "omitted" }
 })
 
-/** A letter as it is found on its topic. What was not written by {@link bury} has no more than a reason. */
-export interface Letter {
-  /** Where the letter is. */
+/** A dead letter as it is found on its topic. What was not written by {@link toMessage} has no more than a reason. */
+export interface Entry {
+  /** Where the dead letter is. */
   readonly partition: number
   readonly offset: string
   readonly key: string | undefined
@@ -89,7 +90,7 @@ const numberOf = (text: string | undefined): number | undefined =>
   text === undefined || !/^\d{1,15}$/u.test(text) ? undefined : Number(text)
 
 /** None for a receipt. */
-export const parse = ({ message, offset, partition }: Located): Letter | undefined => {
+export const parse = ({ message, offset, partition }: Located): Entry | undefined => {
   const its = message.headers
   if (its[receiptHeader] !== undefined) {
     return undefined
@@ -121,18 +122,18 @@ export const parse = ({ message, offset, partition }: Located): Letter | undefin
   }
 }
 
-/** Names a letter within its topic. */
+/** Names a dead letter within its topic. */
 export const placeOf = ({ offset, partition }: { readonly partition: number; readonly offset: string }): string =>
   `${partition}/${offset}`
 
-/** Says that these letters were sent again. */
-export const receipt = (topic: string, letters: ReadonlyArray<Letter>, at: Timestamp.Timestamp): Message => ({
+/** Says that these dead letters were sent again. */
+export const receipt = (topic: string, entries: ReadonlyArray<Entry>, at: Timestamp.Timestamp): Message => ({
   topic: topicOf(topic),
   key: undefined,
   value: new Uint8Array(),
-  headers: { [receiptHeader]: letters.map(placeOf).join(" "), [headers.time]: at }
+  headers: { [receiptHeader]: entries.map(placeOf).join(" "), [headers.time]: at }
 })
 
-/** The places of the letters that a receipt is about; none when it is a letter. */
+/** The places of the dead letters that a receipt is about; none when it is a dead letter itself. */
 export const receiptOf = ({ message }: Located): ReadonlyArray<string> =>
   message.headers[receiptHeader]?.split(" ") ?? []

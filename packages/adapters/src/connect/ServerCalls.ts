@@ -5,13 +5,13 @@ import { Headers, HttpTraceContext } from "effect/http"
 import * as Errors from "./Errors.ts"
 
 export interface Options {
-  /** Calls in hand at once; more are answered with RESOURCE_EXHAUSTED. Default 2,000. */
+  /** ServerCalls in hand at once; more are answered with RESOURCE_EXHAUSTED. Default 2,000. */
   readonly maxInFlight?: number
   /** Aborted when the server begins to stop: watches, which never end by themselves, end then with UNAVAILABLE. */
   readonly stopping?: AbortSignal
 }
 
-const calls = Metric.counter("rpc_requests_total", { description: "Calls answered", incremental: true })
+const calls = Metric.counter("rpc_requests_total", { description: "ServerCalls answered", incremental: true })
 
 const durations = Metric.histogram("rpc_request_duration_seconds", {
   description: "Seconds from a call's headers to its end",
@@ -76,7 +76,7 @@ const inTrace = <A, E>(context: HandlerContext, effect: Effect.Effect<A, E>): Ef
       )
     : effect
 
-export interface Calls {
+export interface ServerCalls {
   /** A call with one response. It is interrupted when its client leaves or its deadline passes. */
   readonly unary: <A>(context: HandlerContext, effect: Effect.Effect<A, Errors.CallError>) => Promise<A>
   /** A call with a stream of responses, pulled no faster than the client takes them. */
@@ -85,7 +85,7 @@ export interface Calls {
   readonly watch: <A>(context: HandlerContext, stream: Stream.Stream<A, Errors.CallError>) => AsyncIterable<A>
 }
 
-export const make = (options: Options = {}): Effect.Effect<Calls> =>
+export const make = (options: Options = {}): Effect.Effect<ServerCalls> =>
   Effect.contextWith((context: Context.Context<never>) => {
     const maxInFlight = options.maxInFlight ?? 2_000
     const run = Effect.runPromiseExitWith(context)
@@ -98,7 +98,7 @@ export const make = (options: Options = {}): Effect.Effect<Calls> =>
       inFlight++
     }
 
-    const unary: Calls["unary"] = async (call, effect) => {
+    const unary: ServerCalls["unary"] = async (call, effect) => {
       const startedAt = performance.now()
       admit()
       try {

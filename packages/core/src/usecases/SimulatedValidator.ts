@@ -3,9 +3,9 @@
  * that the same invoice gets the same verdict however often it is judged.
  */
 import { Effect, Layer } from "effect"
-import type { Invoice } from "./Invoice.ts"
-import { InvoiceValidator } from "./ports/InvoiceValidator.ts"
-import * as Verdict from "./Verdict.ts"
+import type { Invoice } from "../domain/Invoice.ts"
+import * as Verdict from "../domain/Verdict.ts"
+import { InvoiceValidator } from "../ports/InvoiceValidator.ts"
 
 export interface Options {
   /** Default 0. */

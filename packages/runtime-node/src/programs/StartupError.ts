@@ -2,17 +2,17 @@
 import { Effect, Option, Schema } from "effect"
 import type { Address, Settings } from "../Config.ts"
 
-export class Refusal extends Schema.TaggedError<Refusal>()("Refusal", { reason: Schema.String }) {
+export class StartupError extends Schema.TaggedError<StartupError>()("StartupError", { reason: Schema.String }) {
   override get message(): string {
     return this.reason
   }
 }
 
-const refuse = (reason: string): Effect.Effect<never, Refusal> => Effect.fail(new Refusal({ reason }))
+const refuse = (reason: string): Effect.Effect<never, StartupError> => Effect.fail(new StartupError({ reason }))
 
 const loopback = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/u
 
-const guard = (name: string, { host }: Address, settings: Settings): Effect.Effect<void, Refusal> =>
+const guard = (name: string, { host }: Address, settings: Settings): Effect.Effect<void, StartupError> =>
   settings.auth === "off" || loopback.test(host)
     ? Effect.void
     : refuse(
@@ -20,7 +20,7 @@ const guard = (name: string, { host }: Address, settings: Settings): Effect.Effe
       )
 
 /** What no program may start with. */
-export const check = (settings: Settings): Effect.Effect<void, Refusal> =>
+export const check = (settings: Settings): Effect.Effect<void, StartupError> =>
   Effect.all(
     [
       guard("HTTP_ADDRESS", settings.httpAddress, settings),
@@ -31,13 +31,13 @@ export const check = (settings: Settings): Effect.Effect<void, Refusal> =>
   )
 
 /** For a program that keeps invoices itself. */
-export const noStorage = (program: string, settings: Settings): Effect.Effect<void, Refusal> =>
+export const noStorage = (program: string, settings: Settings): Effect.Effect<void, StartupError> =>
   Option.isSome(settings.storageAddress)
     ? refuse(`STORAGE_ADDRESS is set, and invoice ${program} keeps invoices itself: unset it`)
     : Effect.void
 
 /** A setting that a program can't do without. */
-export const required = <A>(program: string, name: string, value: Option.Option<A>): Effect.Effect<A, Refusal> =>
+export const required = <A>(program: string, name: string, value: Option.Option<A>): Effect.Effect<A, StartupError> =>
   Option.match(value, {
     onNone: () => refuse(`invoice ${program} needs ${name}; \`invoice up\` runs without`),
     onSome: Effect.succeed

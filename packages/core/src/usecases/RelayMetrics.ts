@@ -1,7 +1,8 @@
 /** What a relay tells its operators. Lag and age are sampled, since asking for them costs the outbox something. */
+
 import { Clock, Effect, Metric } from "effect"
-import * as InvoiceEvent from "./InvoiceEvent.ts"
-import type { Outbox } from "./ports/Outbox.ts"
+import * as OutboxEvent from "../domain/OutboxEvent.ts"
+import type { Outbox } from "../ports/Outbox.ts"
 
 const sampleMillis = 5_000
 
@@ -40,11 +41,11 @@ const epochs = Metric.gauge("outbox_lane_epoch", {
 })
 
 /** Counts what the broker has taken. */
-export const produced = (events: ReadonlyArray<InvoiceEvent.Recorded>): Effect.Effect<void> => {
+export const produced = (events: ReadonlyArray<OutboxEvent.OutboxEvent>): Effect.Effect<void> => {
   const totals = new Map<string, { messages: number; bytes: number }>()
   for (const event of events) {
     const { bytes, messages } = totals.get(event.topic) ?? { messages: 0, bytes: 0 }
-    totals.set(event.topic, { messages: messages + 1, bytes: bytes + InvoiceEvent.messageValue(event).length })
+    totals.set(event.topic, { messages: messages + 1, bytes: bytes + OutboxEvent.messageValue(event).length })
   }
   return Effect.andThen(
     Metric.update(pages, events.length),
