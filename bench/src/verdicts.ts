@@ -4,13 +4,20 @@
  *
  * BENCH_INVOICES: how many, default 50,000.
  */
-
 import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { cpus, tmpdir } from "node:os"
 import { join } from "node:path"
 import { KafkaConsumer, KafkaPublisher } from "@invoice/adapters/kafka"
 import { Migrations, PostgresOutbox, PostgresStore } from "@invoice/adapters/postgres"
-import { InvoiceEvent, InvoiceStore, Outbox, Profile, RelayOutbox, ValidateInvoices } from "@invoice/core"
+import {
+  InvoiceEvent,
+  InvoiceStore,
+  Outbox,
+  Profile,
+  ProfileValidator,
+  RelayOutbox,
+  ValidateInvoices
+} from "@invoice/core"
 import type { Message } from "@invoice/core/Message"
 import * as EmbeddedPostgres from "@invoice/runtime-node/EmbeddedPostgres"
 import * as Generators from "@invoice/testing/Generators"
@@ -56,7 +63,7 @@ const program = Effect.gen(function* () {
     PostgresOutbox.layer({ url }),
     KafkaPublisher.layer({ brokers }),
     KafkaConsumer.layer({ brokers }),
-    Profile.layer(Profile.core)
+    ProfileValidator.layer(Profile.core)
   ).pipe(Layer.provide(Migrations.layer({ url })))
   yield* Effect.gen(function* () {
     const { handle } = yield* ValidateInvoices

@@ -1,6 +1,6 @@
 /** An invoice, stored and judged in memory: no database, no broker. */
 import { Memory } from "@invoice/adapters/memory"
-import { Invoices, Profile } from "@invoice/core"
+import { Invoices, Profile, ProfileValidator } from "@invoice/core"
 import { Effect, Layer } from "effect"
 
 const invoice = {
@@ -11,7 +11,7 @@ const invoice = {
   items: [{ description: "Website Design", quantity: "1", unit_price: "1050.00", total: "1050.00" }]
 }
 const program = Effect.flatMap(Invoices, ({ create, validate }) => Effect.andThen(create(invoice), validate(invoice)))
-const layer = Layer.provide(Invoices.layer, [Memory.layer, Profile.layer(Profile.core)])
+const layer = Layer.provide(Invoices.layer, [Memory.layer, ProfileValidator.layer(Profile.core)])
 
 const { status, violations } = await Effect.runPromise(Effect.provide(program, layer))
 process.stdout.write(`${status}: ${violations.map(({ code, message }) => `${code} ${message}`).join(", ")}\n`)

@@ -2,7 +2,7 @@
  * A consumer of your own: keeps a running total of what was approved, by customer and currency, exactly once, however
  * often it is killed. `docs/guides/consumers.md` tells how; `running-total.e2e.test.ts` kills it.
  *
- * DATABASE_URL: the pipeline's database. KAFKA_BROKERS: its brokers. TOPIC: `invoice_approved` unless told.
+ * DATABASE_URL: the pipeline's database. KAFKA_BROKERS: its brokers. TOPIC: default `invoice_approved`.
  */
 import { PgClient } from "@effect/sql-pg"
 import { KafkaConsumer } from "@invoice/adapters/kafka"

@@ -1,5 +1,4 @@
 /** Kills the example again and again, at moments that a seed chooses, and counts money. */
-
 import { type ChildProcess, spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { fileURLToPath } from "node:url"

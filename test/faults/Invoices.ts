@@ -47,7 +47,7 @@ const caseOf = (random: Random): Expected.Case =>
 export interface FlowOptions {
   /** Makes an id, else any. */
   readonly id?: () => string
-  /** Most milliseconds between two invoices of a client, 40 unless told. */
+  /** Most milliseconds between two invoices of a client, default 40. */
   readonly restMillis?: number
   /** What happens before the clients begin; it can send an invoice by its id. */
   readonly first?: (one: (id: string) => Promise<void>) => Promise<void>

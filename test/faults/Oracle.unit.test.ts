@@ -3,7 +3,7 @@ import { recordOf } from "./Expected.ts"
 import type { Committed } from "./Ledger.ts"
 import { ahead, beyond, broken, gaps, judge, type Published } from "./Oracle.ts"
 
-/** Written at second 0, unless told. */
+/** Written at second 0 by default. */
 const event = (key: string, ver: number, at = 0): Committed => ({
   id: `${key}${ver}`,
   topic: "t",

@@ -1,5 +1,4 @@
 /** How long things take, in milliseconds: mostly little, now and then long. In a calm world always the same. */
-
 import type { Random } from "../faults/Random.ts"
 import type { Engine } from "./Engine.ts"
 

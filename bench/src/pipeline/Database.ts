@@ -1,5 +1,4 @@
 /** A database of the benchmark: plain statements, and the ways in which backlogs are written. */
-
 import { PgClient } from "@effect/sql-pg"
 import { Migrations, PostgresOutbox, PostgresStore } from "@invoice/adapters/postgres"
 import { InvoiceStore, Outbox, OutboxEvent } from "@invoice/core"

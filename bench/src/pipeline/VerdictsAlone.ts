@@ -1,8 +1,14 @@
 /** The verdicts of a database's pending invoices without Kafka: `direct` with loading and judging, or the statement alone. */
-
 import { Broker } from "@invoice/adapters/memory"
 import { PostgresStore } from "@invoice/adapters/postgres"
-import { InvoiceEvent, InvoiceStore, InvoiceValidator, Profile, ValidateInvoices } from "@invoice/core"
+import {
+  InvoiceEvent,
+  InvoiceStore,
+  InvoiceValidator,
+  Profile,
+  ProfileValidator,
+  ValidateInvoices
+} from "@invoice/core"
 import type { InvoiceId } from "@invoice/core/Invoice"
 import type { Message } from "@invoice/core/Message"
 import { Effect, Layer, Redacted } from "effect"
@@ -68,7 +74,7 @@ const statement = Effect.gen(function* () {
 
 const ports = Layer.mergeAll(
   PostgresStore.layer({ url: Redacted.make(url) }),
-  Profile.layer(Profile.core),
+  ProfileValidator.layer(Profile.core),
   Broker.layer({ groups: [] })
 )
 

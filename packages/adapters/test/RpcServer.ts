@@ -2,7 +2,7 @@
 import { createServer } from "node:http2"
 import type { AddressInfo } from "node:net"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
-import { type InvoiceStore, Invoices, type Outbox, Profile } from "@invoice/core"
+import { type InvoiceStore, Invoices, type Outbox, Profile, ProfileValidator } from "@invoice/core"
 import { Effect, Layer } from "effect"
 import { OutboxClient, Server, StoreClient } from "../src/connect/index.ts"
 import { grpcTransport } from "../src/connect/node.ts"
@@ -22,8 +22,8 @@ export const serve = Effect.gen(function* () {
   )
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }).pipe(
-  Effect.provide(Layer.provide(Invoices.layer, Profile.layer(Profile.core))),
-  Effect.provide(Profile.layer(Profile.core))
+  Effect.provide(Layer.provide(Invoices.layer, ProfileValidator.layer(Profile.core))),
+  Effect.provide(ProfileValidator.layer(Profile.core))
 )
 
 /** The ports over RPC, on a server of their own for the ports given. */

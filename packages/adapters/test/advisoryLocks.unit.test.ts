@@ -7,7 +7,7 @@ const sources = fileURLToPath(new URL("../src/", import.meta.url))
 
 describe("the numbers of advisory locks", () => {
   it("are all different", () => {
-    const numbers = Object.values(AdvisoryLocks)
+    const numbers = Object.values(AdvisoryLocks).filter((value) => typeof value === "number")
     assert.isNotEmpty(numbers)
     assert.strictEqual(new Set(numbers).size, numbers.length)
   })

@@ -6,7 +6,7 @@ import type { JsonWriteOptions } from "@bufbuild/protobuf"
 import { Code, ConnectError, createClient } from "@connectrpc/connect"
 import { connectNodeAdapter, createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node"
 import { assert, describe, it } from "@effect/vitest"
-import { InvalidInvoice, Invoices, Profile, type Violation } from "@invoice/core"
+import { InvalidInvoice, Invoices, Profile, ProfileValidator, type Violation } from "@invoice/core"
 import { Effect, Layer } from "effect"
 import * as Errors from "../src/connect/Errors.ts"
 import { ErrorDetailSchema } from "../src/connect/gen/invoice/v1/errors_pb.ts"
@@ -27,7 +27,7 @@ const listening = (server: ReturnType<typeof createHttp1> | ReturnType<typeof cr
 const serve = Effect.gen(function* () {
   const handler = connectNodeAdapter({ routes: yield* Server.publicRoutes({ ready: Effect.void }) })
   return { http1: yield* listening(createHttp1(handler)), http2: yield* listening(createHttp2(handler)) }
-}).pipe(Effect.provide(Layer.provide(Invoices.layer, [Memory.layer, Profile.layer(Profile.core)])))
+}).pipe(Effect.provide(Layer.provide(Invoices.layer, [Memory.layer, ProfileValidator.layer(Profile.core)])))
 
 const item = { description: "x", quantity: "1", unitPrice: "5", total: "5" }
 

@@ -2,7 +2,7 @@
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
-import { Invoices, Profile } from "@invoice/core"
+import { Invoices, Profile, ProfileValidator } from "@invoice/core"
 import { validate } from "@invoice/core/validate"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Exit, Layer, Scope } from "effect"
@@ -22,7 +22,7 @@ const server = createServer()
 let client: Client
 
 beforeAll(async () => {
-  const layer = Layer.provide(Invoices.layer, [Memory.layer, Profile.layer(Profile.core)])
+  const layer = Layer.provide(Invoices.layer, [Memory.layer, ProfileValidator.layer(Profile.core)])
   const routes = await Effect.runPromise(
     Server.publicRoutes({ ready: Effect.void }).pipe(
       Effect.provideContext(await Effect.runPromise(Layer.buildWithScope(layer, scope)))

@@ -1,6 +1,6 @@
 import { type Client, Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect"
 import { assert, describe, it } from "@effect/vitest"
-import { InvoiceStore, Invoices, type Outbox, Profile } from "@invoice/core"
+import { InvoiceStore, Invoices, type Outbox, Profile, ProfileValidator } from "@invoice/core"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Layer, Result } from "effect"
 import * as Errors from "../src/connect/Errors.ts"
@@ -11,7 +11,7 @@ import { Server } from "../src/connect/index.ts"
 import * as ReferenceMessages from "../src/connect/ReferenceMessages.ts"
 import { Memory } from "../src/memory/index.ts"
 
-const profile = Profile.layer(Profile.core)
+const profile = ProfileValidator.layer(Profile.core)
 const layer = Layer.provideMerge(Invoices.layer, Layer.merge(Memory.layer, profile))
 
 const bytes = (uuid: string): Uint8Array<ArrayBuffer> => Uint8Array.from(Buffer.from(uuid.replaceAll("-", ""), "hex"))

@@ -1,5 +1,4 @@
 /** A broker that stops, goes away or was never there. */
-
 import { assert, describe, it } from "@effect/vitest"
 import type { Message } from "@invoice/core/Message"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"

@@ -1,5 +1,4 @@
 /** What the publisher does when Kafka objects, on topics that differ from the pipeline's. */
-
 import { assert, describe, it } from "@effect/vitest"
 import { PublishRefused } from "@invoice/core/InvoiceError"
 import type { Message } from "@invoice/core/Message"

@@ -6,7 +6,7 @@ import { suite } from "./mutants/Suite.ts"
 
 suite({
   name: "a broker that",
-  laws: (layer, timeout) => laws(layer, { patience: timeout, refusable }),
+  laws: (layer, timeout) => laws(layer, { timeout, refusable }),
   mutants: [...brokers, ...refusers, ...severalInstances],
   sound: () => broken({}, shared())
 })

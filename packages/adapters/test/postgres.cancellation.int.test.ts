@@ -1,5 +1,4 @@
 /** What nobody waits for any more must not keep Postgres busy: a cancelled call cancels its query. */
-
 import { Code, ConnectError, createClient } from "@connectrpc/connect"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, inject, it } from "@effect/vitest"

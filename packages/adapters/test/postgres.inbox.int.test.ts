@@ -1,5 +1,4 @@
 /** Effects exactly once: whatever comes twice, fails, or is gone. */
-
 import { randomUUID } from "node:crypto"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
@@ -10,8 +9,8 @@ import { Deferred, Effect, Fiber, Layer, Redacted, Schedule, Stream } from "effe
 import { SqlClient } from "effect/sql"
 import { inject } from "vitest"
 import * as Broker from "../src/memory/Broker.ts"
+import * as AdvisoryLocks from "../src/postgres/AdvisoryLocks.ts"
 import { Inbox } from "../src/postgres/index.ts"
-import * as OutboxPartitions from "../src/postgres/OutboxPartitions.ts"
 
 const databaseWith = (startupParameters: Readonly<Record<string, string>>) =>
   PgClient.layer({ url: Redacted.make(inject("postgresUrl")), maxConnections: 4, startupParameters })
@@ -373,7 +372,7 @@ describe("an inbox", () => {
       yield* Deferred.await(inside)
       // others may hold it for a moment
       yield* Effect.repeat(
-        sql<{ readonly free: boolean }>`select pg_try_advisory_xact_lock(${OutboxPartitions.lockKey}) as free`,
+        sql<{ readonly free: boolean }>`select pg_try_advisory_xact_lock(${AdvisoryLocks.partitions}) as free`,
         { until: ([row]) => row?.free === true, schedule: Schedule.spaced("5 millis") }
       )
       yield* Deferred.succeed(release, undefined)

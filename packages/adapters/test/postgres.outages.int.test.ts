@@ -2,7 +2,15 @@
 import { randomUUID } from "node:crypto"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, inject, it } from "@effect/vitest"
-import { DeadLetters, InvoiceEvent, InvoiceStore, MessagePublisher, Profile, ValidateInvoices } from "@invoice/core"
+import {
+  DeadLetters,
+  InvoiceEvent,
+  InvoiceStore,
+  MessagePublisher,
+  Profile,
+  ProfileValidator,
+  ValidateInvoices
+} from "@invoice/core"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Layer, Redacted, Result, Schedule, Stream } from "effect"
 import { freshDatabase } from "../../../test/infra/database.ts"
@@ -92,7 +100,7 @@ describe("while a batch with one poisonous invoice is tried message by message",
               Layer.mergeAll(
                 PostgresStore.layer({ url, maxConnections: 4 }),
                 PgClient.layer({ url, maxConnections: 2 }),
-                Profile.layer(Profile.core),
+                ProfileValidator.layer(Profile.core),
                 Broker.layer({ partitions: 1 })
               )
             )

@@ -11,6 +11,7 @@ import type { SqlClient } from "effect/sql"
 import { afterAll } from "vitest"
 import { Postgres } from "../../../test/faults/Postgres.ts"
 import { freshDatabase } from "../../../test/infra/database.ts"
+import * as AdvisoryLocks from "../src/postgres/AdvisoryLocks.ts"
 import { Migrations, OutboxAdmin, PostgresOutbox, PostgresStore } from "../src/postgres/index.ts"
 import * as OutboxPartitions from "../src/postgres/OutboxPartitions.ts"
 
@@ -202,7 +203,7 @@ const smallLeaves = Effect.gen(function* () {
   yield* sql.withTransaction(
     Effect.gen(function* () {
       // the store looks after its leaves at the same time
-      yield* sql`select pg_advisory_xact_lock(${OutboxPartitions.lockKey})`
+      yield* sql`select pg_advisory_xact_lock(${AdvisoryLocks.partitions})`
       for (const leaf of [0, 1, 2]) yield* sql.unsafe(`drop table outbox_event_${leaf}`)
       yield* sql`update outbox_state set leaf_size = 10`
     })

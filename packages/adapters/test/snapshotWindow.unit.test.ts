@@ -97,7 +97,7 @@ const answer = (
 const readPage = (database: Database, position: string, limit: number, into: Array<bigint>): string => {
   const at = SnapshotWindow.parse(position)
   const rows = answer(database, at, limit)
-  assert.isUndefined(SnapshotWindow.doubt(at, rows[0]))
+  assert.isUndefined(SnapshotWindow.unusable(at, rows[0]))
   const page = SnapshotWindow.page(at, limit, rows)
   into.push(...page.rows.flatMap(({ seq }) => seq ?? []))
   return page.next
@@ -177,9 +177,9 @@ describe("a position", () => {
   it("is doubted on a hot standby, and on a database that ends before it", () => {
     const [row] = answer(new Database(), SnapshotWindow.parse(SnapshotWindow.beginning), 1)
     assert.isDefined(row)
-    assert.include(SnapshotWindow.doubt(SnapshotWindow.parse("3:3:"), { ...row, standby: true }), "standby")
-    assert.include(SnapshotWindow.doubt(SnapshotWindow.parse("99:99:"), row), "behind the position")
-    assert.isUndefined(SnapshotWindow.doubt(SnapshotWindow.parse("3:3:"), row))
+    assert.include(SnapshotWindow.unusable(SnapshotWindow.parse("3:3:"), { ...row, standby: true }), "standby")
+    assert.include(SnapshotWindow.unusable(SnapshotWindow.parse("99:99:"), row), "behind the position")
+    assert.isUndefined(SnapshotWindow.unusable(SnapshotWindow.parse("3:3:"), row))
   })
 
   it("is the head behind the newest event, and behind what was emptied", () => {

@@ -1,10 +1,10 @@
 /** The validators of the core keep the laws of their port, and each broken one fails the law that it breaks. */
-import { InvoiceValidator, Profile, SimulatedValidator, type Verdict } from "@invoice/core"
+import { InvoiceValidator, Profile, ProfileValidator, SimulatedValidator, type Verdict } from "@invoice/core"
 import * as InvoiceValidatorContract from "@invoice/testing/InvoiceValidatorContract"
 import { Effect, Layer } from "effect"
 import { type Mutant, suite } from "./mutants/Suite.ts"
 
-InvoiceValidatorContract.suite("the default profile", Profile.layer(Profile.core))
+InvoiceValidatorContract.suite("the default profile", ProfileValidator.layer(Profile.core))
 InvoiceValidatorContract.suite("the simulated validator", SimulatedValidator.layer({ approvalRate: 0.5 }))
 
 type Validator = Layer.Layer<InvoiceValidator>
@@ -19,7 +19,7 @@ const mutant = (
     Layer.effect(
       InvoiceValidator,
       Effect.map(InvoiceValidator, ({ judge }) => ({ judge: (invoice) => Effect.map(judge(invoice), change) }))
-    ).pipe(Layer.provide(Profile.layer(Profile.core))),
+    ).pipe(Layer.provide(ProfileValidator.layer(Profile.core))),
   fails
 })
 
@@ -58,5 +58,5 @@ suite({
       fails: [law.total]
     }
   ],
-  sound: () => Profile.layer(Profile.core)
+  sound: () => ProfileValidator.layer(Profile.core)
 })

@@ -1,5 +1,4 @@
 /** What was written by the reference or by an earlier version is understood, wherever it is found. */
-
 import { assert, describe, it } from "@effect/vitest"
 import {
   DeadLetter,
@@ -9,6 +8,7 @@ import {
   MessagePublisher,
   OutboxEvent,
   Profile,
+  ProfileValidator,
   Timestamp,
   TopicReader,
   ValidateInvoices
@@ -35,7 +35,7 @@ const formerly = ({ id }: { readonly id: string }): Message => ({
 })
 
 const world = Layer.mergeAll(ValidateInvoices.layer(), DeadLetters.layer).pipe(
-  Layer.provideMerge(Layer.mergeAll(Memory.layer, Profile.layer(Profile.core), Broker.layer()))
+  Layer.provideMerge(Layer.mergeAll(Memory.layer, ProfileValidator.layer(Profile.core), Broker.layer()))
 )
 
 describe("a message on new_invoice", () => {

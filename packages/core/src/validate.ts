@@ -11,6 +11,7 @@
 import { Result } from "effect"
 import * as Document from "./domain/Document.ts"
 import * as Invoice from "./domain/Invoice.ts"
+import * as InvoiceParser from "./domain/InvoiceParser.ts"
 import * as Profile from "./domain/Profile.ts"
 import type { Violation } from "./domain/Violation.ts"
 
@@ -52,7 +53,7 @@ const readInvoice = (input: unknown): Result.Result<Invoice.Invoice, ReadonlyArr
     const document = Document.read(input)
     return Result.isFailure(document)
       ? Result.fail([document.failure])
-      : Result.mapError(Invoice.read(document.success), ({ violations }) => violations)
+      : Result.mapError(InvoiceParser.read(document.success), ({ violations }) => violations)
   } catch {
     // an object whose properties throw: what they throw may be as hostile, so it isn't looked at
     return Result.fail([{ code: "INV-TYPE", severity: "error", path: "", message: "can't be read: a property throws" }])

@@ -1,12 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Invoice, InvoiceValidator, SimulatedValidator } from "@invoice/core"
+import { type Invoice, InvoiceParser, InvoiceValidator, SimulatedValidator } from "@invoice/core"
 import { Effect, Fiber, Result } from "effect"
 import { TestClock } from "effect/testing"
 
 /** The same invoices in every run. */
 const numbered = (index: number): Invoice.Invoice =>
   Result.getOrThrow(
-    Invoice.parse({
+    InvoiceParser.parse({
       id: `00000000-0000-4000-8000-${index.toString(16).padStart(12, "0")}`,
       customer_id: "c78aef21-ae9f-4561-a2c9-3b7a7ea2f990",
       amount: "1.00",

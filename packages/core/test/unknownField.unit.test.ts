@@ -1,12 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Generators from "@invoice/testing/Generators"
 import { Result } from "effect"
-import * as Invoice from "../src/domain/Invoice.ts"
+import * as InvoiceParser from "../src/domain/InvoiceParser.ts"
 import * as Json from "../src/domain/Json.ts"
 import * as UnknownField from "../src/domain/UnknownField.ts"
 
 const faults = (document: unknown, pointer?: string) =>
-  Result.match(Invoice.parse(document, pointer === undefined ? {} : { pointer }), {
+  Result.match(InvoiceParser.parse(document, pointer === undefined ? {} : { pointer }), {
     onFailure: ({ kind, violations }) => ({ kind, violations }),
     onSuccess: () => ({ kind: undefined, violations: [] })
   })

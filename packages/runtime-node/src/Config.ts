@@ -2,98 +2,20 @@
  * Every setting of every program, in one place: name, aliases, default, meaning. `invoice --help` and
  * `docs/settings.md` are made from this list, and nothing else in the project reads the environment.
  */
-import { Config, Option, Record, type Redacted, Schema } from "effect"
+import { Config, Option, Record, type Redacted } from "effect"
+import {
+  type Address,
+  address,
+  type Entry,
+  entry,
+  integer,
+  list,
+  milliseconds,
+  type Setting,
+  withDefault
+} from "./Setting.ts"
 
-/** A line of the settings table. */
-export interface Setting {
-  readonly name: string
-  /** Other accepted names, first wins; most are the names of the reference service. */
-  readonly aliases: ReadonlyArray<string>
-  /** The default in words. */
-  readonly default: string
-  readonly description: string
-}
-
-interface Entry<A> extends Setting {
-  readonly config: Config.Config<A>
-}
-
-const entry = <A>(options: {
-  readonly name: string
-  readonly aliases?: ReadonlyArray<string>
-  readonly default: string
-  readonly description: string
-  readonly read: (name: string) => Config.Config<A>
-}): Entry<Option.Option<A>> => {
-  const aliases = options.aliases ?? []
-  return {
-    name: options.name,
-    aliases,
-    default: options.default,
-    description: options.description,
-    config: [options.name, ...aliases].reduceRight<Config.Config<Option.Option<A>>>(
-      (otherwise, name) =>
-        Config.flatMap(Config.option(options.read(name)), (value) =>
-          Option.isSome(value) ? Config.succeed(value) : otherwise
-        ),
-      Config.succeed(Option.none())
-    )
-  }
-}
-
-const withDefault = <A>(
-  value: A,
-  options: Omit<Parameters<typeof entry<A>>[0], "default"> & { readonly default?: string }
-): Entry<A> => {
-  const optional = entry<A>({ ...options, default: options.default ?? String(value) })
-  return {
-    ...optional,
-    config: Config.map(
-      optional.config,
-      Option.getOrElse(() => value)
-    )
-  }
-}
-
-/** Where a server listens. */
-export interface Address {
-  readonly host: string
-  /** 0 lets the system pick a free port. */
-  readonly port: number
-}
-
-// port: 0 to 65535
-const addressPattern = /^(\[[0-9a-fA-F:]+\]|[^:[\]]*):(6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[0-5]?\d{1,4})$/u
-
-const address = (name: string): Config.Config<Address> =>
-  Config.map(
-    Config.schema(
-      Schema.String.check(
-        Schema.isPattern(addressPattern, { message: "Expected host:port or :port, such as 127.0.0.1:8080" })
-      ),
-      name
-    ),
-    (text) => {
-      const colon = text.lastIndexOf(":")
-      // Go's ":8080" means every interface
-      return { host: text.slice(0, colon).replace(/^\[|\]$/gu, "") || "0.0.0.0", port: Number(text.slice(colon + 1)) }
-    }
-  )
-
-const integer =
-  (minimum: number, maximum: number) =>
-  (name: string): Config.Config<number> =>
-    Config.schema(Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum, maximum })), name)
-
-const list = (name: string): Config.Config<ReadonlyArray<string>> =>
-  Config.map(Config.NonEmptyString(name), (text) =>
-    text
-      .split(",")
-      .map((part) => part.trim())
-      .filter((part) => part !== "")
-  )
-
-const milliseconds = integer(1, 3_600_000)
+export type { Address, Setting }
 
 const entries = {
   databaseUrl: entry<Redacted.Redacted>({
@@ -230,6 +152,12 @@ const entries = {
     description: "what judges invoices: core (the rules) or simulated (the reference's coin, for demonstrations)",
     read: (name) => Config.Literals(["core", "simulated"], name)
   }),
+  profile: entry<string>({
+    name: "VALIDATOR_PROFILE",
+    default: "the core rules",
+    description: "module (.ts or .js) that exports a profile to judge by, instead of the core rules; a path from here",
+    read: (name) => Config.NonEmptyString(name)
+  }),
   simulatedSeed: withDefault(0, {
     name: "SIMULATED_SEED",
     description: "seed of the simulated validator: the same seed gives the same verdicts",
@@ -263,7 +191,7 @@ const entries = {
   }),
   retryMillis: withDefault(1_000, {
     name: "RETRY_INTERVAL_MS",
-    description: "longest wait between two tries while Postgres or Kafka is away, in milliseconds",
+    description: "longest wait between two tries while Postgres or Kafka is unavailable, in milliseconds",
     read: milliseconds
   }),
   outboxRetentionHours: withDefault(168, {

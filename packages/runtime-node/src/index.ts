@@ -1,8 +1,12 @@
-/** The programs as effects, for whoever composes their own. */
+/** The programs as functions that take your layers, for whoever composes their own. */
 export * as Config from "./Config.ts"
-export * as EmbeddedPostgres from "./EmbeddedPostgres.ts"
+export * as EmbeddedPostgres from "./embedded/EmbeddedPostgres.ts"
 export * as Observability from "./Observability.ts"
 export * as AllInOne from "./programs/AllInOne.ts"
 export * as Api from "./programs/Api.ts"
+export * as Main from "./programs/Main.ts"
+export * as ProfileModule from "./programs/ProfileModule.ts"
+export type { Layers, Program, Ready } from "./programs/Program.ts"
 export * as Relay from "./programs/Relay.ts"
+export * as Storage from "./programs/Storage.ts"
 export * as Validator from "./programs/Validator.ts"

@@ -21,7 +21,7 @@ const query = (url: Redacted.Redacted, text: string) =>
     return yield* sql.unsafe(text)
   }).pipe(Effect.provide(PgClient.layer({ url, maxConnections: 1 })))
 
-const source = new URL("../src/EmbeddedPostgres.ts", import.meta.url).href
+const source = new URL("../src/embedded/EmbeddedPostgres.ts", import.meta.url).href
 
 /** Runs Postgres in a process of its own, fills a table and kills that process; answers the Postgres that stays. */
 const orphan = async (path: string): Promise<number> => {

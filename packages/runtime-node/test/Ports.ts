@@ -1,11 +1,11 @@
 /** The public API on ports of its own, over memory, as a program would serve it. */
 import { Memory } from "@invoice/adapters/memory"
-import { InvoiceStore, Profile } from "@invoice/core"
+import { InvoiceStore, Profile, ProfileValidator } from "@invoice/core"
 import * as Config from "@invoice/runtime-node/Config"
 import * as Components from "@invoice/runtime-node/programs/Components"
 import { ConfigProvider, Effect, Layer } from "effect"
 
-export const memory = Layer.mergeAll(Memory.layer, Profile.layer(Profile.core))
+export const memory = Layer.mergeAll(Memory.layer, ProfileValidator.layer(Profile.core))
 
 /** Answers the URLs; the store is the one around. */
 export const api = (env: Readonly<Record<string, string>> = {}) =>

@@ -1,6 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Memory } from "@invoice/adapters/memory"
-import { InvoiceStore, Invoices, Outbox, Profile, StoreUnavailable, type Violation } from "@invoice/core"
+import {
+  InvoiceStore,
+  Invoices,
+  Outbox,
+  Profile,
+  ProfileValidator,
+  StoreUnavailable,
+  type Violation
+} from "@invoice/core"
 import * as Listener from "@invoice/runtime-node/http/Listener"
 import * as Operations from "@invoice/runtime-node/http/Operations"
 import * as ReferenceApi from "@invoice/runtime-node/http/ReferenceApi"
@@ -27,7 +35,7 @@ const storeThat = (fails: Effect.Effect<never, StoreUnavailable>) =>
 
 const api = (store: Layer.Layer<InvoiceStore> = Memory.layer) =>
   ReferenceApi.routes.pipe(
-    Effect.provide(Layer.provide(Invoices.layer, [store, Profile.layer(Profile.core)])),
+    Effect.provide(Layer.provide(Invoices.layer, [store, ProfileValidator.layer(Profile.core)])),
     Effect.flatMap(listen)
   )
 
@@ -244,6 +252,6 @@ describe("the REST edge", () => {
         events.map(({ traceparent }) => traceparent),
         [traceparent, undefined]
       )
-    }).pipe(Effect.provide(Layer.merge(Memory.layer, Profile.layer(Profile.core))))
+    }).pipe(Effect.provide(Layer.merge(Memory.layer, ProfileValidator.layer(Profile.core))))
   )
 })

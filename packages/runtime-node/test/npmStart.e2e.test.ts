@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
-import * as DataDirectory from "@invoice/runtime-node/DataDirectory"
+import * as DataDirectory from "@invoice/runtime-node/embedded/DataDirectory"
 import * as Generators from "@invoice/testing/Generators"
 import { create, dataDir, decided, launch, type Running, until } from "./Process.ts"
 

@@ -11,12 +11,10 @@
  *
  * Topics and groups are new in every law; nothing is cleaned up. The layer is built anew for every law.
  */
-
 import { assert } from "@effect/vitest"
 import type { Message } from "@invoice/core/Message"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
-import type { TopicReader } from "@invoice/core/ports/TopicReader"
 import { Arbitrary, Deferred, type Duration, Effect, Fiber, type Layer, Schedule, Schema, Stream } from "effect"
 import * as Contract from "./Contract.ts"
 import {
@@ -32,35 +30,16 @@ import {
   publishing,
   texts
 } from "./Messages.ts"
+import type { Features, Law, Ports } from "./MessagingLaw.ts"
 import { offsetLaws } from "./OffsetLaws.ts"
 import { read, untilAny } from "./Reading.ts"
 import { type RefusalOptions, refusalLaws } from "./RefusalLaws.ts"
 
-/** What an adapter claims beyond the laws that hold for all of them. */
-export interface Features {
-  /** Messages and acknowledgements outlive the layer. */
-  readonly durable: boolean
-  /** Several instances of the layer, in whatever processes, see the same topics and groups. */
-  readonly multiProcess: boolean
-  /**
-   * A partition that changes hands while nothing fails brings nothing twice. A broker that promises at least once
-   * need not claim it: a member that is slow to hear of a rebalance makes it send again.
-   */
-  readonly handedOverOnce: boolean
-  /** `publish` resolves only when the groups that are there have acknowledged. */
-  readonly handledBeforePublished: boolean
-  /** There are records that the broker will never take, as `Options.refusable` shows. */
-  readonly refuses: boolean
-}
-
-type Ports = MessagePublisher | MessageConsumer | TopicReader
-
-export type Law = Contract.Law<keyof Features>
-export type MakeLaw = Contract.MakeLaw<Ports, keyof Features>
+export type { Features, Law }
 
 export interface Options extends RefusalOptions {
-  /** How long a law waits for what must happen; 25 s unless told. */
-  readonly patience?: Duration.Input
+  /** How long a law waits for what must happen; default 25 s. */
+  readonly timeout?: Duration.Input
 }
 
 const defaultTimeout = "25 seconds"
@@ -123,7 +102,7 @@ const awkward = (topic: string): ReadonlyArray<Message> => [
 
 /** The laws over a layer, one by one, so that a test can also see that a broken adapter fails them. */
 export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}): ReadonlyArray<Law> => {
-  const { elsewhere, law } = Contract.over<Ports, keyof Features>(layer, options.patience ?? defaultTimeout)
+  const { elsewhere, law } = Contract.over<Ports, keyof Features>(layer, options.timeout ?? defaultTimeout)
 
   return [
     law(
@@ -372,4 +351,4 @@ export const suite = (
   layer: Layer.Layer<Ports, unknown>,
   features: Features,
   options: Options = {}
-): void => Contract.register(name, laws(layer, options), features, options.patience ?? defaultTimeout)
+): void => Contract.register(name, laws(layer, options), features, options.timeout ?? defaultTimeout)

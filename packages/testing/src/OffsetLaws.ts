@@ -17,7 +17,7 @@ import {
   publishing,
   texts
 } from "./Messages.ts"
-import type { Law, MakeLaw } from "./MessagingContract.ts"
+import type { Law, MakeLaw } from "./MessagingLaw.ts"
 import { read } from "./Reading.ts"
 
 /** A partition that the group has handled ten messages of and one waits on; answers the offsets of the ten. */

@@ -1,5 +1,4 @@
 /** A subscriber of the contract suites: reads a topic and remembers every batch. */
-
 import { assert } from "@effect/vitest"
 import type { Message } from "@invoice/core/Message"
 import { type MessageBatch, MessageConsumer, type Subscription } from "@invoice/core/ports/MessageConsumer"

@@ -5,7 +5,7 @@ import type { Message } from "@invoice/core/Message"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { Effect, Schedule } from "effect"
 import { countingTo, fresh, message, numbers, publish } from "./Messages.ts"
-import type { Law, MakeLaw } from "./MessagingContract.ts"
+import type { Law, MakeLaw } from "./MessagingLaw.ts"
 import { read } from "./Reading.ts"
 
 /** How a test of the suite may make its broker refuse a record. */

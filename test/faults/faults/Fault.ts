@@ -11,9 +11,9 @@ export interface Fault extends Bounds {
   readonly soak?: boolean
   /** Only with `--long`. */
   readonly long?: boolean
-  /** How many brokers it needs, 1 unless told. */
+  /** How many brokers it needs, default 1. */
   readonly brokers?: 1 | 3
-  /** How the scene's topic is configured; nothing special unless told. */
+  /** How the scene's topic is configured; default nothing special. */
   readonly topic?: Config | "left to the product"
   readonly run: (scene: Scene) => Promise<Outcome>
 }

@@ -1,6 +1,7 @@
 import { OutboxAdmin } from "@invoice/adapters/postgres"
 import { Effect, Redacted } from "effect"
-import * as Leaves from "../../../packages/adapters/src/postgres/OutboxPartitions.ts"
+import * as AdvisoryLocks from "../../../packages/adapters/src/postgres/AdvisoryLocks.ts"
+import * as OutboxPartitions from "../../../packages/adapters/src/postgres/OutboxPartitions.ts"
 import * as Dump from "../Dump.ts"
 import { Forward } from "../Forward.ts"
 import { Postgres } from "../Postgres.ts"
@@ -20,7 +21,7 @@ const smallLeaves = (scene: Scene): Promise<unknown> =>
   scene.sql.query(`do $$
     declare leaf text;
     begin
-      perform pg_advisory_xact_lock(${Leaves.lockKey});
+      perform pg_advisory_xact_lock(${AdvisoryLocks.partitions});
       for leaf in select inhrelid::regclass::text from pg_inherits where inhparent = 'outbox_event'::regclass loop
         execute 'drop table ' || leaf;
       end loop;
@@ -40,13 +41,13 @@ const emptied: Fault = {
     const admin = administer(scene)
     try {
       await smallLeaves(scene)
-      await admin.runPromise(Leaves.ensure)
+      await admin.runPromise(OutboxPartitions.ensure)
       await scene.relay()
       const writing = scene.write({ preparing: 3, restMillis: 1 })
       let busy = true
       const keeping = (async () => {
         while (busy) {
-          await admin.runPromise(Effect.andThen(Leaves.ensure, Leaves.retire(1)))
+          await admin.runPromise(Effect.andThen(OutboxPartitions.ensure, OutboxPartitions.retire(1)))
           await pause(20)
         }
       })()

@@ -10,25 +10,20 @@ export interface Patch {
   readonly replace: string
 }
 
-const outbox = "packages/core/src/usecases/RelayOutbox.ts"
+const session = "packages/core/src/usecases/RelaySession.ts"
 
 export const patches = {
   /** A relay that takes over does not know which keys its predecessor has parked. */
   parkedForgotten: {
-    file: outbox,
-    find: "new Set((yield* outbox.parked).map(({ key }) => key))",
+    file: session,
+    find: "new Set((yield* options.outbox.parked).map(({ key }) => key))",
     replace: "new Set<string>()"
   },
   /** The position is set before the send, as if it could not fail. */
   positionBeforeSend: {
-    file: outbox,
-    find: `Effect.map(pages.relay(page.events), () => {
-                position = page.next
-              })`,
-    replace: `Effect.suspend(() => {
-                position = page.next
-                return pages.relay(page.events)
-              })`
+    file: session,
+    find: "Effect.map(pages.relay(page.events), () => position.advance(page.next))",
+    replace: "Effect.suspend(() => (position.advance(page.next), pages.relay(page.events)))"
   },
   /** A send to several brokers counts as done though the records of one partition were not sent. */
   partitionDropped: {

@@ -33,7 +33,7 @@ export interface StartedKafka {
 }
 
 export interface Options {
-  /** 1 unless told; brokers that KAFKA_BROKERS names are taken as they are. */
+  /** Default 1; brokers that KAFKA_BROKERS names are taken as they are. */
   readonly brokers?: 1 | 3
   /**
    * Ports of proxies on this machine, one for each broker: who reaches a broker through one is told to stay with it. Only

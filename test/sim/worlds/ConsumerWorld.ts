@@ -1,5 +1,5 @@
 /** Invoices, a topic that tells of them, and validators: does every invoice get its verdict, once, and the right one? */
-import { Invoice, InvoiceEvent, Lane, Profile } from "@invoice/core"
+import { type Invoice, InvoiceEvent, InvoiceParser, Lane, Profile } from "@invoice/core"
 import { Result } from "effect"
 import { Random } from "../../faults/Random.ts"
 import { Coverage } from "../Coverage.ts"
@@ -26,7 +26,7 @@ const deadLetters = `${topic}.dlq`
 
 const template = (amount: string): Invoice.Invoice =>
   Result.getOrThrow(
-    Invoice.parse({
+    InvoiceParser.parse({
       id: "00000000-0000-4000-8000-000000000000",
       customer_id: "c78aef21-ae9f-4561-a2c9-3b7a7ea2f990",
       amount,

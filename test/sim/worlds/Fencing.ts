@@ -2,7 +2,6 @@
  * Watches over the leases from the database's side: whatever a relay writes for a lane goes through only while it was the
  * last to acquire it. Two relays that hold one epoch break this.
  */
-
 import type { Process } from "../Process.ts"
 import type { Observer } from "../postgres/Connections.ts"
 

@@ -1,5 +1,4 @@
 /** A relay as a program: the real `RelayOutbox` with the real adapters over a model of what they stand on. */
-
 import { KafkaPublisher } from "@invoice/adapters/kafka"
 import { type MessagePublisher, Outbox, RelayOutbox } from "@invoice/core"
 import { Effect, Fiber, Layer } from "effect"

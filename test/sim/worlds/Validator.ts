@@ -52,7 +52,7 @@ export const start = (parts: Parts, name: string, ended: () => void): Validator 
     Layer.provide(
       KafkaConsumer.consumerOver(kafka, {
         concurrency: 2,
-        patience: "20 millis",
+        setAsideAfter: "20 millis",
         maxBatch: 3,
         maxWait: "200 millis",
         commitInterval: "200 millis",

@@ -1,6 +1,7 @@
-/** ServerCalls a service: cancellation goes with it, and errors come back as they are in the core. */
+/** Calls a service: cancellation goes with it, and errors come back as they are in the core. */
 import { ConnectError } from "@connectrpc/connect"
-import { Effect, Option, type Scope, Tracer } from "effect"
+import { Traceparent } from "@invoice/core"
+import { Effect, type Scope } from "effect"
 import * as Errors from "./Errors.ts"
 
 export interface Options {
@@ -16,13 +17,9 @@ export interface CallOptions {
   readonly headers: Record<string, string>
 }
 
-/** W3C Trace Context of the span around. */
 const headers = Effect.map(
-  Effect.serviceOption(Tracer.ParentSpan),
-  Option.match({
-    onNone: (): Record<string, string> => ({}),
-    onSome: (span) => ({ traceparent: `00-${span.traceId}-${span.spanId}-${span.sampled ? "01" : "00"}` })
-  })
+  Traceparent.current,
+  (traceparent): Record<string, string> => (traceparent === undefined ? {} : { traceparent })
 )
 
 /**

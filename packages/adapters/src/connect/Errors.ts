@@ -233,7 +233,7 @@ const transient = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.Resourc
 /** What a connection that breaks looks like here: no peer has said it, and a caller that leaves sees no error at all. */
 const broken = new Set([Code.Canceled, Code.Unknown])
 
-/** What a client application's call failed with: it may come back to a server that is away, and to no other. */
+/** What a client application's call failed with: a server that is unavailable may be called again, and no other. */
 export const serverUnavailable = (error: ConnectError): StoreUnavailable =>
   new StoreUnavailable({
     kind: transient.has(error.code) || (broken.has(error.code) && !error.isWireError) ? "unavailable" : "permanent",

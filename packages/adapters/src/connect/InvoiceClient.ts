@@ -5,7 +5,7 @@
  */
 import { ConnectError, createClient, type Transport } from "@connectrpc/connect"
 import { createConnectTransport } from "@connectrpc/connect-web"
-import { Invoice, Invoices } from "@invoice/core"
+import { type Invoice, InvoiceParser, Invoices } from "@invoice/core"
 import { importWith, parseId, type Watched, type WatchStart } from "@invoice/core/Invoices"
 import { Effect, Layer, Option, Schedule, Stream } from "effect"
 import * as ClientCalls from "./ClientCalls.ts"
@@ -26,7 +26,7 @@ const watchRequest = (start: WatchStart) =>
       ? { start: { case: "fromBeginning" as const, value: true } }
       : { start: { case: "cursor" as const, value: start.cursor } }
 
-/** How long a watch waits before it comes back to a server that went away. */
+/** How long a watch waits before it calls a server again whose connection was lost. */
 const comeBack = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]).pipe(
   Schedule.jittered
 )
@@ -40,7 +40,7 @@ export const make = (transport: Transport, options: ClientCalls.Options = {}): I
     document: unknown,
     options: { readonly pointer?: string } | undefined,
     use: (invoice: Invoice.Invoice) => Effect.Effect<A, E>
-  ) => Effect.flatMap(Effect.fromResult(Invoice.parse(document, options)), use)
+  ) => Effect.flatMap(Effect.fromResult(InvoiceParser.parse(document, options)), use)
 
   const create: Invoices["Service"]["create"] = (document, options) =>
     parsed(document, options, (invoice) =>

@@ -1,7 +1,7 @@
 /** The messages of `invoice.v1` and what they stand for in the core, both ways, without loss. */
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import type { TimestampSchema, Timestamp as WireTimestamp } from "@bufbuild/protobuf/wkt"
-import { Invoice, Timestamp, type Verdict, type Violation } from "@invoice/core"
+import { Invoice, InvoiceParser, Timestamp, type Verdict, type Violation } from "@invoice/core"
 import type { InvoiceStatus } from "@invoice/core/InvoiceStatus"
 import type { Change, HistoryEntry, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Option, Result } from "effect"
@@ -65,7 +65,7 @@ export const toTimestamp = (wire: WireTimestamp | undefined): Timestamp.Timestam
 /** Proto3 doesn't tell an empty text from none. */
 const present = (text: string): string | undefined => (text === "" ? undefined : text)
 
-/** The document that a message says, for `Invoice.parse` to read: JSON pointers into it are paths of these fields. */
+/** The document that a message says, for `InvoiceParser.parse` to read: JSON pointers into it are paths of these fields. */
 export const toDocument = (wire: WireInvoice | undefined): unknown =>
   wire === undefined
     ? undefined
@@ -108,7 +108,7 @@ export const fromInvoice = (invoice: Invoice.Invoice): MessageInitShape<typeof I
 
 /** What a store sent was parsed before. */
 const toInvoice = (wire: WireInvoice | undefined): Invoice.Invoice =>
-  Result.getOrElse(Invoice.parse(toDocument(wire)), (error) => malformed(error.message))
+  Result.getOrElse(InvoiceParser.parse(toDocument(wire)), (error) => malformed(error.message))
 
 export const fromViolation = (violation: Violation.Violation): MessageInitShape<typeof ViolationSchema> => ({
   ...violation,

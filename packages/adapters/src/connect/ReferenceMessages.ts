@@ -39,7 +39,7 @@ const fromUuid = (text: string): MessageInitShape<typeof UUIDSchema> => ({
 
 const fromThousandths = (thousandths: bigint): string => Decimal.format(BigDecimal.make(thousandths, 3))
 
-/** The document that an upload says, for `Invoice.parse`. */
+/** The document that an upload says, for `InvoiceParser.parse`. */
 export const toDocument = (wire: WireInvoice | undefined): unknown =>
   wire === undefined
     ? undefined

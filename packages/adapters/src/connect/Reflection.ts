@@ -23,6 +23,11 @@ type Question =
   | { readonly case: "fileContainingExtension"; readonly value: { readonly containingType: string } }
   | { readonly case: undefined }
 
+interface Asked {
+  readonly host: string
+  readonly messageRequest: Question
+}
+
 const messageNames = (message: DescMessage): ReadonlyArray<string> => [
   message.typeName,
   ...message.fields.map(({ name }) => `${message.typeName}.${name}`),
@@ -101,20 +106,14 @@ export const routes = (services: ReadonlyArray<DescService>): ((router: ConnectR
     }
   }
 
+  async function* serverReflectionInfo<Request extends Asked>(requests: AsyncIterable<Request>) {
+    for await (const request of requests) {
+      yield { validHost: request.host, originalRequest: request, messageResponse: answer(request.messageRequest) }
+    }
+  }
+
   return (router) => {
-    router.service(ServerReflection, {
-      async *serverReflectionInfo(requests) {
-        for await (const request of requests) {
-          yield { validHost: request.host, originalRequest: request, messageResponse: answer(request.messageRequest) }
-        }
-      }
-    })
-    router.service(ServerReflectionAlpha, {
-      async *serverReflectionInfo(requests) {
-        for await (const request of requests) {
-          yield { validHost: request.host, originalRequest: request, messageResponse: answer(request.messageRequest) }
-        }
-      }
-    })
+    router.service(ServerReflection, { serverReflectionInfo })
+    router.service(ServerReflectionAlpha, { serverReflectionInfo })
   }
 }

@@ -22,14 +22,14 @@ export interface Sasl {
 export interface Connection {
   /** host:port of at least one broker. */
   readonly brokers: ReadonlyArray<string>
-  /** Shows in the brokers' logs and quotas; `invoice` unless told. */
+  /** Shows in the brokers' logs and quotas; default `invoice`. */
   readonly clientId?: string
-  /** True uses the system's certificate authorities; no TLS unless told. */
+  /** True uses the system's certificate authorities; default no TLS. */
   readonly tls?: boolean | Tls
   readonly sasl?: Sasl
-  /** How long a connection may take to open; 3 s unless told. */
+  /** How long a connection may take to open; default 3 s. */
   readonly connectTimeout?: Duration.Input
-  /** How long an answer may take; 10 s unless told. */
+  /** How long an answer may take; default 10 s. */
   readonly requestTimeout?: Duration.Input
 }
 

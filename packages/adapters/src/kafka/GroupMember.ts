@@ -1,17 +1,10 @@
-import type { MessageBatch } from "@invoice/core/ports/MessageConsumer"
 import { Deferred, type Duration, Effect, type Queue } from "effect"
 import type { EachBatchPayload } from "kafkajs"
 import { call } from "./Client.ts"
+import type { Delivery } from "./Delivery.ts"
 import type { KafkaFailure } from "./KafkaFailure.ts"
-import type { Offsets } from "./Offsets.ts"
+import { after, type Offsets } from "./Offsets.ts"
 import { PartitionQueue } from "./PartitionQueue.ts"
-
-/** A batch on its way to the subscriber. */
-export interface Delivery {
-  readonly batch: MessageBatch
-  /** False once the batch is given back: its acknowledgement does nothing then. */
-  readonly isHeld: () => boolean
-}
 
 /** What of a consumer decides which partitions are fetched, and from where. */
 export interface Fetching {
@@ -20,7 +13,7 @@ export interface Fetching {
   readonly seek: (partition: number, offset: string) => void
 }
 
-export interface Parts {
+export interface Options {
   readonly topic: string
   readonly queue: Queue.Enqueue<Delivery>
   readonly offsets: Offsets
@@ -28,7 +21,7 @@ export interface Parts {
   /** Commits what the offsets have pending. */
   readonly commit: Effect.Effect<void, KafkaFailure>
   readonly maxBatch: number
-  readonly patience: Duration.Input
+  readonly setAsideAfter: Duration.Input
   readonly heartbeatInterval: Duration.Input
   readonly drainTimeout: Duration.Input
 }
@@ -45,9 +38,9 @@ interface Position {
 
 /** What a member of a group has in hand, between the fetches of kafkajs and the subscriber. */
 export class GroupMember {
-  private readonly parts: Parts
+  private readonly options: Options
   /** By partition; one that is done stays until the next fetch. */
-  private readonly feeds = new Map<number, PartitionQueue>()
+  private readonly queues = new Map<number, PartitionQueue>()
   private readonly positions = new Map<number, Position>()
   private readonly paused = new Set<number>()
   /** The heartbeat of the member, as the last fetch brought it. */
@@ -56,8 +49,8 @@ export class GroupMember {
   /** While the group waits for this member to join (again) nothing new is handed out. */
   private joining = false
 
-  constructor(parts: Parts) {
-    this.parts = parts
+  constructor(options: Options) {
+    this.options = options
   }
 
   /**
@@ -65,12 +58,12 @@ export class GroupMember {
    * What is not finished then is given back.
    */
   get settle(): Effect.Effect<void> {
-    const { commit, drainTimeout, heartbeatInterval } = this.parts
+    const { commit, drainTimeout, heartbeatInterval } = this.options
     // whoever is silent while the group waits for it is expelled
     const beating = Effect.forever(Effect.delay(Effect.ignore(Effect.suspend(() => this.heartbeat)), heartbeatInterval))
     return Effect.suspend(() => {
       this.joining = true
-      const done = [...this.feeds.values()].map((feed) => Deferred.await(feed.done))
+      const done = [...this.queues.values()].map((queue) => Deferred.await(queue.done))
       return Effect.raceFirst(
         Effect.all(done, { concurrency: "unbounded", discard: true }),
         Effect.raceFirst(Deferred.await(this.ending), beating)
@@ -91,10 +84,10 @@ export class GroupMember {
   /** The partitions are assigned anew: kafkajs reads them from what the group has committed. */
   joined(): void {
     this.giveBack()
-    this.feeds.clear()
+    this.queues.clear()
     this.positions.clear()
-    this.parts.offsets.forget()
-    for (const partition of this.paused) this.parts.fetching.resume(partition)
+    this.options.offsets.forget()
+    for (const partition of this.paused) this.options.fetching.resume(partition)
     this.paused.clear()
     this.joining = false
   }
@@ -115,7 +108,7 @@ export class GroupMember {
     readonly lastOffset: string
   }): void {
     const { firstOffset, lastOffset, partition } = batch
-    const next = (BigInt(lastOffset) + 1n).toString()
+    const next = after(lastOffset)
     this.positions.set(partition, { from: this.fromOf(partition, firstOffset ?? lastOffset), next })
   }
 
@@ -132,22 +125,22 @@ export class GroupMember {
         this.pause(partition)
         return Effect.void
       }
-      if (this.feeds.get(partition)?.isDone === false) return Effect.void
-      const feed = this.feed(payload)
-      this.feeds.set(partition, feed)
-      return Effect.flatMap(Effect.timeoutOption(Deferred.await(feed.done), this.parts.patience), (done) => {
+      if (this.queues.get(partition)?.isDone === false) return Effect.void
+      const queue = this.makeQueue(payload)
+      this.queues.set(partition, queue)
+      return Effect.flatMap(Effect.timeoutOption(Deferred.await(queue.done), this.options.setAsideAfter), (done) => {
         // a join that came between has given it back and resumed all partitions
-        if (done._tag === "Some" || this.feeds.get(partition) !== feed) return Effect.void
+        if (done._tag === "Some" || this.queues.get(partition) !== queue) return Effect.void
         this.pause(partition)
         return Effect.asVoid(
-          Effect.forkDetach(Effect.andThen(Deferred.await(feed.done), this.fetchAgain(partition, feed)))
+          Effect.forkDetach(Effect.andThen(Deferred.await(queue.done), this.fetchAgain(partition, queue)))
         )
       })
     })
   }
 
-  private feed(payload: EachBatchPayload): PartitionQueue {
-    const { maxBatch, offsets, queue, topic } = this.parts
+  private makeQueue(payload: EachBatchPayload): PartitionQueue {
+    const { maxBatch, offsets, queue, topic } = this.options
     const { batch } = payload
     const { partition } = batch
     const last = batch.lastOffset()
@@ -166,7 +159,7 @@ export class GroupMember {
           this.positions.delete(partition)
           // whoever has the partition next goes back as well
           offsets.goOnAt(partition, offset)
-          this.parts.fetching.seek(partition, offset)
+          this.options.fetching.seek(partition, offset)
         }
       },
       {
@@ -184,17 +177,17 @@ export class GroupMember {
 
   private pause(partition: number): void {
     this.paused.add(partition)
-    this.parts.fetching.pause(partition)
+    this.options.fetching.pause(partition)
   }
 
-  private fetchAgain(partition: number, feed: PartitionQueue): Effect.Effect<void> {
+  private fetchAgain(partition: number, queue: PartitionQueue): Effect.Effect<void> {
     return Effect.sync(() => {
-      if (this.joining || this.feeds.get(partition) !== feed || !this.paused.delete(partition)) return
-      this.parts.fetching.resume(partition)
+      if (this.joining || this.queues.get(partition) !== queue || !this.paused.delete(partition)) return
+      this.options.fetching.resume(partition)
     })
   }
 
   private giveBack(): void {
-    for (const feed of this.feeds.values()) feed.close()
+    for (const queue of this.queues.values()) queue.close()
   }
 }

@@ -3,9 +3,10 @@ import { Cause, Clock, Deferred, Effect, Exit, Fiber, type Queue, Schedule } fro
 import type { EachBatchPayload } from "kafkajs"
 import { roundRobinWatching } from "./Assigner.ts"
 import { bounded, call, millis } from "./Client.ts"
-import { type Delivery, GroupMember } from "./GroupMember.ts"
+import type { Resolved } from "./ConsumerOptions.ts"
+import type { Delivery } from "./Delivery.ts"
+import { GroupMember } from "./GroupMember.ts"
 import type { ConsumerClient, KafkaClient } from "./KafkaClient.ts"
-import type { Resolved } from "./KafkaConsumer.ts"
 import { KafkaFailure } from "./KafkaFailure.ts"
 import { Liveness } from "./Liveness.ts"
 import { Offsets } from "./Offsets.ts"
@@ -42,7 +43,7 @@ export const session = (
         seek: (partition, offset) => whileRunning(() => consumer.seek({ topic, partition, offset }))
       },
       maxBatch: options.maxBatch ?? 500,
-      patience: options.patience ?? "100 millis",
+      setAsideAfter: options.setAsideAfter ?? "100 millis",
       heartbeatInterval: options.heartbeatInterval,
       drainTimeout
     })

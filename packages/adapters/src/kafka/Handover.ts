@@ -54,7 +54,7 @@ export class Handover {
   }
 
   /** What the answer leaves open; undefined when it acknowledges every record. Remembers where the partitions end. */
-  doubt(answer: ReadonlyArray<RecordMetadata>, ends: Ends): string | undefined {
+  unacknowledged(answer: ReadonlyArray<RecordMetadata>, ends: Ends): string | undefined {
     if (this.chosen.size < this.records.size) {
       return "kafkajs answers a send without having asked for the partition of every message"
     }
@@ -65,8 +65,8 @@ export class Handover {
       if (count === undefined) return `the answer names ${name}, which was given nothing or is named twice`
       open.delete(name)
       if (errorCode !== 0) return `${name} has the error ${errorCode}`
-      const doubt = baseOffset === undefined ? undefined : passed(name, baseOffset, count, ends)
-      if (doubt !== undefined) return doubt
+      const reason = baseOffset === undefined ? undefined : passed(name, baseOffset, count, ends)
+      if (reason !== undefined) return reason
     }
     return open.size === 0 ? undefined : `the answer says nothing of ${[...open.keys()].join(", ")}`
   }

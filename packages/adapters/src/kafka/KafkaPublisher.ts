@@ -2,7 +2,6 @@
  * `MessagePublisher` over Kafka: idempotent, acknowledged by all replicas, one send at a time. A publish succeeds when the
  * brokers' answers name every partition that was given records.
  */
-
 import { PublishTransient } from "@invoice/core/InvoiceError"
 import { topics as pipelineTopics } from "@invoice/core/InvoiceEvent"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
@@ -19,14 +18,14 @@ import { ensure, type TopicOptions, withAdmin } from "./Topics.ts"
 
 /** What holds for whatever client the messages go through. */
 export interface PublisherOptions extends TopicOptions {
-  /** Topics to create at start if missing; the pipeline's unless told. Others are created at their first message. */
+  /** Topics to create at start if missing; default the pipeline's. Others are created at their first message. */
   readonly topics?: ReadonlyArray<string>
   /**
-   * Most bytes of a send; 900,000 unless told. Not more than the brokers' `message.max.bytes` (1,048,588 unless
+   * Most bytes of a send; default 900,000. Not more than the brokers' `message.max.bytes` (1,048,588 unless
    * configured): a send may go to one partition as one batch.
    */
   readonly maxSendBytes?: number
-  /** How long the brokers may take to replicate a send, and to answer `ready`; 10 s unless told. */
+  /** How long the brokers may take to replicate a send, and to answer `ready`; default 10 s. */
   readonly requestTimeout?: Duration.Input
 }
 

@@ -1,5 +1,8 @@
 import type { ConsumerClient } from "./KafkaClient.ts"
 
+/** The offset behind one: what Kafka is told when everything up to it is handled. */
+export const after = (offset: string): string => (BigInt(offset) + 1n).toString()
+
 /**
  * Where the group goes on in the partitions of a topic, as far as it is not committed yet. Commits go out apart from the
  * handlers: kafkajs would make each batch wait for its commit.

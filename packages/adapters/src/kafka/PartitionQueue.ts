@@ -1,9 +1,10 @@
 import { Deferred, Effect, Exit, Queue } from "effect"
 import type { KafkaMessage } from "kafkajs"
-import type { Delivery } from "./GroupMember.ts"
+import type { Delivery } from "./Delivery.ts"
+import { after } from "./Offsets.ts"
 import { incoming } from "./Records.ts"
 
-export interface Parts {
+export interface Options {
   readonly topic: string
   readonly partition: number
   readonly queue: Queue.Enqueue<Delivery>
@@ -22,20 +23,18 @@ export interface Fetched {
   readonly last: string
 }
 
-const after = (offset: string): string => (BigInt(offset) + 1n).toString()
-
 /** What was fetched of a partition, on its way to the subscriber: one bounded batch after the other. */
 export class PartitionQueue {
   /** When all of it is acknowledged, or the rest was given back. */
   readonly done = Deferred.makeUnsafe<void>()
-  private readonly parts: Parts
+  private readonly options: Options
   private readonly fetched: Fetched
   /** The batch in hand begins with this message. */
   private index = 0
   private from: string
 
-  constructor(parts: Parts, fetched: Fetched) {
-    this.parts = parts
+  constructor(options: Options, fetched: Fetched) {
+    this.options = options
     this.fetched = fetched
     this.from = fetched.from
     this.handOut()
@@ -51,7 +50,7 @@ export class PartitionQueue {
   }
 
   private handOut(): void {
-    const { maxBatch, partition, queue, topic } = this.parts
+    const { maxBatch, partition, queue, topic } = this.options
     const { index, from } = this
     const messages = this.fetched.messages.slice(index, index + maxBatch)
     const end = index + messages.length
@@ -73,7 +72,7 @@ export class PartitionQueue {
         next,
         acknowledge: Effect.sync(() => {
           if (!isHeld()) return
-          this.parts.acknowledged(last, next)
+          this.options.acknowledged(last, next)
           this.index = end
           this.from = next
           if (end < this.fetched.messages.length) this.handOut()
@@ -82,7 +81,7 @@ export class PartitionQueue {
         rewind: (offset) =>
           Effect.sync(() => {
             if (!isHeld()) return
-            this.parts.rewind(offset)
+            this.options.rewind(offset)
             this.close()
           }),
         isHeld: Effect.sync(isHeld)

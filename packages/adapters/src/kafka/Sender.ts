@@ -69,10 +69,10 @@ export class Sender {
         return client.sendBatch({ acks: -1, timeout: this.timeout, topicMessages: handover.topicMessages })
       }),
       (answer) => {
-        const doubt = handover.doubt(answer, ends)
-        return doubt === undefined
+        const reason = handover.unacknowledged(answer, ends)
+        return reason === undefined
           ? Effect.void
-          : Effect.fail(new KafkaFailure({ type: "NOT_ACKNOWLEDGED", cause: new Error(doubt) }))
+          : Effect.fail(new KafkaFailure({ type: "NOT_ACKNOWLEDGED", cause: new Error(reason) }))
       }
     )
   }

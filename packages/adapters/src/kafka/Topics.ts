@@ -5,9 +5,9 @@ import type { KafkaFailure } from "./KafkaFailure.ts"
 
 /** What a topic gets when it is created. */
 export interface TopicOptions {
-  /** 6 unless told. */
+  /** Default 6. */
   readonly partitions?: number
-  /** 3 where the cluster has 3 brokers, else 1, unless told. */
+  /** 3 where the cluster has 3 brokers, default else 1. */
   readonly replication?: number
 }
 

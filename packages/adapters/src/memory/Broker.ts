@@ -15,11 +15,11 @@ import { Context, Effect, Layer, Stream } from "effect"
 import { Topic } from "./Topic.ts"
 
 export interface Options {
-  /** Partitions of each topic; 6 unless told. */
+  /** Partitions of each topic; default 6. */
   readonly partitions?: number
-  /** Most messages in a batch; 500 unless told. */
+  /** Most messages in a batch; default 500. */
   readonly maxBatch?: number
-  /** Messages that a topic keeps at least (and at most twice as many) when its groups are done; 100,000 unless told. */
+  /** Messages that a topic keeps at least (and at most twice as many) when its groups are done; default 100,000. */
   readonly kept?: number
   /** Groups that publish waits for, even before their first subscription. */
   readonly groups?: ReadonlyArray<Subscription>

@@ -20,10 +20,11 @@
 import { fromMessage } from "@invoice/core/InvoiceEvent"
 import type { Message } from "@invoice/core/Message"
 import type { MessageBatch } from "@invoice/core/ports/MessageConsumer"
-import { Data, Effect, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import * as AdvisoryLocks from "./AdvisoryLocks.ts"
-import * as Client from "./Client.ts"
+import * as InboxOffsets from "./InboxOffsets.ts"
+import * as InboxVersions from "./InboxVersions.ts"
 import { migration } from "./migrations/0002_inbox.ts"
 
 /** What the topic still holds begins above what the consumer has to handle next: messages are gone for good. */
@@ -103,200 +104,112 @@ export const invoiceEvent = (message: Message): Versioned | undefined => {
 }
 
 /** Makes the tables where they are missing: for a database without this project's migrations. */
-export const ensure: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = Effect.flatMap(
-  SqlClient.SqlClient,
-  (sql) => sql.withTransaction(Effect.andThen(sql`select pg_advisory_xact_lock(${AdvisoryLocks.inbox})`, migration))
+export const ensure: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = AdvisoryLocks.holding(
+  AdvisoryLocks.inbox,
+  migration
 )
-
-const selectOffset = `
-select next_offset::text as next from inbox_offset
-where consumer = $1 and topic = $2 and partition = $3::int4 for update`
-
-const insertOffset = `
-insert into inbox_offset (consumer, topic, partition, next_offset) values ($1, $2, $3::int4, $4::int8)
-on conflict do nothing`
-
-/**
- * A crash must not lose the row that a partition begins with while the group is ahead already: nothing would tell then
- * that the database is behind. Later batches may be lost, the row makes the topic go back.
- */
-const waitForTheDisk = `
-select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'`
-
-const updateOffset = `
-update inbox_offset set next_offset = $4::int8 where consumer = $1 and topic = $2 and partition = $3::int4`
-
-const acceptGap = `${updateOffset} and next_offset = $5::int8`
-
-/**
- * Locked, since a key may come in two partitions at once, after partitions were added; in one order, so that the two
- * don't deadlock.
- */
-const selectVersions = `
-select key, version::text as version from inbox_version
-where consumer = $1 and topic = $2 and key = any($3::text[]) order by key for update`
-
-const risenVersions = `select $1, $2, t.key, t.version from unnest($3::text[], $4::int8[]) as t (key, version) order by t.key`
-
-/** Of keys that have no row; answers those that nobody else has made meanwhile. */
-const insertVersions = `
-insert into inbox_version (consumer, topic, key, version) ${risenVersions} on conflict do nothing returning key`
-
-/** Of keys whose row is locked. An upsert never scans, whatever the planner knows of the table. */
-const updateVersions = `
-insert into inbox_version (consumer, topic, key, version) ${risenVersions}
-on conflict (consumer, topic, key) do update set version = excluded.version`
 
 /**
  * How often a partition is sent back before what lies between is taken for gone. A single time proves nothing: the
  * partition may have been away and come back meanwhile, at what the group had committed before.
  */
-const patience = 3
+const rewindsBeforeGap = 3
 
-/** A batch of another partition has a key of this one too, and was first. Only rolls back: `handle` tries again. */
-class Overtaken extends Data.TaggedError("Overtaken") {}
-
-interface Gap {
+/** The batch begins above what is to be handled next. */
+interface Behind {
   readonly expected: string
 }
+
+type Effects<E, R> = (messages: ReadonlyArray<Incoming>) => Effect.Effect<unknown, E, R>
 
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Inbox, never, SqlClient.SqlClient> {
   const sql = yield* SqlClient.SqlClient
   const { consumer, eventOf = invoiceEvent } = options
-  /** Where a partition was sent back to, and how often. */
-  const sentBack = new Map<string, { readonly to: string; readonly times: number }>()
+  const offsets = InboxOffsets.make(sql, consumer)
+  const unseen = makeUnseen(InboxVersions.make(sql, consumer), eventOf)
+  const sendBack = makeSendBack(consumer)
 
-  const partitionOf = ({ partition, topic }: MessageBatch) => [consumer, topic, partition] as const
+  const transact = <E, R>(
+    batch: MessageBatch,
+    effects: Effects<E, R>
+  ): Effect.Effect<Handled | Behind, E | SqlError.SqlError, R> => {
+    const once = sql.withTransaction(
+      Effect.gen(function* () {
+        const expected = yield* offsets.expected(batch)
+        if (BigInt(batch.from) > BigInt(expected)) return { expected }
+        const incoming = yield* unseen(batch.topic, from(batch, BigInt(expected)))
+        if (incoming.length > 0) yield* effects(incoming)
+        if (BigInt(batch.next) > BigInt(expected)) yield* offsets.advance(batch, batch.next)
+        return { handled: incoming.length, repeated: batch.messages.length - incoming.length }
+      })
+    )
+    return Effect.catch(once, (error) =>
+      error instanceof InboxVersions.Overtaken ? transact(batch, effects) : Effect.fail(error)
+    )
+  }
 
-  /** Locks the partition's row, so that two who both think they have the partition take turns. */
-  const expectedOf = Effect.fnUntraced(function* (batch: MessageBatch) {
-    const select = sql.unsafe<{ readonly next: string }>(selectOffset, [...partitionOf(batch)])
-    const [known] = yield* select
-    if (known !== undefined) {
-      return known.next
-    }
-    yield* sql.unsafe(waitForTheDisk)
-    yield* sql.unsafe(insertOffset, [...partitionOf(batch), BigInt(batch.from)])
-    const [made] = yield* select
-    return made?.next ?? batch.from
+  return {
+    handle: (batch, effects) =>
+      Effect.flatMap(transact(batch, effects), (outcome) =>
+        "expected" in outcome ? sendBack(batch, outcome.expected) : Effect.as(batch.acknowledge, outcome)
+      ),
+    accept: (gap) => offsets.skip(gap, gap.expected, gap.found)
+  }
+})
+
+type Offered = Omit<Incoming, "previous">
+
+/** What a batch has from an offset on. */
+const from = ({ messages, offsets }: MessageBatch, first: bigint): ReadonlyArray<Offered> =>
+  messages.flatMap((message, index) => {
+    const offset = offsets[index]
+    return offset === undefined || BigInt(offset) < first ? [] : [{ message, offset }]
   })
 
-  const remember = Effect.fnUntraced(function* (
-    topic: string,
-    known: ReadonlyMap<string, number>,
-    risen: ReadonlyMap<string, number>
-  ) {
-    const write = (statement: string, versions: ReadonlyArray<readonly [key: string, version: number]>) =>
-      versions.length === 0
-        ? Effect.succeed([])
-        : sql.unsafe(statement, [
-            consumer,
-            topic,
-            Client.texts(versions.map(([key]) => key)),
-            Client.bigints(versions.map(([, version]) => BigInt(version)))
-          ])
-    const first = [...risen].filter(([key]) => !known.has(key))
-    const further = [...risen].filter(([key]) => known.has(key))
-    if ((yield* write(insertVersions, first)).length < first.length) {
-      return yield* new Overtaken()
-    }
-    yield* write(updateVersions, further)
-  })
-
-  /** Leaves out events that were published before, and remembers the others. */
-  const unseen = Effect.fnUntraced(function* (
-    topic: string,
-    messages: ReadonlyArray<{ readonly message: Message; readonly offset: string }>
-  ) {
+/** Leaves out events that were published before, and remembers the others. */
+const makeUnseen = (versions: InboxVersions.InboxVersions, eventOf: NonNullable<Options["eventOf"]>) =>
+  Effect.fnUntraced(function* (topic: string, messages: ReadonlyArray<Offered>) {
     const events = messages.map((one) => ({ ...one, event: eventOf(one.message) }))
     const keys = [...new Set(events.flatMap(({ event }) => event?.key ?? []))]
     if (keys.length === 0) {
       return messages.map((one): Incoming => ({ ...one, previous: 0 }))
     }
-    const rows = yield* sql.unsafe<{ readonly key: string; readonly version: string }>(selectVersions, [
-      consumer,
-      topic,
-      Client.texts(keys)
-    ])
-    const known = new Map(rows.map(({ key, version }) => [key, Number(version)]))
+    const known = yield* versions.known(topic, keys)
     const risen = new Map<string, number>()
     const incoming = events.flatMap(({ event, message, offset }): ReadonlyArray<Incoming> => {
-      if (event === undefined) {
-        return [{ message, offset, previous: 0 }]
-      }
+      if (event === undefined) return [{ message, offset, previous: 0 }]
       const previous = risen.get(event.key) ?? known.get(event.key) ?? 0
-      if (event.version <= previous) {
-        return []
-      }
+      if (event.version <= previous) return []
       risen.set(event.key, event.version)
       return [{ message, offset, previous }]
     })
-    yield* remember(topic, known, risen)
+    yield* versions.remember(topic, known, risen)
     return incoming
   })
 
-  const transact = <E, R>(
-    batch: MessageBatch,
-    effects: (messages: ReadonlyArray<Incoming>) => Effect.Effect<unknown, E, R>
-  ): Effect.Effect<Handled | Gap, E | SqlError.SqlError, R> => {
-    const once = sql.withTransaction(
-      Effect.gen(function* () {
-        const expected = yield* expectedOf(batch)
-        const from = BigInt(expected)
-        if (BigInt(batch.from) > from) {
-          return { expected }
-        }
-        const fresh = batch.messages.flatMap((message, index) => {
-          const offset = batch.offsets[index]
-          return offset === undefined || BigInt(offset) < from ? [] : [{ message, offset }]
-        })
-        const incoming = yield* unseen(batch.topic, fresh)
-        if (incoming.length > 0) {
-          yield* effects(incoming)
-        }
-        if (BigInt(batch.next) > from) {
-          yield* sql.unsafe(updateOffset, [...partitionOf(batch), BigInt(batch.next)])
-        }
-        return { handled: incoming.length, repeated: batch.messages.length - incoming.length }
-      })
+/** Makes a partition go back to what is to be handled next; fails once that has been tried often enough. */
+const makeSendBack = (consumer: string) => {
+  const sentBack = new Map<string, { readonly to: string; readonly times: number }>()
+  return Effect.fnUntraced(function* (batch: MessageBatch, expected: string): Effect.fn.Return<Handled, InboxGap> {
+    // given back meanwhile: sending it back does nothing, and so proves nothing
+    if (!(yield* batch.isHeld)) return nothing
+    const { from: found, partition, topic } = batch
+    const place = `${topic}/${partition}`
+    const before = sentBack.get(place)
+    const times = before?.to === expected ? before.times : 0
+    if (times === rewindsBeforeGap) {
+      sentBack.delete(place)
+      return yield* new InboxGap({ consumer, topic, partition, expected, found })
+    }
+    sentBack.set(place, { to: expected, times: times + 1 })
+    yield* Effect.logWarning("the inbox is behind its topic, which goes back").pipe(
+      Effect.annotateLogs({ consumer, topic, partition, expected, found })
     )
-    return Effect.catch(once, (error) => (error instanceof Overtaken ? transact(batch, effects) : Effect.fail(error)))
-  }
+    yield* batch.rewind(expected)
+    return nothing
+  })
+}
 
-  const handle: Inbox["handle"] = (batch, effects) =>
-    Effect.flatMap(transact(batch, effects), (outcome) =>
-      Effect.gen(function* () {
-        if (!("expected" in outcome)) {
-          yield* batch.acknowledge
-          return outcome
-        }
-        if (!(yield* batch.isHeld)) {
-          // given back meanwhile: sending it back does nothing, and so proves nothing
-          return { handled: 0, repeated: 0 }
-        }
-        const { expected } = outcome
-        const { from: found, partition, topic } = batch
-        const place = `${topic}/${partition}`
-        const before = sentBack.get(place)
-        const times = before?.to === expected ? before.times : 0
-        if (times === patience) {
-          sentBack.delete(place)
-          return yield* new InboxGap({ consumer, topic, partition, expected, found })
-        }
-        sentBack.set(place, { to: expected, times: times + 1 })
-        yield* Effect.logWarning("the inbox is behind its topic, which goes back").pipe(
-          Effect.annotateLogs({ consumer, topic, partition, expected, found })
-        )
-        yield* batch.rewind(expected)
-        return { handled: 0, repeated: 0 }
-      })
-    )
-
-  return {
-    handle,
-    accept: ({ expected, found, partition, topic }) =>
-      Effect.asVoid(sql.unsafe(acceptGap, [consumer, topic, partition, BigInt(found), BigInt(expected)]))
-  }
-})
+const nothing: Handled = { handled: 0, repeated: 0 }

@@ -1,6 +1,6 @@
 /** Migrations: append-only files, run at start by every program, one program at a time. */
 import { Effect, Layer } from "effect"
-import { Migrator, SqlClient, type SqlError } from "effect/sql"
+import { Migrator, type SqlClient, type SqlError } from "effect/sql"
 import * as AdvisoryLocks from "./AdvisoryLocks.ts"
 import * as Client from "./Client.ts"
 import { migration as invoiceAndOutbox } from "./migrations/0001_invoice_and_outbox.ts"
@@ -29,12 +29,9 @@ export const run: Effect.Effect<
   Migrator.MigrationError | SqlError.SqlError,
   SqlClient.SqlClient
 > = Effect.gen(function* () {
-  const sql = yield* SqlClient.SqlClient
-  const applied = yield* sql.withTransaction(
-    Effect.andThen(
-      sql`select pg_advisory_xact_lock(${AdvisoryLocks.migrations})`,
-      Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
-    )
+  const applied = yield* AdvisoryLocks.holding(
+    AdvisoryLocks.migrations,
+    Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
   )
   yield* OutboxPartitions.ensure
   return applied

@@ -70,7 +70,7 @@ export const make = (select: Select) => {
         return Effect.fail(new CursorExpired({ cursor }))
       }
       // transaction ids only rise: a cursor of another database
-      if (SnapshotWindow.doubt(position, first) !== undefined) return Effect.fail(new InvalidCursor({ cursor }))
+      if (SnapshotWindow.unusable(position, first) !== undefined) return Effect.fail(new InvalidCursor({ cursor }))
       const { hi, more, next, rows } = SnapshotWindow.page(position, limit, all)
       return Effect.succeed({
         changes: rows.flatMap((row) => {

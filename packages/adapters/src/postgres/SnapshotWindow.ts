@@ -136,7 +136,7 @@ export interface Page<A extends Row> {
 }
 
 /** Why a page can't be believed; undefined when it can. */
-export const doubt = ({ lo, window }: Position, first: Row | undefined): string | undefined => {
+export const unusable = ({ lo, window }: Position, first: Row | undefined): string | undefined => {
   if (first === undefined) return "the outbox has no state: is its schema there?"
   if (first.standby) return "this is a hot standby, whose snapshots don't tell which transactions are in progress"
   return window === undefined && xmaxOf(first.hi) < xmaxOf(lo)

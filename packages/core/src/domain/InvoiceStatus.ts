@@ -22,5 +22,3 @@ const transitions: Readonly<Record<InvoiceStatus, ReadonlyArray<InvoiceStatus>>>
 
 /** Whether an invoice may go from one status to another. Staying where it is isn't a transition. */
 export const canBecome = (from: InvoiceStatus, to: InvoiceStatus): boolean => transitions[from].includes(to)
-
-export const isFinal = (status: InvoiceStatus): status is Final => transitions[status].length === 0

@@ -3,10 +3,8 @@
  *
  * @example
  * const strict: Profile.Profile = { name: "strict", version: "1", rules: [...Profile.core.rules, poNumberInNotes] }
- * const validator = Profile.layer(strict)
+ * const validator = ProfileValidator.layer(strict)
  */
-import { Effect, Layer } from "effect"
-import { InvoiceValidator } from "../ports/InvoiceValidator.ts"
 import type { Invoice } from "./Invoice.ts"
 import * as Rule from "./Rule.ts"
 import * as Lines from "./rules/Lines.ts"
@@ -54,10 +52,3 @@ export const runRule = (code: string, invoice: Invoice, profile: Profile = core)
   }
   return Rule.run(rule, invoice)
 }
-
-/** Judges with this profile. */
-export const layer = (profile: Profile): Layer.Layer<InvoiceValidator> =>
-  Layer.succeed(
-    InvoiceValidator,
-    InvoiceValidator.of({ judge: (invoice) => Effect.sync(() => judge(profile, invoice)) })
-  )

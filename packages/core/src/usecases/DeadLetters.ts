@@ -1,5 +1,4 @@
 /** What became a dead letter, and sending it again once the cause is gone. */
-
 import { Clock, Context, Effect, Layer, Stream } from "effect"
 import type { ConsumerUnavailable, PublishRefused, PublishTransient } from "../domain/InvoiceError.ts"
 import type { Message } from "../domain/Message.ts"

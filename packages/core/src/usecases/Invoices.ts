@@ -1,5 +1,5 @@
 /** The use cases of whoever has invoices: hand in one or many, try one, ask for some, follow what becomes of all. */
-import { Clock, Context, Effect, Layer, Option, Result, Stream, Tracer } from "effect"
+import { Clock, Context, Effect, Layer, Option, Result, Stream } from "effect"
 import * as Invoice from "../domain/Invoice.ts"
 import {
   type CursorExpired,
@@ -9,6 +9,7 @@ import {
   type InvoiceNotFound,
   type StoreUnavailable
 } from "../domain/InvoiceError.ts"
+import * as InvoiceParser from "../domain/InvoiceParser.ts"
 import type { Verdict } from "../domain/Verdict.ts"
 import {
   type Change,
@@ -20,6 +21,7 @@ import {
   type StoredInvoice
 } from "../ports/InvoiceStore.ts"
 import { InvoiceValidator } from "../ports/InvoiceValidator.ts"
+import * as Traceparent from "./Traceparent.ts"
 
 export type CreateError = InvalidInvoice | InvoiceConflict | StoreUnavailable
 
@@ -90,10 +92,10 @@ export class Invoices extends Context.Service<
       const validator = yield* InvoiceValidator
       const head = yield* Effect.cachedWithTTL(store.head, headMillis)
       const create: Invoices["Service"]["create"] = (document, options) => {
-        const parsed = Invoice.parse(document, options)
+        const parsed = InvoiceParser.parse(document, options)
         return Result.isFailure(parsed)
           ? Effect.fail(parsed.failure)
-          : Effect.flatMap(traceparent, (traceparent) => store.create(parsed.success, { traceparent }))
+          : Effect.flatMap(Traceparent.current, (traceparent) => store.create(parsed.success, { traceparent }))
       }
       return Invoices.of({
         create,
@@ -101,7 +103,7 @@ export class Invoices extends Context.Service<
         list: store.list,
         history: (id, pointer = "/id") => Effect.flatMap(parseId(id, pointer), store.history),
         validate: (document, options) => {
-          const parsed = Invoice.parse(document, options)
+          const parsed = InvoiceParser.parse(document, options)
           return Result.isFailure(parsed) ? Effect.fail(parsed.failure) : validator.judge(parsed.success)
         },
         watch: (start) => watch(store, head, start),
@@ -198,12 +200,3 @@ export const parseId = (id: unknown, path: string): Effect.Effect<Invoice.Invoic
     })
   )
 }
-
-/** W3C Trace Context of the span around, if there is one. */
-const traceparent = Effect.map(
-  Effect.serviceOption(Tracer.ParentSpan),
-  Option.match({
-    onNone: () => undefined,
-    onSome: (span) => `00-${span.traceId}-${span.spanId}-${span.sampled ? "01" : "00"}`
-  })
-)

@@ -1,8 +1,9 @@
 /** What a relay tells its operators. Lag and age are sampled, since asking for them costs the outbox something. */
-
 import { Clock, Effect, Metric } from "effect"
 import * as OutboxEvent from "../domain/OutboxEvent.ts"
 import type { Outbox } from "../ports/Outbox.ts"
+
+import * as RequestMetrics from "./RequestMetrics.ts"
 
 const sampleMillis = 5_000
 
@@ -20,7 +21,7 @@ const pages = Metric.histogram("outbox_page_events", {
 })
 const publishSeconds = Metric.histogram("outbox_publish_seconds", {
   description: "Seconds until the broker has acknowledged what was sent at once",
-  boundaries: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+  boundaries: RequestMetrics.boundaries
 })
 const retries = Metric.counter("outbox_publish_retries_total", {
   description: "Sends that failed and are tried again",
@@ -74,7 +75,7 @@ export const retried: Effect.Effect<void> = Metric.update(retries, 1)
 export const leased = (lane: number, epoch: string): Effect.Effect<void> =>
   Metric.update(Metric.withAttributes(epochs, { lane: String(lane) }), Number(epoch))
 
-/** Samples for ever; an outbox that is away is the relay's trouble. */
+/** Samples for ever; an outbox that is unavailable is reported by the relay. */
 export const sample = (outbox: Outbox["Service"]): Effect.Effect<never> =>
   Effect.gen(function* () {
     const { lanes, oldestTransactionSeconds } = yield* outbox.status

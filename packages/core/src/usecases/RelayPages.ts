@@ -2,7 +2,6 @@
  * Sending pages of events under a lease: waits for a broker that is unavailable, and parks the keys of records that it
  * refuses for good, so that nothing overtakes them.
  */
-
 import { Effect, type Schedule } from "effect"
 import type { LeaseLost, OutboxUnavailable, PublishRefused, PublishTransient } from "../domain/InvoiceError.ts"
 import * as OutboxEvent from "../domain/OutboxEvent.ts"

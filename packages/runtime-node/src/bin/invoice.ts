@@ -1,17 +1,18 @@
 #!/usr/bin/env node
 /** The command line: `invoice up | api | storage | relay | validator | migrate | outbox | dlq | validate`. */
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { InvoiceEvent } from "@invoice/core"
-import { Cause, Console, Effect, Config as EffectConfig, Exit, Option, Schema, SchemaIssue } from "effect"
-import { Argument, CliError, Command, Flag } from "effect/cli"
+import { Console, Effect, Option } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
 import * as Config from "../Config.ts"
 import * as Observability from "../Observability.ts"
 import * as AllInOne from "../programs/AllInOne.ts"
 import * as Api from "../programs/Api.ts"
 import * as Backends from "../programs/Backends.ts"
-import * as DeadLetters from "../programs/DeadLetters.ts"
+import * as DeadLetterCommands from "../programs/DeadLetterCommands.ts"
+import * as Main from "../programs/Main.ts"
 import * as OutboxCommands from "../programs/OutboxCommands.ts"
-import type { Program, Ready } from "../programs/Program.ts"
+import * as ProfileModule from "../programs/ProfileModule.ts"
+import type { Program } from "../programs/Program.ts"
 import * as Relay from "../programs/Relay.ts"
 import * as StartupError from "../programs/StartupError.ts"
 import * as Storage from "../programs/Storage.ts"
@@ -19,23 +20,6 @@ import * as ValidateFiles from "../programs/ValidateFiles.ts"
 import * as Validator from "../programs/Validator.ts"
 
 const version = "0.1.0"
-
-const readyLine = ({ note, urls }: Ready): string =>
-  `invoice ready: ${Object.entries(urls)
-    .map(([name, url]) => `${name} ${url}`)
-    .join("  ")}${note === undefined ? "" : `  (${note})`}`
-
-/** Runs until it is interrupted, then stops in the order that the program's scope says. */
-const run = (name: string, make: (settings: Config.Settings) => Program) =>
-  Effect.gen(function* () {
-    const settings = yield* Config.load
-    yield* Effect.gen(function* () {
-      yield* StartupError.check(settings)
-      yield* Observability.warnings(settings)
-      yield* Console.log(readyLine(yield* make(settings)))
-      yield* Effect.never.pipe(Effect.onInterrupt(() => Effect.logInfo("stopping")))
-    }).pipe(Effect.scoped, Effect.provide(Observability.layer(settings, name)))
-  })
 
 const migrate = Effect.gen(function* () {
   const settings = yield* Config.load
@@ -45,12 +29,28 @@ const migrate = Effect.gen(function* () {
   yield* Console.log("the schema is up to date")
 })
 
+const profile = Flag.String("profile").pipe(
+  Flag.optional,
+  Flag.withDescription("Module (.ts or .js) that exports a profile to judge by, instead of the core rules")
+)
+
+interface Judging {
+  readonly profile: Option.Option<string>
+}
+
+/** A program that judges, or answers how it would be judged. */
+const judging =
+  (name: string, make: (settings: Config.Settings) => Program) =>
+  ({ profile }: Judging) =>
+    Main.run(name, make, Option.isSome(profile) ? { profile } : {})
+
 /** Reads no settings: it is for files, on any machine. */
-const validate = (options: ValidateFiles.Options) =>
+const validate = ({ profile, ...options }: Omit<ValidateFiles.Options, "profile"> & Judging) =>
   Effect.gen(function* () {
+    const judging = Option.isSome(profile) ? { profile: yield* ProfileModule.load(profile.value) } : {}
     // until it is known what the files are worth: as of a program that a signal has ended
     process.exitCode = 130
-    process.exitCode = yield* ValidateFiles.run(options, process)
+    process.exitCode = yield* ValidateFiles.run({ ...options, ...judging }, process)
   })
 
 const validateExamples = [
@@ -89,19 +89,19 @@ const command = Command.make("invoice").pipe(
     `An invoice pipeline: REST, Connect and gRPC in, Postgres, a transactional outbox, Kafka, verdicts.\n\nSettings are environment variables:\n${settingsHelp()}`
   ),
   Command.withSubcommands([
-    Command.make("up", {}, () => run("up", AllInOne.make)).pipe(
+    Command.make("up", { profile }, judging("up", AllInOne.make)).pipe(
       Command.withDescription("Everything in one process; runs without any setting")
     ),
-    Command.make("api", {}, () => run("api", Api.make)).pipe(
+    Command.make("api", { profile }, judging("api", Api.make)).pipe(
       Command.withDescription("REST, Connect and gRPC, on Postgres or on a storage program")
     ),
-    Command.make("storage", {}, () => run("storage", Storage.make)).pipe(
+    Command.make("storage", { profile }, judging("storage", Storage.make)).pipe(
       Command.withDescription("The store and the outbox over gRPC, for the other programs")
     ),
-    Command.make("relay", {}, () => run("relay", Relay.make)).pipe(
+    Command.make("relay", {}, () => Main.run("relay", Relay.make)).pipe(
       Command.withDescription("Moves committed events from Postgres to Kafka")
     ),
-    Command.make("validator", {}, () => run("validator", Validator.make)).pipe(
+    Command.make("validator", { profile }, judging("validator", Validator.make)).pipe(
       Command.withDescription("Judges new invoices")
     ),
     Command.make(
@@ -117,7 +117,8 @@ const command = Command.make("invoice").pipe(
         lines: Flag.Boolean("lines").pipe(
           Flag.withDefault(false),
           Flag.withDescription("A document on each line, whatever the first line looks like")
-        )
+        ),
+        profile
       },
       validate
     ).pipe(
@@ -161,7 +162,7 @@ const command = Command.make("invoice").pipe(
     Command.make("dlq").pipe(
       Command.withDescription("Dead letters: messages that could not be handled, on <topic>.dlq"),
       Command.withSubcommands([
-        Command.make("list", { topic, json }, DeadLetters.list).pipe(
+        Command.make("list", { topic, json }, DeadLetterCommands.list).pipe(
           Command.withDescription("Lists those that were not sent again: partition/offset, time, kind, key, reason")
         ),
         Command.make(
@@ -171,51 +172,11 @@ const command = Command.make("invoice").pipe(
             key: Flag.String("key").pipe(Flag.optional, Flag.map(Option.getOrUndefined)),
             all: Flag.Boolean("all").pipe(Flag.withDefault(false))
           },
-          DeadLetters.replay
+          DeadLetterCommands.replay
         ).pipe(Command.withDescription("Sends them to their topic again, as they were: those of a key, or all"))
       ])
     )
   ])
 )
 
-const issues = SchemaIssue.makeFormatterStandardSchemaV1()
-
-/** `NAME: what is wrong with it`, for each setting that can't be read. */
-const unreadable = ({ cause }: EffectConfig.ConfigError): string =>
-  Schema.isSchemaError(cause)
-    ? issues(cause.issue)
-        .issues.map(({ message, path }) => `${(path ?? []).map(String).join(".")}: ${message}`)
-        .join("; ")
-    : cause.message
-
-/** What the person at the command line can mend is told in a line; anything else is a defect with its cause. */
-const explain = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
-  const failure = Option.getOrUndefined(Cause.findErrorOption(cause))
-  if (Cause.hasInterruptsOnly(cause) || CliError.isCliError(failure)) {
-    // told to stop, or the command line has explained itself
-    return Effect.void
-  }
-  if (failure instanceof EffectConfig.ConfigError) {
-    return Console.error(`invoice: ${unreadable(failure)}`)
-  }
-  return Console.error(`invoice: ${failure instanceof Error ? failure.message : Cause.pretty(cause)}`)
-}
-
-/** 2 for a command line that can't be understood, as is usual; 1 for a program that failed. */
-const exitCode = (exit: Exit.Exit<unknown, unknown>): number => {
-  if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) {
-    return Number(process.exitCode ?? 0)
-  }
-  return CliError.isCliError(Option.getOrUndefined(Cause.findErrorOption(exit.cause))) ? 2 : 1
-}
-
-command.pipe(
-  Command.run({ version }),
-  Effect.tapCause(explain),
-  Effect.provide(NodeServices.layer),
-  NodeRuntime.runMain({
-    disableErrorReporting: true,
-    // being told to stop, and having stopped, is success, unless the program says otherwise
-    teardown: (exit, onExit) => onExit(exitCode(exit))
-  })
-)
+Main.main(Command.run(command, { version }))

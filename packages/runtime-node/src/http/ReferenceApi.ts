@@ -1,10 +1,10 @@
 /** The two routes of the reference service, as its clients know them. */
-import { Decimal, InvalidInvoice, Invoice, Invoices, Money } from "@invoice/core"
+import { Decimal, InvalidInvoice, type Invoice, InvoiceParser, Invoices, Money, Traceparent } from "@invoice/core"
 import { parseId } from "@invoice/core/Invoices"
 import type { StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import * as UnknownField from "@invoice/core/UnknownField"
-import { Effect, Option, Predicate, Tracer } from "effect"
-import { type HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
+import { Effect, Predicate } from "effect"
+import { HttpServerResponse } from "effect/http"
 import * as Body from "./Body.ts"
 import * as Problem from "./Problem.ts"
 import type { Routes } from "./Router.ts"
@@ -61,26 +61,12 @@ const onlyField = (
       )
 }
 
-/** Carries the client's W3C trace on to the events, also where no span of ours is recorded. */
-const inTrace = <A, E>(
-  request: HttpServerRequest.HttpServerRequest,
-  effect: Effect.Effect<A, E>
-): Effect.Effect<A, E> =>
-  request.headers["traceparent"] === undefined
-    ? effect
-    : Effect.flatMap(Effect.serviceOption(Tracer.ParentSpan), (ours) =>
-        Option.match(Option.isSome(ours) ? Option.none() : HttpTraceContext.w3c(request.headers), {
-          onNone: () => effect,
-          onSome: (span) => Effect.provideService(effect, Tracer.ParentSpan, span)
-        })
-      )
-
 export const routes: Effect.Effect<Routes, never, Invoices> = Effect.map(Invoices, (invoices) => {
   const create = (document: unknown) => {
     const invoice = field(document, "invoice")
     const options = { pointer: "/invoice" }
     return Effect.andThen(
-      onlyField(document, "invoice", () => Effect.fromResult(Invoice.parse(invoice, options))),
+      onlyField(document, "invoice", () => Effect.fromResult(InvoiceParser.parse(invoice, options))),
       invoices.create(invoice, options)
     )
   }
@@ -95,7 +81,7 @@ export const routes: Effect.Effect<Routes, never, Invoices> = Effect.map(Invoice
     "/api/invoice/create": {
       POST: (request) =>
         Effect.flatMap(Body.json(request), (document) =>
-          inTrace(request, create(document)).pipe(
+          Traceparent.within(request.headers["traceparent"], create(document)).pipe(
             Effect.map(({ stored }) => json(`{"invoice":${invoiceJson(stored.invoice)}}`)),
             Effect.catch(Problem.fail)
           )

@@ -1,10 +1,10 @@
 /** Serves a table of routes: problems, limits, metrics and compression. */
-import { randomUUID } from "node:crypto"
 import type { RequestListener } from "node:http"
 import { promisify } from "node:util"
 import { gzip } from "node:zlib"
 import { NodeHttpServer } from "@effect/platform-node"
-import { Cause, Effect, Metric, type Scope } from "effect"
+import { Defect, RequestMetrics } from "@invoice/core"
+import { Cause, Effect, type Scope } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import * as Problem from "./Problem.ts"
 
@@ -15,29 +15,11 @@ export type Handler = (
 /** Handlers by path and method. */
 export type Routes = Readonly<Record<string, Readonly<Record<string, Handler>>>>
 
-const requests = Metric.counter("http_requests_total", { description: "HTTP requests answered", incremental: true })
-
-const durations = Metric.histogram("http_request_duration_seconds", {
-  description: "Seconds from a request's headers to its answer",
-  boundaries: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const measure = RequestMetrics.make({
+  prefix: "http",
+  count: "HTTP requests answered",
+  seconds: "Seconds from a request's headers to its answer"
 })
-
-type Labelled = readonly [count: Metric.Metric<number, unknown>, seconds: Metric.Metric<number, unknown>]
-
-// one metric for each route, method and status, made once: attributes are costly to attach
-const labelled = new Map<string, Labelled>()
-
-const measure = (method: string, path: string, status: number, startedAt: number): Effect.Effect<void> => {
-  const key = `${method} ${path} ${status}`
-  let metrics = labelled.get(key)
-  if (metrics === undefined) {
-    const attributes = { method, path, status: String(status) }
-    metrics = [Metric.withAttributes(requests, attributes), Metric.withAttributes(durations, attributes)]
-    labelled.set(key, metrics)
-  }
-  const [count, seconds] = metrics
-  return Effect.andThen(Metric.update(count, 1), Metric.update(seconds, (performance.now() - startedAt) / 1000))
-}
 
 const compress = promisify(gzip)
 
@@ -106,17 +88,19 @@ export const application = (table: Routes, { maxInFlight }: Options) => {
     const startedAt = performance.now()
     const query = request.url.indexOf("?")
     const path = query === -1 ? request.url : request.url.slice(0, query)
-    // labels from a closed set: clients must not be able to make metrics
+    // labels from a closed set
     const method = methods.has(request.method) ? request.method : "other"
     const route = Object.hasOwn(routes, path) ? path : "unmatched"
+    const measured = (status: number): Effect.Effect<void> =>
+      measure({ method, path: route, status: String(status) }, (performance.now() - startedAt) / 1000)
     if (inFlight >= maxInFlight) {
-      return Effect.as(measure(method, route, 503, startedAt), Problem.toResponse(Problem.overloaded))
+      return Effect.as(measured(503), Problem.toResponse(Problem.overloaded))
     }
     inFlight++
     return answer(request, path).pipe(
       Effect.flatMap((response) => (wantsGzip(request) ? compressed(response) : Effect.succeed(response))),
       Effect.map(HttpServerResponse.setHeader("x-content-type-options", "nosniff")),
-      Effect.tap((response) => measure(method, route, response.status, startedAt)),
+      Effect.tap(({ status }) => measured(status)),
       Effect.ensuring(
         Effect.sync(() => {
           inFlight--
@@ -126,15 +110,9 @@ export const application = (table: Routes, { maxInFlight }: Options) => {
   })
 }
 
-/** A defect's message stays here: the client gets an id to tell us. */
+/** The client gets an id to tell us. */
 const broken = (cause: Cause.Cause<never>): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
-  Effect.suspend(() => {
-    const id = randomUUID()
-    return Effect.as(
-      Effect.logError("request failed", cause).pipe(Effect.annotateLogs({ instance: id })),
-      Problem.toResponse(Problem.defect(`urn:uuid:${id}`))
-    )
-  })
+  Effect.map(Defect.report("request failed", cause), (instance) => Problem.toResponse(Problem.defect(instance)))
 
 /** The application of a table of routes as a listener of Node's servers; what is in hand ends with the scope. */
 export const handler = (routes: Routes, options: Options): Effect.Effect<RequestListener, never, Scope.Scope> =>

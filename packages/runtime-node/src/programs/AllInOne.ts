@@ -1,57 +1,74 @@
-/** `invoice up`: everything in one process, on an embedded Postgres and an in-process broker unless told otherwise. */
-import { Effect, Layer, Option, type Redacted, type Scope } from "effect"
+/** `invoice up`: everything in one process; by default on an embedded Postgres and an in-process broker. */
+import type { InvoiceStore, MessageConsumer, MessagePublisher, Outbox } from "@invoice/core"
+import { Effect, Layer, Option, type Scope } from "effect"
 import type { Settings } from "../Config.ts"
-import * as DataDirectory from "../DataDirectory.ts"
-import * as EmbeddedPostgres from "../EmbeddedPostgres.ts"
+import * as DataDirectory from "../embedded/DataDirectory.ts"
+import * as EmbeddedPostgres from "../embedded/EmbeddedPostgres.ts"
 import * as Backends from "./Backends.ts"
 import * as Components from "./Components.ts"
-import type { Program } from "./Program.ts"
+import type { Layers, Program } from "./Program.ts"
 import * as StartupError from "./StartupError.ts"
 
-interface Database {
-  readonly url: Redacted.Redacted
-  /** For the line that says that the program is ready. */
+/** A backend, and its name for the line that says that the program is ready. */
+interface Named<A> {
+  readonly layer: Layer.Layer<A, Error>
   readonly note: string
 }
 
-const embedded = ({
-  dataDir
-}: Settings): Effect.Effect<Database, EmbeddedPostgres.EmbeddedPostgresError, Scope.Scope> =>
+interface NamedStore extends Named<InvoiceStore | Outbox> {
+  /** The owner of the lanes when no other process can have them, so that a relay needn't wait for its own lease to run out. */
+  readonly owner?: string
+}
+
+const store = (
+  settings: Settings,
+  layers: Layers
+): Effect.Effect<NamedStore, EmbeddedPostgres.EmbeddedPostgresError, Scope.Scope> => {
+  if (layers.store !== undefined) return Effect.succeed({ layer: layers.store, note: "a store of its own" })
+  return Option.match(settings.databaseUrl, {
+    onNone: () => embedded(settings),
+    onSome: (url) => Effect.succeed({ layer: Backends.postgres(url, settings), note: "Postgres" })
+  })
+}
+
+const embedded = (settings: Settings): Effect.Effect<NamedStore, EmbeddedPostgres.EmbeddedPostgresError, Scope.Scope> =>
   Effect.gen(function* () {
-    const options: DataDirectory.Options = Option.match(dataDir, {
+    const options: DataDirectory.Options = Option.match(settings.dataDir, {
       onNone: () => ({ dataDir: ".data", fallback: DataDirectory.ofSystem(".data") }),
       onSome: (dataDir) => ({ dataDir })
     })
-    const server = yield* EmbeddedPostgres.make(options)
-    const moved = server.dataDir === options.fallback
+    const { dataDir, url } = yield* EmbeddedPostgres.make(options)
+    const place = dataDir === options.fallback ? `${dataDir}, where user postgres can reach it` : options.dataDir
     return {
-      url: server.url,
-      note: `embedded Postgres in ${moved ? `${server.dataDir}, where user postgres can reach it` : options.dataDir}`
+      layer: Backends.postgres(url, settings),
+      note: `embedded Postgres in ${place}`,
+      // the lock on the data directory says that a relay of an earlier run is gone
+      owner: "up"
     }
   })
 
-export const make = (settings: Settings): Program =>
+const broker = (settings: Settings, layers: Layers): Named<MessagePublisher | MessageConsumer> =>
+  layers.broker === undefined
+    ? Option.match(settings.kafkaBrokers, {
+        onNone: () => ({ layer: Backends.inProcess, note: "in-process broker" }),
+        onSome: (brokers) => ({ layer: Backends.kafka(brokers, settings), note: "Kafka" })
+      })
+    : { layer: layers.broker, note: "a broker of its own" }
+
+export const make = (settings: Settings, layers: Layers = {}): Program =>
   Effect.gen(function* () {
     yield* StartupError.noStorage("up", settings)
-    const { note, url } = Option.isSome(settings.databaseUrl)
-      ? { url: settings.databaseUrl.value, note: "Postgres" }
-      : yield* embedded(settings)
-    const broker = Option.match(settings.kafkaBrokers, {
-      onNone: () => Backends.inProcess,
-      onSome: (brokers) => Backends.kafka(brokers, settings)
-    })
-    const context = yield* Layer.build(
-      Layer.mergeAll(Backends.postgres(url, settings), broker, Backends.validator(settings))
-    )
+    const storing = yield* store(settings, layers)
+    const messaging = broker(settings, layers)
+    const judging = layers.validator ?? (yield* Backends.validator(settings))
+    const context = yield* Layer.build(Layer.mergeAll(storing.layer, messaging.layer, judging))
     return yield* Effect.gen(function* () {
       const checks = { ...(yield* Components.storeCheck), ...(yield* Components.brokerCheck) }
       // stopped in the other order: requests first, then the relay, then the validator it hands to
       const validator = yield* Components.validator(settings)
-      // the lock on the data directory says that a relay of an earlier run is gone, so its lease needn't run out
-      const relay = yield* Components.relay(settings, Option.isSome(settings.databaseUrl) ? undefined : "up")
+      const relay = yield* Components.relay(settings, storing.owner)
       const metrics = yield* Components.operations(settings, { ...checks, ...relay, ...validator })
       const api = yield* Components.api(settings, checks)
-      const messages = Option.isSome(settings.kafkaBrokers) ? "Kafka" : "in-process broker"
-      return { urls: { ...api, metrics }, note: `${note}, ${messages}` }
+      return { urls: { ...api, metrics }, note: `${storing.note}, ${messaging.note}` }
     }).pipe(Effect.provideContext(context))
   })

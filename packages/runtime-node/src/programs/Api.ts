@@ -3,12 +3,13 @@ import { Effect, Layer } from "effect"
 import type { Settings } from "../Config.ts"
 import * as Backends from "./Backends.ts"
 import * as Components from "./Components.ts"
-import type { Program } from "./Program.ts"
+import type { Layers, Program } from "./Program.ts"
 
-export const make = (settings: Settings): Program =>
+export const make = (settings: Settings, layers: Pick<Layers, "store" | "validator"> = {}): Program =>
   Effect.gen(function* () {
-    const store = yield* Backends.store("api", settings)
-    const context = yield* Layer.build(Layer.mergeAll(store, Backends.validator(settings)))
+    const store = layers.store ?? (yield* Backends.store("api", settings))
+    const validator = layers.validator ?? (yield* Backends.validator(settings))
+    const context = yield* Layer.build(Layer.mergeAll(store, validator))
     return yield* Effect.gen(function* () {
       const checks = yield* Components.storeCheck
       const metrics = yield* Components.operations(settings, checks)

@@ -14,12 +14,14 @@ import {
   type MessagePublisher,
   type Outbox,
   Profile,
+  ProfileValidator,
   SimulatedValidator
 } from "@invoice/core"
 import { Effect, Layer, Option, type Redacted, Schedule } from "effect"
 import type { SqlError } from "effect/sql"
 import type { Settings } from "../Config.ts"
-import { required, StartupError } from "./StartupError.ts"
+import * as ProfileModule from "./ProfileModule.ts"
+import { noStorage, required, StartupError } from "./StartupError.ts"
 
 /** The consumer group of every validator, as in the reference. */
 export const group = "validation-service"
@@ -60,7 +62,7 @@ export const postgres = (
     PostgresOutbox.layer({ url, timeoutMillis: settings.databaseTimeoutMillis })
   ).pipe(Layer.provide(Layer.effectDiscard(migrate(url))))
 
-/** The storage program's ports; one that is away is waited for. */
+/** The storage program's ports; one that is unavailable is waited for. */
 const remote = (address: string, settings: Settings): Layer.Layer<InvoiceStore | Outbox> => {
   const options = { timeoutMillis: settings.storageTimeoutMillis }
   return Layer.unwrap(
@@ -83,7 +85,17 @@ export const store = (
         : Effect.succeed(remote(address, settings))
   })
 
-/** Kafka; a broker that is away is waited for. */
+/** Where a program that keeps invoices for the others keeps them. */
+export const ownStore = (
+  program: string,
+  settings: Settings
+): Effect.Effect<Layer.Layer<InvoiceStore | Outbox, SqlError.SqlError | StartupError>, StartupError> =>
+  Effect.andThen(
+    noStorage(program, settings),
+    Effect.map(required(program, "DATABASE_URL", settings.databaseUrl), (url) => postgres(url, settings))
+  )
+
+/** Kafka; a broker that is unavailable is waited for. */
 export const kafka = (
   brokers: ReadonlyArray<string>,
   settings: Settings
@@ -104,6 +116,13 @@ export const kafka = (
   )
 }
 
+/** The broker of a program that can't do without one. */
+export const broker = (
+  program: string,
+  settings: Settings
+): Effect.Effect<Layer.Layer<MessagePublisher | MessageConsumer>, StartupError> =>
+  Effect.map(required(program, "KAFKA_BROKERS", settings.kafkaBrokers), (brokers) => kafka(brokers, settings))
+
 /** What dead letters are read and sent again with. */
 export const deadLetters = (brokers: ReadonlyArray<string>): Layer.Layer<DeadLetters> =>
   DeadLetters.layer.pipe(
@@ -115,7 +134,17 @@ export const inProcess: Layer.Layer<MessagePublisher | MessageConsumer> = Broker
   groups: [{ topic: InvoiceEvent.topics.Pending, group }]
 })
 
-export const validator = (settings: Settings): Layer.Layer<InvoiceValidator> =>
-  settings.validator === "simulated"
-    ? SimulatedValidator.layer({ seed: settings.simulatedSeed })
-    : Profile.layer(Profile.core)
+/** What judges: a profile of somebody else's when one is named, else what `VALIDATOR` says. */
+export const validator = (settings: Settings): Effect.Effect<Layer.Layer<InvoiceValidator>, StartupError> => {
+  const simulated = settings.validator === "simulated"
+  return Option.match(settings.profile, {
+    onNone: () =>
+      Effect.succeed(
+        simulated ? SimulatedValidator.layer({ seed: settings.simulatedSeed }) : ProfileValidator.layer(Profile.core)
+      ),
+    onSome: (path) =>
+      simulated
+        ? Effect.fail(new StartupError({ reason: "VALIDATOR=simulated and VALIDATOR_PROFILE are both set: unset one" }))
+        : Effect.map(ProfileModule.load(path), ProfileValidator.layer)
+  })
+}

@@ -2,40 +2,35 @@
 import { OutboxAdmin } from "@invoice/adapters/postgres"
 import { Outbox } from "@invoice/core"
 import type { LaneStatus } from "@invoice/core/ports/Outbox"
-import { Console, Effect, Logger, Option } from "effect"
+import { Console, Effect, Option } from "effect"
 import * as Config from "../Config.ts"
 import * as Backends from "./Backends.ts"
+import * as OperatorCommand from "./OperatorCommand.ts"
 import * as StartupError from "./StartupError.ts"
 
-/** What is logged goes to standard error, apart from what is asked for. */
-const quietly = Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]))
-
-const refused = (error: { readonly message: string; readonly cause?: unknown }): StartupError.StartupError =>
-  new StartupError.StartupError({
-    reason: `${error.message}${error.cause instanceof Error ? `: ${error.cause.message}` : ""}`
-  })
-
 /** With the outbox, on Postgres or behind a storage program. */
-const onOutbox = <A, E extends { readonly message: string; readonly cause?: unknown }>(
-  effect: Effect.Effect<A, E, Outbox>
-) =>
-  Effect.gen(function* () {
-    const settings = yield* Config.load
-    const store = yield* Backends.store("outbox", settings)
-    return yield* Effect.mapError(effect, refused).pipe(Effect.provide(store))
-  }).pipe(quietly)
+const onOutbox = <A, E extends Error>(effect: Effect.Effect<A, E, Outbox>) =>
+  OperatorCommand.run(
+    Effect.gen(function* () {
+      const settings = yield* Config.load
+      const store = yield* Backends.store("outbox", settings)
+      return yield* Effect.provide(effect, store)
+    })
+  )
 
 /** With the database itself. */
-const onDatabase = <A, E extends { readonly message: string; readonly cause?: unknown }>(
+const onDatabase = <A, E extends Error>(
   run: (settings: Config.Settings) => Effect.Effect<A, E, Effect.Services<typeof OutboxAdmin.restamp>>
 ) =>
-  Effect.gen(function* () {
-    const settings = yield* Config.load
-    yield* StartupError.noStorage("outbox", settings)
-    const url = yield* StartupError.required("outbox", "DATABASE_URL", settings.databaseUrl)
-    yield* Backends.migrate(url)
-    return yield* run(settings).pipe(Effect.provide(OutboxAdmin.layer({ url })), Effect.mapError(refused))
-  }).pipe(quietly)
+  OperatorCommand.run(
+    Effect.gen(function* () {
+      const settings = yield* Config.load
+      yield* StartupError.noStorage("outbox", settings)
+      const url = yield* StartupError.required("outbox", "DATABASE_URL", settings.databaseUrl)
+      yield* Backends.migrate(url)
+      return yield* Effect.provide(run(settings), OutboxAdmin.layer({ url }))
+    })
+  )
 
 /** Columns as wide as their widest cell. */
 const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {

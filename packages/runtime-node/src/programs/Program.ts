@@ -1,8 +1,6 @@
 /** What every program is: something that starts, says where it listens, and runs until it is told to stop. */
-import type { Effect, Scope } from "effect"
-import type { SqlError } from "effect/sql"
-import type { EmbeddedPostgresError } from "../EmbeddedPostgres.ts"
-import type { StartupError } from "./StartupError.ts"
+import type { InvoiceStore, InvoiceValidator, MessageConsumer, MessagePublisher, Outbox } from "@invoice/core"
+import type { Effect, Layer, Scope } from "effect"
 
 /** What to print in the line that says it is ready. */
 export interface Ready {
@@ -10,4 +8,15 @@ export interface Ready {
   readonly note?: string
 }
 
-export type Program = Effect.Effect<Ready, StartupError | EmbeddedPostgresError | SqlError.SqlError, Scope.Scope>
+/** Fails with an error whose message is for the person who started it. */
+export type Program = Effect.Effect<Ready, Error, Scope.Scope>
+
+/** Layers of your own, each instead of what the settings say. They are built once and closed when the program stops. */
+export interface Layers {
+  /** Instead of `DATABASE_URL` or `STORAGE_ADDRESS`. Its schema must be there. */
+  readonly store?: Layer.Layer<InvoiceStore | Outbox, Error>
+  /** Instead of `KAFKA_BROKERS`. */
+  readonly broker?: Layer.Layer<MessagePublisher | MessageConsumer, Error>
+  /** Instead of `VALIDATOR` and `VALIDATOR_PROFILE`. */
+  readonly validator?: Layer.Layer<InvoiceValidator, Error>
+}

@@ -3,14 +3,13 @@ import { Effect, Layer } from "effect"
 import type { Settings } from "../Config.ts"
 import * as Backends from "./Backends.ts"
 import * as Components from "./Components.ts"
-import type { Program } from "./Program.ts"
-import * as StartupError from "./StartupError.ts"
+import type { Layers, Program } from "./Program.ts"
 
-export const make = (settings: Settings): Program =>
+export const make = (settings: Settings, layers: Pick<Layers, "store" | "broker"> = {}): Program =>
   Effect.gen(function* () {
-    const store = yield* Backends.store("relay", settings)
-    const brokers = yield* StartupError.required("relay", "KAFKA_BROKERS", settings.kafkaBrokers)
-    const context = yield* Layer.build(Layer.mergeAll(store, Backends.kafka(brokers, settings)))
+    const store = layers.store ?? (yield* Backends.store("relay", settings))
+    const broker = layers.broker ?? (yield* Backends.broker("relay", settings))
+    const context = yield* Layer.build(Layer.mergeAll(store, broker))
     return yield* Effect.gen(function* () {
       const checks = { ...(yield* Components.storeCheck), ...(yield* Components.brokerCheck) }
       const relay = yield* Components.relay(settings)

@@ -3,14 +3,13 @@ import { Effect, Layer } from "effect"
 import type { Settings } from "../Config.ts"
 import * as Backends from "./Backends.ts"
 import * as Components from "./Components.ts"
-import type { Program } from "./Program.ts"
-import * as StartupError from "./StartupError.ts"
+import type { Layers, Program } from "./Program.ts"
 
-export const make = (settings: Settings): Program =>
+export const make = (settings: Settings, layers: Pick<Layers, "store" | "validator"> = {}): Program =>
   Effect.gen(function* () {
-    yield* StartupError.noStorage("storage", settings)
-    const url = yield* StartupError.required("storage", "DATABASE_URL", settings.databaseUrl)
-    const context = yield* Layer.build(Layer.mergeAll(Backends.postgres(url, settings), Backends.validator(settings)))
+    const store = layers.store ?? (yield* Backends.ownStore("storage", settings))
+    const validator = layers.validator ?? (yield* Backends.validator(settings))
+    const context = yield* Layer.build(Layer.mergeAll(store, validator))
     return yield* Effect.gen(function* () {
       const checks = yield* Components.storeCheck
       const metrics = yield* Components.operations(settings, checks)

@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs"
 import { stat } from "node:fs/promises"
 import type { Readable, Writable } from "node:stream"
 import { WriteStream } from "node:tty"
-import { type Validation, validate } from "@invoice/core"
+import { Profile, type Validation, validate } from "@invoice/core"
 import { Effect, Predicate } from "effect"
 import * as DocumentSplitter from "../validate/DocumentSplitter.ts"
 import * as Progress from "../validate/Progress.ts"
@@ -22,6 +22,8 @@ export interface Options {
   readonly json: boolean
   /** A document on each line, whatever the first line looks like. */
   readonly lines: boolean
+  /** The rules to judge by. Default: the core profile. */
+  readonly profile?: Profile.Profile
 }
 
 export interface Streams {
@@ -150,6 +152,7 @@ class Judging {
   async #file(file: string, source: Readable, signal: AbortSignal): Promise<void> {
     const splitter = DocumentSplitter.make(this.#modeOf(file), { maxBytes })
     const before = this.#documents
+    const { profile = Profile.core } = this.#options
     const reading = source[Symbol.asyncIterator]()
     for (;;) {
       const next = await reading.next().catch((error: unknown) => ({ done: "failed", error }) as const)
@@ -161,7 +164,7 @@ class Judging {
       const found = next.done === true ? splitter.end() : splitter.push(next.value)
       this.#bytes += next.done === true ? 0 : next.value.length
       for (const { bytes, line } of found) {
-        this.#add(file, line, bytes === undefined ? tooLarge : validate(bytes))
+        this.#add(file, line, bytes === undefined ? tooLarge : validate(bytes, { profile }))
         if (this.#output.isFull) await this.#flush()
       }
       if (next.done === true) break

@@ -3,16 +3,14 @@ import { Effect, Layer } from "effect"
 import type { Settings } from "../Config.ts"
 import * as Backends from "./Backends.ts"
 import * as Components from "./Components.ts"
-import type { Program } from "./Program.ts"
-import * as StartupError from "./StartupError.ts"
+import type { Layers, Program } from "./Program.ts"
 
-export const make = (settings: Settings): Program =>
+export const make = (settings: Settings, layers: Layers = {}): Program =>
   Effect.gen(function* () {
-    const store = yield* Backends.store("validator", settings)
-    const brokers = yield* StartupError.required("validator", "KAFKA_BROKERS", settings.kafkaBrokers)
-    const context = yield* Layer.build(
-      Layer.mergeAll(store, Backends.kafka(brokers, settings), Backends.validator(settings))
-    )
+    const store = layers.store ?? (yield* Backends.store("validator", settings))
+    const broker = layers.broker ?? (yield* Backends.broker("validator", settings))
+    const validator = layers.validator ?? (yield* Backends.validator(settings))
+    const context = yield* Layer.build(Layer.mergeAll(store, broker, validator))
     return yield* Effect.gen(function* () {
       const checks = { ...(yield* Components.storeCheck), ...(yield* Components.brokerCheck) }
       const validator = yield* Components.validator(settings)

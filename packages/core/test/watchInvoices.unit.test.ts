@@ -1,9 +1,9 @@
 /** Many who watch: each is told everything, and idle ones don't each ask the store. */
 import { assert, describe, it } from "@effect/vitest"
-import { InvoiceStore, Invoices, Profile } from "@invoice/core"
+import { Memory } from "@invoice/adapters/memory"
+import { InvoiceStore, Invoices, Profile, ProfileValidator } from "@invoice/core"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Fiber, Layer, Option, Stream } from "effect"
-import { Memory } from "../src/memory/index.ts"
 
 const watchers = 50
 
@@ -50,7 +50,7 @@ describe("watches", () => {
       yield* invoices.create(second)
       for (const fiber of heard) assert.deepStrictEqual(yield* Fiber.join(fiber), [first["id"], second["id"]])
       assert.isAtMost(asked.changes, before.changes + 2 * watchers)
-    }).pipe(Effect.provide(Invoices.layer.pipe(Layer.provide([counting, Profile.layer(Profile.core)]))))
+    }).pipe(Effect.provide(Invoices.layer.pipe(Layer.provide([counting, ProfileValidator.layer(Profile.core)]))))
   })
 
   it.live("hear of everything that is committed while they look, each change once", () =>
@@ -68,6 +68,6 @@ describe("watches", () => {
         if (n % 7 === 0) yield* Effect.sleep("3 millis")
       }
       for (const fiber of heard) assert.deepStrictEqual(yield* Fiber.join(fiber), ids)
-    }).pipe(Effect.provide(Invoices.layer.pipe(Layer.provide([Memory.layer, Profile.layer(Profile.core)]))))
+    }).pipe(Effect.provide(Invoices.layer.pipe(Layer.provide([Memory.layer, ProfileValidator.layer(Profile.core)]))))
   )
 })

@@ -1,5 +1,4 @@
 /** Dead deadLetters: what is kept of a message, when the dead-deadLetter topic does not take one, and sending them again. */
-
 import { assert, describe, it } from "@effect/vitest"
 import {
   DeadLetter,

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Broker, Memory } from "@invoice/adapters/memory"
 import {
   InvoiceEvent,
   InvoiceStore,
@@ -6,6 +7,7 @@ import {
   MessagePublisher,
   Outbox,
   Profile,
+  ProfileValidator,
   PublishRefused,
   PublishTransient,
   RelayOutbox,
@@ -15,8 +17,6 @@ import {
 import type { Message } from "@invoice/core/Message"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Layer, Schedule, Stream } from "effect"
-import * as Broker from "../src/memory/Broker.ts"
-import * as Memory from "../src/memory/Memory.ts"
 
 const until = <E, R>(holds: Effect.Effect<boolean, E, R>) =>
   Effect.flatMap(holds, (yes) => (yes ? Effect.void : Effect.fail("not yet" as const))).pipe(
@@ -84,7 +84,7 @@ describe("the validator", () => {
             Layer.provideMerge(
               Layer.mergeAll(
                 away,
-                Profile.layer(Profile.core),
+                ProfileValidator.layer(Profile.core),
                 Broker.layer({ groups: [{ topic: InvoiceEvent.topics.Pending, group: "validation-service" }] })
               )
             )
@@ -122,7 +122,7 @@ describe("the validator", () => {
           Layer.provideMerge(
             Layer.mergeAll(
               Memory.layer,
-              Profile.layer(Profile.core),
+              ProfileValidator.layer(Profile.core),
               layer,
               Layer.succeed(MessageConsumer, MessageConsumer.of({ subscribe: () => Stream.empty }))
             )

@@ -1,10 +1,16 @@
 /** How the validator runs: at once, one after the other, until it is stopped, and what it says of itself. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConsumerUnavailable, InvoiceStore, MessageConsumer, Profile, ValidateInvoices } from "@invoice/core"
+import { Broker, Memory } from "@invoice/adapters/memory"
+import {
+  ConsumerUnavailable,
+  InvoiceStore,
+  MessageConsumer,
+  Profile,
+  ProfileValidator,
+  ValidateInvoices
+} from "@invoice/core"
 import { Deferred, Effect, Fiber, Layer, Metric, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import * as Broker from "../src/memory/Broker.ts"
-import * as Memory from "../src/memory/Memory.ts"
 import {
   about,
   deadLetters,
@@ -43,7 +49,7 @@ describe("the validator", () => {
       Effect.provide(
         ValidateInvoices.layer().pipe(
           Layer.provide(Layer.succeed(MessageConsumer, consumer)),
-          Layer.provide(Layer.mergeAll(Memory.layer, Profile.layer(Profile.core), Broker.layer()))
+          Layer.provide(Layer.mergeAll(Memory.layer, ProfileValidator.layer(Profile.core), Broker.layer()))
         )
       )
     )
@@ -60,7 +66,7 @@ describe("the validator", () => {
           Layer.provide(
             Layer.succeed(MessageConsumer, MessageConsumer.of({ subscribe: () => Stream.die(new Error("a bug")) }))
           ),
-          Layer.provide(Layer.mergeAll(Memory.layer, Profile.layer(Profile.core), Broker.layer()))
+          Layer.provide(Layer.mergeAll(Memory.layer, ProfileValidator.layer(Profile.core), Broker.layer()))
         )
       )
     )

@@ -1,11 +1,12 @@
 /** A validator over memory and the in-process broker, whose store and publisher fail when a test says so. */
-
+import { Broker, Memory } from "@invoice/adapters/memory"
 import {
   DeadLetters,
   InvoiceEvent,
   InvoiceStore,
   MessagePublisher,
   Profile,
+  ProfileValidator,
   type PublishRefused,
   type PublishTransient,
   StoreUnavailable,
@@ -16,8 +17,6 @@ import type { Decision } from "@invoice/core/ports/InvoiceStore"
 import type * as Validating from "@invoice/core/ValidateInvoices"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Layer, Schedule, Stream } from "effect"
-import * as Broker from "../src/memory/Broker.ts"
-import * as Memory from "../src/memory/Memory.ts"
 
 export const topic = InvoiceEvent.topics.Pending
 
@@ -108,7 +107,7 @@ export const world = (faults: Faults, options: Broker.Options & Validating.Optio
     Layer.provideMerge(
       Layer.mergeAll(
         faultyStore(faults),
-        Profile.layer(Profile.core),
+        ProfileValidator.layer(Profile.core),
         faultyPublisher(faults).pipe(Layer.provideMerge(Broker.layer(options)))
       )
     )

@@ -1,8 +1,9 @@
 /** `invoice dlq list | replay`: what could not be handled, and sending it again once the cause is gone. */
 import { type DeadLetter, DeadLetters } from "@invoice/core"
-import { Console, Effect, Logger, Stream } from "effect"
+import { Console, Effect, Stream } from "effect"
 import * as Config from "../Config.ts"
 import * as Backends from "./Backends.ts"
+import * as OperatorCommand from "./OperatorCommand.ts"
 import * as StartupError from "./StartupError.ts"
 
 /** One object a line. The value as Base64: it need not be text. */
@@ -30,23 +31,12 @@ const asLine = ({ at, key, kind, offset, partition, reason }: DeadLetter.Entry):
     JSON.stringify(reason)
   ].join("  ")
 
-/** With the dead letters of the broker; what is logged goes to standard error, apart from what is asked for. */
-const onBroker = <A, E extends { readonly message: string; readonly cause?: unknown }>(
-  effect: Effect.Effect<A, E, DeadLetters>
-) =>
+/** With the dead letters of the broker. */
+const onBroker = <A, E extends Error>(effect: Effect.Effect<A, E, DeadLetters>) =>
   Effect.gen(function* () {
     const settings = yield* Config.load
     const brokers = yield* StartupError.required("dlq", "KAFKA_BROKERS", settings.kafkaBrokers)
-    return yield* effect.pipe(
-      Effect.mapError(
-        (error) =>
-          new StartupError.StartupError({
-            reason: `KAFKA_BROKERS: ${error.message}${error.cause instanceof Error ? `: ${error.cause.message}` : ""}`
-          })
-      ),
-      Effect.provide(Backends.deadLetters(brokers)),
-      Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]))
-    )
+    return yield* OperatorCommand.run(Effect.provide(effect, Backends.deadLetters(brokers)), "KAFKA_BROKERS")
   })
 
 /** Prints the dead letters of a topic that were not sent again: partition/offset, time, kind, key and reason. */

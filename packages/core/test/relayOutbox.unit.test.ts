@@ -1,5 +1,6 @@
 /** A relay under a clock that the test turns: leases that run out, standbys, refusals to start, and the signal. */
 import { assert, describe, it } from "@effect/vitest"
+import { Memory } from "@invoice/adapters/memory"
 import {
   InvoiceStore,
   MessagePublisher,
@@ -15,7 +16,6 @@ import type { Message } from "@invoice/core/Message"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
-import * as Memory from "../src/memory/Memory.ts"
 
 const ttlMillis = 10_000
 

@@ -1,0 +1,24 @@
+/** The validator program with layers of your own: your profile, and a publisher that tells of every dead letter. */
+import { KafkaConsumer, KafkaPublisher } from "@invoice/adapters/kafka"
+import { MessagePublisher, ProfileValidator } from "@invoice/core"
+import { Main, Validator } from "@invoice/runtime-node"
+import { Effect, Layer } from "effect"
+import { acme } from "./acme.ts"
+
+const kafka = { brokers: (process.env["KAFKA_BROKERS"] ?? "127.0.0.1:9092").split(",") }
+
+const tellingPublisher = Layer.effect(
+  MessagePublisher,
+  Effect.map(MessagePublisher, ({ publish, ready }) => ({
+    publish: (messages) => Effect.andThen(Effect.logWarning(`${messages.length} dead letters`), publish(messages)),
+    ready
+  }))
+).pipe(Layer.provide(KafkaPublisher.layer({ ...kafka, topics: [] })))
+
+const layers = {
+  validator: ProfileValidator.layer(acme),
+  broker: Layer.merge(tellingPublisher, KafkaConsumer.layer(kafka))
+}
+
+// the store, and whatever else it needs, are as the settings say: `DATABASE_URL` or `STORAGE_ADDRESS`
+Main.start("validator", (settings) => Validator.make(settings, layers))

@@ -1,0 +1,138 @@
+/** Creating invoices: many in one statement, and so one transaction with their lines, histories and events. */
+import {
+  Decimal,
+  Invoice,
+  InvoiceConflict,
+  InvoiceEvent,
+  Lane,
+  Money,
+  StoreUnavailable,
+  Timestamp
+} from "@invoice/core"
+import type { Creation, InvoiceStore, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
+import type { Signal } from "@invoice/core/ports/OutboxSignal"
+import { Effect, Exit } from "effect"
+import * as Client from "./Client.ts"
+import { byId, type StoreQuery } from "./StoreQuery.ts"
+
+export interface CreateRequest {
+  readonly invoice: Invoice.Invoice
+  readonly traceparent: string | undefined
+}
+
+/** The outcome of a creation: new, or what was there under its id. */
+const insertInvoices = `
+with input as (
+  select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::numeric[], $5::text[], $6::text[], $7::text[], $8::text[],
+      $9::text[], $10::text[], $11::text[], $12::text[], $19::int4[])
+    as t (id, customer_id, currency, amount, due_date, created_at, updated_at, notes, topic, type, payload, traceparent,
+      hash)
+), inserted as (
+  insert into invoice (id, customer_id, currency, amount, due_date, created_at, updated_at, notes)
+  select id, customer_id, currency, amount, due_date, created_at, updated_at, notes from input
+  on conflict (id) do nothing
+  returning id, stored_at
+), lines as (
+  insert into invoice_line (invoice_id, line_no, description, quantity, unit_price, total)
+  select l.invoice_id, l.line_no, l.description, l.quantity, l.unit_price, l.total
+  from unnest($13::uuid[], $14::int4[], $15::text[], $16::numeric[], $17::numeric[], $18::numeric[])
+    as l (invoice_id, line_no, description, quantity, unit_price, total)
+  join inserted on inserted.id = l.invoice_id
+), history as (
+  insert into invoice_history (invoice_id, version, from_status, to_status, at, by)
+  select id, 1, null, 'Pending', stored_at, 'api' from inserted
+), events as (
+  insert into outbox_event (lane, topic, key, ver, type, payload, headers)
+  select input.hash % state.lanes, input.topic, input.id::text, 1, input.type, convert_to(input.payload, 'UTF8'),
+    case when input.traceparent is null then '{}'::jsonb else jsonb_build_object('traceparent', input.traceparent) end
+  from inserted join input on input.id = inserted.id, outbox_state state
+)
+select id, stored_at from inserted`
+
+const sortable = (timestamp: Timestamp.Timestamp | undefined): string | null =>
+  timestamp === undefined ? null : Timestamp.toSortable(timestamp)
+
+const createParameters = (requests: ReadonlyArray<CreateRequest>): ReadonlyArray<unknown> => {
+  const invoices = requests.map(({ invoice }) => invoice)
+  const events = invoices.map(({ id }) => InvoiceEvent.created(id))
+  const lines = invoices.flatMap(({ id, lines }) => lines.map((line, index) => ({ id, index, line })))
+  return [
+    Client.uuids(invoices.map(({ id }) => id)),
+    Client.uuids(invoices.map(({ customerId }) => customerId)),
+    Client.texts(invoices.map(({ amount }) => amount.currency)),
+    Client.numerics(invoices.map(({ amount }) => Money.format(amount))),
+    Client.texts(invoices.map(({ dueDate }) => sortable(dueDate))),
+    Client.texts(invoices.map(({ createdAt }) => sortable(createdAt))),
+    Client.texts(invoices.map(({ updatedAt }) => sortable(updatedAt))),
+    Client.texts(invoices.map(({ notes }) => notes)),
+    Client.texts(events.map(({ topic }) => topic)),
+    Client.texts(events.map(({ type }) => type)),
+    Client.texts(events.map(({ payload }) => payload)),
+    Client.texts(requests.map(({ traceparent }) => traceparent ?? null)),
+    Client.uuids(lines.map(({ id }) => id)),
+    Client.integers(lines.map(({ index }) => index)),
+    Client.texts(lines.map(({ line }) => line.description)),
+    Client.numerics(lines.map(({ line }) => Decimal.format(line.quantity))),
+    Client.numerics(lines.map(({ line }) => Decimal.format(line.unitPrice))),
+    Client.numerics(lines.map(({ line }) => Money.format(line.total))),
+    Client.integers(invoices.map(({ id }) => Lane.hash(id)))
+  ]
+}
+
+export interface Options {
+  readonly query: StoreQuery
+  /** What is there already. */
+  readonly getMany: InvoiceStore["Service"]["getMany"]
+  /** Notified when events were written. */
+  readonly signal: Signal
+}
+
+type Outcome = Exit.Exit<Creation, InvoiceConflict | StoreUnavailable>
+
+/** One outcome for each request, in their order. */
+export const make = ({ getMany, query, signal }: Options) =>
+  Effect.fnUntraced(function* (
+    requests: ReadonlyArray<CreateRequest>
+  ): Effect.fn.Return<ReadonlyArray<Outcome>, StoreUnavailable> {
+    const firsts = firstOfEach(requests)
+    const writing = [...firsts.values()].sort((a, b) => byId(a.invoice, b.invoice))
+    const rows = yield* query<{ id: string; stored_at: Date }>(insertInvoices, createParameters(writing))
+    yield* rows.length === 0 ? Effect.void : signal.notify
+    const inserted = new Map(rows.map((row) => [row.id, Timestamp.fromMillis(row.stored_at.getTime())]))
+    const isNew = (request: CreateRequest): boolean =>
+      firsts.get(request.invoice.id) === request && inserted.has(request.invoice.id)
+    const rest = requests.filter((request) => !isNew(request)).map(({ invoice }) => invoice.id)
+    const there = new Map((yield* getMany(rest)).map((stored) => [stored.invoice.id, stored]))
+    return requests.map((request) => {
+      const { invoice } = request
+      const storedAt = inserted.get(invoice.id)
+      return isNew(request) && storedAt !== undefined
+        ? created(invoice, storedAt)
+        : meet(invoice, there.get(invoice.id))
+    })
+  })
+
+/** The first request of each id: it is written, and what comes after it meets it as already there. */
+const firstOfEach = (requests: ReadonlyArray<CreateRequest>): ReadonlyMap<string, CreateRequest> => {
+  const firsts = new Map<string, CreateRequest>()
+  for (const request of requests) {
+    if (!firsts.has(request.invoice.id)) firsts.set(request.invoice.id, request)
+  }
+  return firsts
+}
+
+const created = (invoice: Invoice.Invoice, storedAt: Timestamp.Timestamp): Outcome =>
+  Exit.succeed({ outcome: "Created", stored: { invoice, status: "Pending", version: 1, violations: [], storedAt } })
+
+/** What a request is told whose id is taken. */
+const meet = (invoice: Invoice.Invoice, stored: StoredInvoice | undefined): Outcome =>
+  stored === undefined
+    ? Exit.fail(
+        new StoreUnavailable({
+          kind: "retryable",
+          cause: new Error(`invoice ${invoice.id} was there and is gone again`)
+        })
+      )
+    : Invoice.canonical(stored.invoice) === Invoice.canonical(invoice)
+      ? Exit.succeed({ outcome: "Unchanged", stored })
+      : Exit.fail(new InvoiceConflict({ id: invoice.id }))

@@ -1,0 +1,71 @@
+/** The last event of each key that a consumer has handled, in the transaction of its effects. */
+import { Data, Effect } from "effect"
+import type { SqlClient, SqlError } from "effect/sql"
+import * as Client from "./Client.ts"
+
+/**
+ * Locked, since a key may come in two partitions at once, after partitions were added; in one order, so that the two
+ * don't deadlock.
+ */
+const selectVersions = `
+select key, version::text as version from inbox_version
+where consumer = $1 and topic = $2 and key = any($3::text[]) order by key for update`
+
+const risenVersions = `select $1, $2, t.key, t.version from unnest($3::text[], $4::int8[]) as t (key, version) order by t.key`
+
+/** Of keys that have no row; answers those that nobody else has made meanwhile. */
+const insertVersions = `
+insert into inbox_version (consumer, topic, key, version) ${risenVersions} on conflict do nothing returning key`
+
+/** Of keys whose row is locked. An upsert never scans, whatever the planner knows of the table. */
+const updateVersions = `
+insert into inbox_version (consumer, topic, key, version) ${risenVersions}
+on conflict (consumer, topic, key) do update set version = excluded.version`
+
+/** A batch of another partition has a key of this one too, and was first. Only rolls back: try the transaction again. */
+export class Overtaken extends Data.TaggedError("Overtaken") {}
+
+export interface InboxVersions {
+  /** The version of the last handled event of each key; none for a key that is new. Locks the keys' rows. */
+  readonly known: (
+    topic: string,
+    keys: ReadonlyArray<string>
+  ) => Effect.Effect<ReadonlyMap<string, number>, SqlError.SqlError>
+  /** @param known what {@link known} answered for these keys */
+  readonly remember: (
+    topic: string,
+    known: ReadonlyMap<string, number>,
+    risen: ReadonlyMap<string, number>
+  ) => Effect.Effect<void, SqlError.SqlError | Overtaken>
+}
+
+export const make = (sql: SqlClient.SqlClient, consumer: string): InboxVersions => {
+  const write = (statement: string, topic: string, versions: ReadonlyArray<readonly [key: string, version: number]>) =>
+    versions.length === 0
+      ? Effect.succeed([])
+      : sql.unsafe(statement, [
+          consumer,
+          topic,
+          Client.texts(versions.map(([key]) => key)),
+          Client.bigints(versions.map(([, version]) => BigInt(version)))
+        ])
+  return {
+    known: (topic, keys) =>
+      Effect.map(
+        sql.unsafe<{ readonly key: string; readonly version: string }>(selectVersions, [
+          consumer,
+          topic,
+          Client.texts(keys)
+        ]),
+        (rows) => new Map(rows.map(({ key, version }) => [key, Number(version)]))
+      ),
+    remember: Effect.fnUntraced(function* (topic, known, risen) {
+      const first = [...risen].filter(([key]) => !known.has(key))
+      const further = [...risen].filter(([key]) => known.has(key))
+      if ((yield* write(insertVersions, topic, first)).length < first.length) {
+        return yield* new Overtaken()
+      }
+      yield* write(updateVersions, topic, further)
+    })
+  }
+}

@@ -1,0 +1,97 @@
+/** What a setting is, and how its text is read. */
+import { Config, Option, Schema } from "effect"
+
+/** A line of the settings table. */
+export interface Setting {
+  readonly name: string
+  /** Other accepted names, first wins; most are the names of the reference service. */
+  readonly aliases: ReadonlyArray<string>
+  /** The default in words. */
+  readonly default: string
+  readonly description: string
+}
+
+export interface Entry<A> extends Setting {
+  readonly config: Config.Config<A>
+}
+
+/** A setting without a default value: none when it is not set. */
+export const entry = <A>(options: {
+  readonly name: string
+  readonly aliases?: ReadonlyArray<string>
+  readonly default: string
+  readonly description: string
+  readonly read: (name: string) => Config.Config<A>
+}): Entry<Option.Option<A>> => {
+  const aliases = options.aliases ?? []
+  return {
+    name: options.name,
+    aliases,
+    default: options.default,
+    description: options.description,
+    config: [options.name, ...aliases].reduceRight<Config.Config<Option.Option<A>>>(
+      (otherwise, name) =>
+        Config.flatMap(Config.option(options.read(name)), (value) =>
+          Option.isSome(value) ? Config.succeed(value) : otherwise
+        ),
+      Config.succeed(Option.none())
+    )
+  }
+}
+
+export const withDefault = <A>(
+  value: A,
+  options: Omit<Parameters<typeof entry<A>>[0], "default"> & { readonly default?: string }
+): Entry<A> => {
+  const optional = entry<A>({ ...options, default: options.default ?? String(value) })
+  return {
+    ...optional,
+    config: Config.map(
+      optional.config,
+      Option.getOrElse(() => value)
+    )
+  }
+}
+
+/** Where a server listens. */
+export interface Address {
+  readonly host: string
+  /** 0 lets the system pick a free port. */
+  readonly port: number
+}
+
+// port: 0 to 65535
+const addressPattern = /^(\[[0-9a-fA-F:]+\]|[^:[\]]*):(6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[0-5]?\d{1,4})$/u
+
+export const address = (name: string): Config.Config<Address> =>
+  Config.map(
+    Config.schema(
+      Schema.String.check(
+        Schema.isPattern(addressPattern, { message: "Expected host:port or :port, such as 127.0.0.1:8080" })
+      ),
+      name
+    ),
+    (text) => {
+      const colon = text.lastIndexOf(":")
+      // Go's ":8080" means every interface
+      return { host: text.slice(0, colon).replace(/^\[|\]$/gu, "") || "0.0.0.0", port: Number(text.slice(colon + 1)) }
+    }
+  )
+
+/** An integer from `minimum` to `maximum`, both included. */
+export const integer =
+  (minimum: number, maximum: number) =>
+  (name: string): Config.Config<number> =>
+    Config.schema(Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum, maximum })), name)
+
+/** Comma separated. */
+export const list = (name: string): Config.Config<ReadonlyArray<string>> =>
+  Config.map(Config.NonEmptyString(name), (text) =>
+    text
+      .split(",")
+      .map((part) => part.trim())
+      .filter((part) => part !== "")
+  )
+
+/** 1 ms to an hour. */
+export const milliseconds = integer(1, 3_600_000)
