@@ -58,12 +58,18 @@ const endOf = (lo: string, hi: string, newest: string | null): string => {
 /** The run of the server, which a restart or another server changes: microseconds since the epoch. */
 export const serverStart = "(extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint::text"
 
-const common = `s.emptied_seq, s.emptied_xid::text as emptied_xid, pg_is_in_recovery() as standby, ${serverStart} as server`
+/** Of the first row alone: it costs more to hand it over with each of a thousand events than to read them. */
+const onFirst = (expression: string): string =>
+  `case when row_number() over (order by e.seq) = 1 then ${expression} end`
+
+const common = `${onFirst("s.emptied_seq")} as emptied_seq, ${onFirst("s.emptied_xid::text")} as emptied_xid,
+  ${onFirst("pg_is_in_recovery()")} as standby, ${onFirst(serverStart)} as server`
 
 /**
  * The first page of a window, in two halves that are each on the index: those that were in progress at `lo`, and those
  * that began after it. Under READ COMMITTED a statement sees exactly what its `pg_current_snapshot()` sees, so the upper
- * bound needs no condition. Always at least one row, for `hi`; its `seq` is null when there is no event.
+ * bound needs no condition. Always at least one row, the first, for `hi` and its like; its `seq` is null when there is no
+ * event.
  *
  * Parameters: 1 `lo`, 2 limit; more belong to `condition`.
  *
@@ -71,10 +77,10 @@ const common = `s.emptied_seq, s.emptied_xid::text as emptied_xid, pg_is_in_reco
  * @param condition on `outbox_event e`
  */
 export const tail = (columns: string, condition = "true"): string => `
-select s.hi::text as hi, ${common}, (
+select ${onFirst("s.hi::text")} as hi, ${common}, ${onFirst(`(
     -- of any lane; by the alias e the text of the id would be sorted
     select n.xid from outbox_event n where n.xid >= pg_snapshot_xmax($1::text::pg_snapshot) order by n.xid desc limit 1
-  )::text as newest, e.*
+  )::text`)} as newest, e.*
 from (select pg_current_snapshot() as hi, emptied_seq, emptied_xid from outbox_state) s left join lateral (
   select e.seq, ${columns} from (
     select * from outbox_event where xid = any (array(select pg_snapshot_xip($1::text::pg_snapshot)))
@@ -89,7 +95,7 @@ from (select pg_current_snapshot() as hi, emptied_seq, emptied_xid from outbox_s
  * Parameters: 1 `lo`, 2 limit, 3 `hi`, 4 `pos`; more belong to `condition`.
  */
 export const rest = (columns: string, condition = "true"): string => `
-select $3::text as hi, ${common}, null as newest, e.*
+select ${onFirst("$3::text")} as hi, ${common}, null as newest, e.*
 from outbox_state s left join lateral (
   select e.seq, ${columns} from outbox_event e
   where e.seq > $4 and ${condition}
@@ -111,12 +117,12 @@ export interface HeadRow {
 
 export const head = ({ hi, newest }: HeadRow): string => endOf(beginning, hi, newest)
 
-/** What every row of both statements has. */
+/** What the first row of both statements has; in the others all but `seq` are null. */
 export interface Row {
   readonly hi: string
   /** The newest visible event behind `lo`, of whatever lane; null when there is none, and in a window. */
   readonly newest: string | null
-  /** Null in the one row of a page without events. */
+  /** Of every row; null in the one row of a page without events. */
   readonly seq: bigint | null
   readonly emptied_seq: bigint
   readonly emptied_xid: string
