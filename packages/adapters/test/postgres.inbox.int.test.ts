@@ -19,15 +19,19 @@ const database = databaseWith({})
 const value = (key: string, version: number): Uint8Array =>
   new TextEncoder().encode(JSON.stringify({ id: key, version }))
 
+/** An invoice's id, by a letter. */
+const idOf = (letter: string): string => `00000000-0000-4000-8000-0000000000${letter.charCodeAt(0).toString(16)}`
+const letterOf = (id: string | undefined): string => String.fromCharCode(Number.parseInt(id?.slice(-2) ?? "", 16))
+
 /** As the relay publishes it. */
-const event = (topic: string, key: string, version: number): Message =>
+const event = (topic: string, letter: string, version: number): Message =>
   OutboxEvent.toMessage({
     id: randomUUID(),
     topic,
-    key,
+    key: idOf(letter),
     type: "invoice.approved",
     version,
-    payload: value(key, version),
+    payload: value(idOf(letter), version),
     at: Timestamp.fromMillis(0)
   })
 
@@ -73,7 +77,7 @@ const consumer = (options: { readonly versions: boolean } = { versions: true }) 
         messages,
         ({ message, previous }) =>
           sql.unsafe(`insert into ${table} values ($1, $2::int8, $3::int8)`, [
-            message.key ?? "",
+            letterOf(message.key),
             BigInt(Inbox.invoiceEvent(message)?.version ?? 0),
             BigInt(previous)
           ]),
@@ -141,13 +145,14 @@ describe("an inbox", () => {
     Effect.gen(function* () {
       const topic = randomUUID()
       const { inbox } = yield* consumer()
-      const order = { topic, key: "order", value: value("order", 1) }
+      const id = idOf("o")
+      const order = { topic, key: id, value: value(id, 1) }
       const foreign = (headers: Message["headers"]): Message => ({ ...order, headers })
       const messages = [
         foreign({}),
         foreign({}),
-        foreign({ ce_source: "/orders", ce_type: "invoice.created", ce_subject: "order", ce_version: "1" }),
-        foreign({ ce_source: "/invoice", ce_type: "order.placed", ce_subject: "order", ce_version: "1" }),
+        foreign({ ce_source: "/orders", ce_type: "invoice.created", ce_subject: id, ce_version: "1" }),
+        foreign({ ce_source: "/invoice", ce_type: "order.placed", ce_subject: id, ce_version: "1" }),
         foreign({ ce_source: "/invoice", ce_type: "invoice.created", ce_version: "1" })
       ]
       let seen = 0
