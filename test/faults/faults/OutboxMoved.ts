@@ -14,7 +14,7 @@ import type { Fault } from "./Fault.ts"
 
 const administer = (scene: Scene) => runtimeOf(OutboxAdmin.layer({ url: Redacted.make(scene.url) }))
 
-const leafSize = 1_000
+const partitionSize = 1_000
 
 /** Leaves small enough that a few seconds of load fill many of them. */
 const smallLeaves = (scene: Scene): Promise<unknown> =>
@@ -25,7 +25,7 @@ const smallLeaves = (scene: Scene): Promise<unknown> =>
       for leaf in select inhrelid::regclass::text from pg_inherits where inhparent = 'outbox_event'::regclass loop
         execute 'drop table ' || leaf;
       end loop;
-      update outbox_state set leaf_size = ${leafSize};
+      update outbox_state set leaf_size = ${partitionSize};
     end $$`)
 
 /**
@@ -34,7 +34,7 @@ const smallLeaves = (scene: Scene): Promise<unknown> =>
  */
 const emptied: Fault = {
   number: 13,
-  name: "leaves emptied and dropped under late writers",
+  name: "partitions emptied and dropped under late writers",
   bound: 20,
   once: true,
   run: async (scene) => {
@@ -58,11 +58,11 @@ const emptied: Fault = {
       const [state] = await scene.sql.query(
         "select emptied_seq, (select last_value from outbox_seq) as last from outbox_state"
       )
-      const leaves = Number(state?.["emptied_seq"]) / leafSize
+      const emptied = Number(state?.["emptied_seq"]) / partitionSize
       return {
         ...outcome,
-        notes: [...outcome.notes, `${leaves} leaves of ${leafSize} were emptied, of ${state?.["last"]} numbers`],
-        broken: [...outcome.broken, ...(leaves > 0 ? [] : ["no leaf was emptied, so nothing was proven"])]
+        notes: [...outcome.notes, `${emptied} partitions of ${partitionSize} were emptied, of ${state?.["last"]} numbers`],
+        broken: [...outcome.broken, ...(emptied > 0 ? [] : ["no partition was emptied, so nothing was proven"])]
       }
     } finally {
       await admin.dispose()
