@@ -283,8 +283,6 @@ export const all: ReadonlyArray<Currency> = Object.freeze([...table.values()])
 /** The currency of an alphabetic code, current or historic; undefined for what was never one. */
 export const get = (code: string): Currency | undefined => table.get(code)
 
-export const isHistoric = (code: CurrencyCode): boolean => table.get(code)?.withdrawn !== undefined
-
 /** Decimals of an amount. Throws a `RangeError` for a code that did not come from `get`. */
 export const minorUnits = (code: CurrencyCode): number => {
   const currency = table.get(code)
