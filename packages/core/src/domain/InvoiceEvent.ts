@@ -84,11 +84,11 @@ export const decided = (id: InvoiceId, version: number, { status, violations }: 
 /** An event as a database or a broker holds it. */
 export interface Encoded {
   /** CloudEvents `type`; undefined when the writer did not say that it is one of ours. */
-  readonly type: string | undefined
+  readonly type?: string | undefined
   /** CloudEvents `subject`, the invoice's id. */
-  readonly key: string | undefined
+  readonly key?: string | undefined
   /** Undefined in messages of earlier versions, which told it in the payload. */
-  readonly version: number | undefined
+  readonly version?: number | undefined
   readonly payload: Uint8Array
 }
 

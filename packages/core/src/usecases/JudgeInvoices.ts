@@ -58,7 +58,8 @@ const sort = (received: ReadonlyArray<DeadLetter.Received>) => {
   const undecodable: Array<DeadLetter.Unhandled> = []
   const byId = new Map<InvoiceId, Array<DeadLetter.Received>>()
   for (const one of received) {
-    const id = InvoiceEvent.fromMessage(one.message)?.id
+    // by its value alone, as the reference writes it: one that can't be read is a dead letter whatever its headers say
+    const id = InvoiceEvent.decode({ payload: one.message.value })?.id
     if (id === undefined) {
       const reason = 'the value is not JSON like {"id": "<uuid>"}'
       undecodable.push({ received: one, kind: "Undecodable", reason, attempts: 1 })
