@@ -1,4 +1,6 @@
-/** The whole of `@invoice/core`. Modules of functions are namespaces; ports, use cases and errors are named. */
+/**
+ * The whole of `@invoice/core`. Modules of functions are namespaces; ports, use cases and errors are exported by name.
+ */
 export * as Currency from "./domain/Currency.ts"
 export * as Decimal from "./domain/Decimal.ts"
 export * as Document from "./domain/Document.ts"

@@ -1,5 +1,5 @@
 /**
- * The front door for programs that don't use Effect: one function, plain data in and out. It needs no pipeline and no
+ * The entry point for programs that don't use Effect: one function, plain data in and out. It needs no pipeline and no
  * network, and runs in browsers.
  *
  * @example
@@ -17,8 +17,8 @@ import type { Violation } from "./domain/Violation.ts"
 
 export interface Validation {
   /**
-   * `Approved`: no rule of severity error is broken. `Rejected`: one is. `Invalid`: it isn't an invoice that can be judged,
-   * since it is no JSON, has the wrong shape, or says something impossible such as 10.555 USD.
+   * `Approved`: no rule of severity error is broken. `Rejected`: one is. `Invalid`: the input isn't an invoice that can
+   * be judged, because it isn't JSON, has the wrong shape, or has an impossible value such as 10.555 USD.
    */
   readonly status: "Approved" | "Rejected" | "Invalid"
   /** Every reason, at most 100 of an invalid document; an approved invoice may have warnings. */
@@ -33,11 +33,11 @@ export interface Options {
 }
 
 /**
- * Judges an invoice as the pipeline would. Total: whatever comes in gets an answer, which is plain data that JSON holds.
+ * Judges an invoice as the pipeline would. Total: every input gets an answer, which is plain data that JSON can hold.
  * It throws only what a rule of a profile of your own throws.
  *
- * @param input JSON as a text or as bytes in UTF-8, or an object. Amounts are exact in a text, in bytes and in strings; a
- * JavaScript number is taken by its shortest decimal, and refused above 2^53
+ * @param input JSON as a text or as bytes in UTF-8, or an object. Amounts are exact in a text, in bytes and in strings;
+ * a JavaScript number is taken by its shortest decimal, and refused above 2^53
  */
 export const validate = (input: unknown, options: Options = {}): Validation => {
   const read = readInvoice(input)
@@ -55,7 +55,7 @@ const readInvoice = (input: unknown): Result.Result<Invoice.Invoice, ReadonlyArr
       ? Result.fail([document.failure])
       : Result.mapError(InvoiceParser.read(document.success), ({ violations }) => violations)
   } catch {
-    // an object whose properties throw: what they throw may be as hostile, so it isn't looked at
+    // an object whose properties throw: the thrown value may be hostile too, so it isn't inspected
     return Result.fail([{ code: "INV-TYPE", severity: "error", path: "", message: "can't be read: a property throws" }])
   }
 }

@@ -1,4 +1,4 @@
-/** The laws of `InvoiceStoreContract` about the changes that a store tells. */
+/** The laws of `InvoiceStoreContract` about the changes that a store reports. */
 import { assert } from "@effect/vitest"
 import { InvoiceStore } from "@invoice/core"
 import type { Change } from "@invoice/core/ports/InvoiceStore"
@@ -7,7 +7,7 @@ import { approve, decision, reject } from "./Decisions.ts"
 import * as Generators from "./Generators.ts"
 import type { Body, Law, MakeLaw } from "./StoreLaw.ts"
 
-/** The changes behind a cursor, page by page, and the cursor behind them. */
+/** Reads the changes behind a cursor, page by page; answers them and the cursor behind them. */
 const drain = Effect.fnUntraced(function* (from: string | undefined, limit: number) {
   const store = yield* InvoiceStore
   const changes: Array<Change> = []
@@ -109,9 +109,9 @@ const head: Body = Effect.gen(function* () {
   }
 })
 
-/** What a test of the suite may know of its cursors. */
+/** What a test of the suite may know about the cursors of its store. */
 export interface ChangeOptions {
-  /** Makes, from the cursor at the head, one that this store could only hand out after many more changes. */
+  /** Makes, from the cursor at the head, a cursor that this store would hand out only after many more changes. */
   readonly cursorAfter?: ((head: string) => string) | undefined
 }
 

@@ -35,7 +35,7 @@ export const over = <Ports, Feature extends string>(
   }
 }
 
-/** vitest's own limit comes last, so that a law says itself what it waits for. */
+/** vitest's limit for a test is this much longer than the law's, so that the law's own timeout is the one reported. */
 const grace = 10_000
 
 /** Registers a test for each law; a law that is not claimed is reported as skipped, by name. */
@@ -47,9 +47,9 @@ export const register = <Feature extends string>(
 ): void => {
   const limit = Duration.toMillis(Duration.fromInputUnsafe(timeout)) + grace
   describe(name, () => {
-    for (const { name: says, feature, law } of laws) {
-      if (feature !== undefined && features[feature] !== true) it.skip(`${says} (not claimed: ${feature})`, () => {})
-      else it.live(says, () => law, limit)
+    for (const { name: title, feature, law } of laws) {
+      if (feature !== undefined && features[feature] !== true) it.skip(`${title} (not claimed: ${feature})`, () => {})
+      else it.live(title, () => law, limit)
     }
   })
 }

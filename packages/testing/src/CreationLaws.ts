@@ -10,10 +10,10 @@ import type { Body, Law, MakeLaw } from "./StoreLaw.ts"
 
 const decoder = new TextDecoder()
 
-/** All of it, with the content as canonical text. */
+/** The stored invoice, with its content as canonical text. */
 const shown = ({ invoice, ...rest }: StoredInvoice) => ({ ...rest, invoice: Invoice.canonical(invoice) })
 
-/** Everything of a customer, page by page. */
+/** All invoices of a customer, read page by page. */
 const listed = Effect.fnUntraced(function* (customerId: string) {
   const store = yield* InvoiceStore
   const items: Array<StoredInvoice> = []
@@ -157,7 +157,7 @@ const unstorable: Body = Effect.gen(function* () {
   const results = yield* Effect.all(
     good.flatMap((invoice, index) => [
       Effect.asVoid(store.create(invoice)),
-      // a conflict, and a text that the parse gate never lets through
+      // a conflict, or a text that the parser always refuses
       Effect.ignoreCause(
         store.create(index % 2 === 0 ? { ...known, notes: `${index}` } : { ...Generators.invoice(), notes: "\u0000" })
       )

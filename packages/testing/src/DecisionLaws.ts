@@ -107,7 +107,7 @@ const traced: Body = Effect.gen(function* () {
   )
 })
 
-/** More than clocks of two machines differ, and less than a time zone. */
+/** More than the difference between the clocks of two machines, and less than a time zone. */
 const nearMillis = 60_000
 
 const times: Body = Effect.gen(function* () {

@@ -1,4 +1,4 @@
-/** What the laws of the store share: verdicts to apply, and the events that changes leave. */
+/** What the laws of the store share: verdicts to apply, and the events that changes write. */
 import { type Invoice, Outbox, type Verdict } from "@invoice/core"
 import type { OutboxEvent } from "@invoice/core/OutboxEvent"
 import type { Decision } from "@invoice/core/ports/InvoiceStore"
@@ -30,7 +30,7 @@ export const decision = (invoice: Invoice.Invoice, verdict: Verdict.Verdict, ver
 
 export const outcomes = (decided: ReadonlyArray<{ readonly outcome: string }>) => decided.map(({ outcome }) => outcome)
 
-/** Every event of some invoices that is in the outbox, read from its very beginning. */
+/** Every event of some invoices in the outbox, which is read from its beginning. */
 export const eventsOf = (
   ...invoices: ReadonlyArray<Invoice.Invoice>
 ): Effect.Effect<ReadonlyArray<OutboxEvent>, unknown, Outbox> =>
@@ -38,7 +38,7 @@ export const eventsOf = (
     const outbox = yield* Outbox
     const keys = new Set<string>(invoices.map(({ id }) => id))
     const acquire = outbox.acquire({ lane: 0, owner: crypto.randomUUID(), ttlMillis: 60_000 })
-    // released also when a law fails, so that the laws after it are judged for themselves
+    // released also when a law fails, so that the laws after it can hold the lane
     return yield* Effect.acquireUseRelease(
       Effect.map(acquire, Option.getOrThrow),
       (lease) =>

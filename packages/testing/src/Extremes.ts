@@ -1,6 +1,6 @@
 /**
- * The ends of what the types hold, where adapters lose something: each as the fields in which it differs from a plain
- * invoice.
+ * Extreme values that the types can hold, where adapters may lose something. Each is given as the fields in which it
+ * differs from a plain invoice.
  */
 import { Decimal, Invoice } from "@invoice/core"
 
@@ -8,7 +8,7 @@ type Document = Readonly<Record<string, unknown>>
 
 const nines = "9".repeat(Decimal.maxIntegerDigits)
 
-/** The largest, its negative, the smallest above zero, and two that a double can't hold. */
+/** The largest decimal, its negative, the smallest above zero, and two long ones that a double may alter. */
 const decimals = (scale: number): ReadonlyArray<string> => {
   const fraction = (digits: string) => (scale === 0 ? "" : `.${digits.slice(-scale)}`)
   return [
@@ -43,11 +43,11 @@ const amounts: ReadonlyArray<Document> = (
   }))
 )
 
-/** Up to the limit in bytes, in characters of one to four. */
+/** Notes up to the limit in bytes, of one repeated character. */
 const long = (character: string): string =>
   character.repeat(Math.floor(Invoice.limits.notesBytes / new TextEncoder().encode(character).length))
 
-/** Texts that are altered by whoever normalizes, trims, escapes, or takes a text for something else. */
+/** Texts that an adapter alters if it normalizes, trims or escapes texts, or takes them for something else. */
 const awkward = [
   "",
   " leading and trailing\t ",
@@ -83,7 +83,7 @@ const times: ReadonlyArray<Document> = [
   "9999-12-31T23:59:59.999999999Z"
 ].map((time) => ({ due_date: time, created_at: time, updated_at: time }))
 
-/** As many lines as there may be, in an order that no sorting gives. */
+/** As many lines as an invoice may have, in an order that no sorting gives. */
 const manyLines = Array.from({ length: Invoice.limits.lines }, (_, index) => ({
   description: `line ${(index * 7_919) % Invoice.limits.lines}`,
   quantity: `${index}.${String(index + 1).padStart(9, "0")}`,
@@ -101,7 +101,7 @@ export const documents: ReadonlyArray<Document> = [
 ]
 
 /**
- * Pairs that differ in the least that two invoices can differ in: a last digit, a last character, a nanosecond, the
+ * Pairs with the smallest differences that two invoices can have: a last digit, a last character, a nanosecond, the
  * order of the last two lines.
  */
 export const neighbours: ReadonlyArray<readonly [what: string, one: Document, other: Document]> = [

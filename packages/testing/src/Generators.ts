@@ -3,7 +3,7 @@ import { Invoice, InvoiceParser } from "@invoice/core"
 import { Arbitrary, Effect, Result, Schema } from "effect"
 import * as Extremes from "./Extremes.ts"
 
-/** The invoice of the wire contract's example, as a document, default with a fresh id. */
+/** The invoice of the wire contract's example, as a document, by default with a fresh id. */
 export const document = (overrides: Readonly<Record<string, unknown>> = {}): Record<string, unknown> => ({
   id: crypto.randomUUID(),
   customer_id: "c78aef21-ae9f-4561-a2c9-3b7a7ea2f990",
@@ -20,11 +20,11 @@ export const document = (overrides: Readonly<Record<string, unknown>> = {}): Rec
   ...overrides
 })
 
-/** A plain valid invoice with a fresh id. Throws when the overrides make it one that can't be held. */
+/** A plain valid invoice with a fresh id. Throws when the types can't hold it with the overrides. */
 export const invoice = (overrides?: Readonly<Record<string, unknown>>): Invoice.Invoice =>
   Result.getOrThrow(InvoiceParser.parse(document(overrides)))
 
-/** Many plain valid invoices that differ in their ids: what a law needs thousands of is parsed once. */
+/** Many plain valid invoices that differ in their ids. They are parsed once, since some laws need thousands. */
 export const invoicesOf = (
   count: number,
   overrides?: Readonly<Record<string, unknown>>
@@ -41,7 +41,10 @@ const choice = <const Options extends readonly [unknown, ...ReadonlyArray<unknow
 ): Arbitrary.Arbitrary<Options[number]> =>
   Arbitrary.map(integer(0, options.length - 1), (index) => options[index] ?? options[0])
 
-/** Code points of one to four bytes in UTF-8: controls but NUL, ASCII, combining marks, scripts, symbols, the private. */
+/**
+ * Code points of one to four bytes in UTF-8: control characters except NUL, ASCII, combining marks, scripts, symbols,
+ * private use.
+ */
 const ranges = [
   [0x20, 0x7e],
   [0x20, 0x7e],
@@ -56,7 +59,7 @@ const ranges = [
   [0x10000, 0x10ffff]
 ] as const
 
-/** One number for each character, which is ten times faster than one for the range and one within it. */
+/** The character of a number: one number is ten times faster to generate than a range and a number within it. */
 const characterOf = (number: number): string => {
   const [from, to] = ranges[number % ranges.length] ?? ranges[0]
   return String.fromCodePoint(from + (Math.floor(number / ranges.length) % (to - from + 1)))
@@ -64,7 +67,7 @@ const characterOf = (number: number): string => {
 
 const utf8 = new TextEncoder()
 
-/** Any text that the types hold, no longer than the bound in the measure of it. */
+/** Any text that the types hold; the lengths of its characters, by `lengthOf`, add up to `most` at most. */
 const text = (most: number, lengthOf: (character: string) => number) =>
   Arbitrary.map(Arbitrary.array(integer(0, 2 ** 30), { maxLength: most }), (numbers) => {
     const characters = numbers.map(characterOf)
@@ -89,7 +92,7 @@ const uuid = Arbitrary.map(
 
 const digit = Arbitrary.schema(Schema.Literals([..."0123456789"]))
 
-/** Up to so many digits; as a rule exactly as many, since most mistakes show there. */
+/** Up to `length` digits; usually exactly `length`, since most mistakes show there. */
 const digits = (length: number) =>
   Arbitrary.map(
     Arbitrary.flatMap(choice([0, length, length]), (minLength) =>
@@ -118,7 +121,7 @@ const optional = <A>(arbitrary: Arbitrary.Arbitrary<A>) =>
     there ? value : undefined
   )
 
-/** Each number of decimals that a currency has, and a historic one. */
+/** A currency for each possible number of decimals, and a historic one. */
 export const currencies = [
   ["JPY", 0],
   ["XAU", 0],
@@ -157,8 +160,8 @@ export const anyInvoice: Arbitrary.Arbitrary<Invoice.Invoice> = Arbitrary.flatMa
 )
 
 /**
- * Invoices to try an adapter with: the extremes of `Extremes`, then generated ones, most of them small and some with
- * texts as long as they may be.
+ * Invoices for testing an adapter: those of `Extremes`, then generated ones, most of them small and some with texts of
+ * the maximum length.
  */
 export const manyInvoices: Effect.Effect<ReadonlyArray<Invoice.Invoice>> = Effect.gen(function* () {
   const small = yield* Arbitrary.sampleEffect(anyInvoice, { count: 60, size: 12 })

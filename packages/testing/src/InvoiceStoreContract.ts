@@ -1,13 +1,13 @@
 /**
- * The laws of `InvoiceStore` (and of the events it leaves in its `Outbox`), for whoever writes an adapter.
+ * The laws of `InvoiceStore` (and of the events it leaves in its `Outbox`), for authors of adapters.
  *
  * ```ts
  * suite("my store", MyStore.layer(options), { durable: true, multiProcess: true })
  * ```
  *
  * Every law makes invoices of its own; nothing is cleaned up, and other invoices may be there. The laws read the outbox
- * by lane 0 and expect to be the only writers: give the suite a store that nobody else works on. The layer is built
- * anew for every law.
+ * through lane 0 and expect to be the only writers: give the suite a store that nobody else works on. The layer is
+ * built anew for every law.
  */
 import type { Duration, Layer } from "effect"
 import { type ChangeOptions, changeLaws } from "./ChangeLaws.ts"

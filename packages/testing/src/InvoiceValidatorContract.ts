@@ -1,5 +1,5 @@
 /**
- * The laws of `InvoiceValidator`, for whoever writes one.
+ * The laws of `InvoiceValidator`, for authors of validators.
  *
  * ```ts
  * suite("my validator", MyValidator.layer(options))

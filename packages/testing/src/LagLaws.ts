@@ -1,4 +1,4 @@
-/** The laws of `OutboxContract` about what waits, and since when. */
+/** The laws of `OutboxContract` about how many events wait, and since when. */
 import { assert } from "@effect/vitest"
 import { Outbox } from "@invoice/core"
 import { lagLimit } from "@invoice/core/ports/Outbox"
@@ -44,7 +44,7 @@ const age: Body = atTheEnd((lease, position) =>
     const before = yield* seconds
     yield* create(1)
     const written = yield* seconds
-    // what is measured is an age, so it has to pass
+    // the law measures an age, so time has to pass
     yield* Effect.sleep("300 millis")
     yield* create(1)
     const asked = yield* seconds
@@ -60,7 +60,7 @@ const age: Body = atTheEnd((lease, position) =>
 
 /** How a test of the suite may leave many events in the outbox. */
 export interface LagOptions extends BulkOptions {
-  /** Leaves so many events in lane 0; by default through the store, which takes as long as the store takes. */
+  /** Leaves so many events in lane 0; by default they are written through the store, at its speed. */
   readonly fill?: ((events: number) => Effect.Effect<void, unknown, Ports>) | undefined
 }
 

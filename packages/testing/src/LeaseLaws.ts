@@ -23,7 +23,7 @@ const refused = (write: Effect.Effect<void, unknown>) =>
     onFailure: (error) => Effect.sync(() => assert.instanceOf(error, LeaseLost))
   })
 
-/** Everything that a relay writes is refused under one lease, and changes nothing, while another lease holds the lane. */
+/** Checks that every write under `lost` is refused and changes nothing, while `lease` holds the lane. */
 const everyWriteRefused = (lost: Lease, lease: Lease) =>
   Effect.gen(function* () {
     const outbox = yield* Outbox
@@ -42,12 +42,12 @@ const everyWriteRefused = (lost: Lease, lease: Lease) =>
     assert.strictEqual((yield* parkedOf(first[0]?.key))?.events, 1)
     yield* outbox.unpark(lease, first)
     assert.strictEqual((yield* laneStatus).position, position, "what was refused has moved nothing")
-    // reading is not refused to anybody
+    // reading needs no valid lease
     assert.deepStrictEqual((yield* drain(lost, position, 1_000)).events, events)
     assert.deepStrictEqual(yield* outbox.replayable(lost, 10), [])
   })
 
-/** Asks until the lane can be had, as whoever stands by does. */
+/** Asks until it gets the lane, as a standby does. */
 const acquireSoon = (owner: string) =>
   Effect.gen(function* () {
     for (;;) {
@@ -117,7 +117,7 @@ const runOut: Body = Effect.gen(function* () {
   const outbox = yield* Outbox
   const old = yield* acquire
   assert.isTrue(Option.isNone(yield* acquireAs("the next")))
-  // from now, not from what was left of it
+  // the new time counts from now, not from the end of the old time
   yield* outbox.renew(old, 1)
   const next = yield* acquireSoon("the next")
   assert.isTrue(BigInt(next.epoch) > BigInt(old.epoch))
@@ -128,7 +128,7 @@ const runOut: Body = Effect.gen(function* () {
   assert.isTrue(Option.isNone(yield* acquireAs("a third")))
 })
 
-/** Two clocks of one machine, of which one counts whole milliseconds. */
+/** The difference between two clocks of one machine, of which one counts whole milliseconds. */
 const roundingMillis = 10
 
 const duration: Body = Effect.gen(function* () {
@@ -141,7 +141,7 @@ const duration: Body = Effect.gen(function* () {
   assert.isTrue(BigInt(next.epoch) > BigInt(lease.epoch))
 })
 
-/** A lease that has run out, and nobody has taken the lane since. */
+/** A lease that has run out, of a lane that nobody has taken since. */
 const expired = Effect.gen(function* () {
   const lease = Option.getOrThrow(yield* acquireAs(crypto.randomUUID(), 1))
   const isShown = Effect.map(laneStatus, ({ owner }) => Option.isSome(owner))

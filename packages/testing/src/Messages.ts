@@ -1,4 +1,4 @@
-/** Messages of the messaging laws: made, published and told apart by their texts. */
+/** The messages of the messaging laws, which are told apart by their texts. */
 import type { Message } from "@invoice/core/Message"
 import type { MessageBatch } from "@invoice/core/ports/MessageConsumer"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
@@ -23,7 +23,7 @@ export const texts = (messages: ReadonlyArray<Message>): ReadonlyArray<string> =
 export const numbered = (topic: string, key: string | undefined, from: number, count: number): ReadonlyArray<Message> =>
   Array.from({ length: count }, (_, index) => message(topic, key, `${from + index}`))
 
-/** The key's messages, as numbers. Each where it first came: at least once is what is promised, also under load. */
+/** The key's messages as numbers, each at its first delivery: the port promises only at least once, also under load. */
 export const numbers = (messages: ReadonlyArray<Message>, key?: string): ReadonlyArray<number> => [
   ...new Set(texts(key === undefined ? messages : messages.filter((one) => one.key === key)).map(Number))
 ]
@@ -47,7 +47,7 @@ export const publishing = (
 
 export const ascending = (self: number, that: number): number => self - that
 
-/** Where each message is, by its text. */
+/** The partition and offset of each message, by its text. */
 export const places = (batches: ReadonlyArray<MessageBatch>): Map<string | undefined, string> =>
   new Map(
     batches.flatMap(({ messages, offsets, partition }) =>
@@ -55,7 +55,7 @@ export const places = (batches: ReadonlyArray<MessageBatch>): Map<string | undef
     )
   )
 
-/** Waits for so many different messages. */
+/** Waits until so many different messages have come. */
 export const gotAll = (reading: Reading, count: number) =>
   reading.until(() => {
     const places = reading

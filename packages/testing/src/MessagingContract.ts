@@ -1,5 +1,5 @@
 /**
- * The laws of `MessagePublisher`, `MessageConsumer` and `TopicReader`, for whoever writes an adapter.
+ * The laws of `MessagePublisher`, `MessageConsumer` and `TopicReader`, for authors of adapters.
  *
  * ```ts
  * import { suite } from "@invoice/testing/MessagingContract"
@@ -44,7 +44,7 @@ export interface Options extends RefusalOptions {
 
 const defaultTimeout = "25 seconds"
 
-/** Two subscribers of one group, both at work, until all that was sent has come to one of them. */
+/** Two subscribers of one group, which both receive messages, until every sent message has come to one of them. */
 const shared = Effect.gen(function* () {
   const topic = fresh("shared")
   const group = fresh("group")
@@ -62,7 +62,7 @@ const shared = Effect.gen(function* () {
   return { received: received(), sent }
 })
 
-/** Bytes, keys and headers that text-minded code spoils; JavaScript strings that UTF-8 can hold. */
+/** Bytes, keys and headers that code made for text spoils; all strings are ones that UTF-8 can hold. */
 const hostile = (topic: string) => {
   const text = Arbitrary.map(Arbitrary.schema(Schema.String), (string) => string.toWellFormed())
   const name = Arbitrary.filter(text, (string) => string !== "" && string !== "__proto__")
@@ -187,7 +187,7 @@ export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}):
         yield* publish(numbered(topic, "k", 0, total))
         const holding = yield* read({ topic, group: fresh("holding") }, { acknowledge: false })
         yield* holding.until(() => holding.batches().length > 0)
-        // when another group has come to the end, one that did not wait would be far too
+        // once another group is at the end, this one would be far ahead if it did not wait
         const eager = yield* read({ topic, group: fresh("eager") })
         yield* gotAll(eager, total)
         for (let count = 1; ; count++) {
@@ -274,7 +274,7 @@ export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}):
       Effect.gen(function* () {
         const topic = fresh("handled")
         const group = fresh("group")
-        // a group counts from its first subscription on
+        // `publish` waits for a group only after the group's first subscription
         const known = yield* read({ topic, group })
         yield* publish(numbered(topic, "k", 0, 1))
         yield* gotAll(known, 1)

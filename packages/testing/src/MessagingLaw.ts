@@ -1,4 +1,4 @@
-/** What the laws of `MessagingContract` are made of. */
+/** The types of the laws of `MessagingContract`. */
 import type { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
 import type { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import type { TopicReader } from "@invoice/core/ports/TopicReader"
@@ -8,16 +8,16 @@ import type * as Contract from "./Contract.ts"
 export interface Features {
   /** Messages and acknowledgements outlive the layer. */
   readonly durable: boolean
-  /** Several instances of the layer, in whatever processes, see the same topics and groups. */
+  /** Several instances of the layer, in any processes, see the same topics and groups. */
   readonly multiProcess: boolean
   /**
-   * A partition that changes hands while nothing fails brings nothing twice. A broker that promises at least once
-   * need not claim it: a member that is slow to hear of a rebalance makes it send again.
+   * When a partition goes to another consumer and nothing has failed, no message comes twice. A broker that promises at
+   * least once need not claim it: it sends again when a member learns late of a rebalance.
    */
   readonly handedOverOnce: boolean
-  /** `publish` resolves only when the groups that are there have acknowledged. */
+  /** `publish` resolves only when all known groups have acknowledged the messages. */
   readonly handledBeforePublished: boolean
-  /** There are records that the broker will never take, as `Options.refusable` shows. */
+  /** There are records that the broker will never take; `Options.refusable` makes one. */
   readonly refuses: boolean
 }
 

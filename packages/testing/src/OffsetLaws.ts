@@ -1,4 +1,4 @@
-/** The laws of `MessagingContract` that are about offsets, about holding a batch, and about a look at a topic. */
+/** The laws of `MessagingContract` about offsets, about holding a batch, and about reading a topic from outside. */
 import { assert } from "@effect/vitest"
 import type { Located, Message } from "@invoice/core/Message"
 import { type MessageBatch, MessageConsumer } from "@invoice/core/ports/MessageConsumer"
@@ -20,7 +20,7 @@ import {
 import type { Law, MakeLaw } from "./MessagingLaw.ts"
 import { read } from "./Reading.ts"
 
-/** A partition that the group has handled ten messages of and one waits on; answers the offsets of the ten. */
+/** Makes a partition of which the group has handled ten messages, and one waits; answers the offsets of the ten. */
 const tenHandledOneWaiting = (topic: string, group: string) =>
   Effect.gen(function* () {
     yield* publish(numbered(topic, "k", 0, 10))
@@ -92,7 +92,7 @@ export const offsetLaws = (law: MakeLaw): ReadonlyArray<Law> => {
         assert.isFalse(yield* first?.isHeld ?? Effect.succeed(true))
         yield* holding.until(() => holding.batches().length === 2)
         const second = holding.batches()[1]
-        // of no effect: it was given back
+        // has no effect, since the batch was given back
         yield* first?.acknowledge ?? Effect.void
         assert.isTrue(yield* second?.isHeld ?? Effect.succeed(false))
         yield* second?.acknowledge ?? Effect.void

@@ -1,5 +1,5 @@
 /**
- * The laws of `Outbox`, for whoever writes an adapter. They write through the adapter's `InvoiceStore`.
+ * The laws of `Outbox`, for authors of adapters. They write through the adapter's `InvoiceStore`.
  *
  * ```ts
  * suite("my outbox", MyOutbox.layer(options), { durable: true, multiProcess: true })

@@ -18,7 +18,7 @@ import {
   parkedOf
 } from "./OutboxLaw.ts"
 
-/** What a relay leaves that has published one of three events, parked another, and was asked to send that one again. */
+/** The work left by a relay that published one of three events and parked another, for which a replay is requested. */
 const leaveWork = atTheEnd((lease, position) =>
   Effect.gen(function* () {
     const outbox = yield* Outbox
@@ -95,7 +95,7 @@ const sharedWork = (elsewhere: Elsewhere): Body =>
       yield* elsewhere(
         Effect.gen(function* () {
           const there = yield* Outbox
-          // written there, read and parked here
+          // written by the other instance, read and parked by this one
           const [invoice] = yield* create(1)
           const { events } = yield* Effect.provideService(drain(lease, position, 10), Outbox, here)
           assert.deepStrictEqual(
@@ -103,7 +103,7 @@ const sharedWork = (elsewhere: Elsewhere): Body =>
             [`${invoice?.id}`]
           )
           yield* here.park({ lease, events, reason: "too large", endsReplay: false })
-          // seen and asked for there, heard here
+          // listed and replayed through the other instance, replayable through this one
           assert.strictEqual((yield* parkedOf(invoice?.id))?.reason, "too large")
           assert.strictEqual(yield* there.replay(`${invoice?.id}`), 1)
           assert.deepStrictEqual(ids(yield* here.replayable(lease, 10)), ids(events))

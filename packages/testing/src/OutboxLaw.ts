@@ -1,4 +1,4 @@
-/** What the laws of `OutboxContract` are made of: events to write, and a lane to hold. */
+/** What the laws of `OutboxContract` share: events to write, and a lane to hold. */
 import { assert } from "@effect/vitest"
 import { type Invoice, InvoiceStore, Outbox, type Verdict } from "@invoice/core"
 import type { OutboxEvent } from "@invoice/core/OutboxEvent"
@@ -14,7 +14,7 @@ export type Ports = InvoiceStore | Outbox
 export interface Features {
   /** Events, positions, leases and what is parked outlive the layer: a restart loses nothing. */
   readonly durable: boolean
-  /** Several instances of the layer, in whatever processes, work on the same lanes. */
+  /** Several instances of the layer, in any processes, work on the same lanes. */
   readonly multiProcess: boolean
 }
 
@@ -25,18 +25,18 @@ export type Body = Effect.Effect<void, unknown, Ports | Scope.Scope>
 
 const ttlMillis = 60_000
 
-/** Gives a lease back; harmless when it is lost, so a law that fails leaves the lane to the next one. */
+/** Gives a lease back, also when it is lost, so that a law that fails leaves the lane free for the next law. */
 const giveBack = (outbox: Outbox["Service"], lease: Option.Option<Lease>): Effect.Effect<void> =>
   Option.isNone(lease) ? Effect.void : Effect.ignore(outbox.release(lease.value))
 
-/** The lane for an owner, if it can be had, until the law is over. */
+/** Leases the lane to an owner, if the outbox gives it, until the law is over. */
 export const acquireFrom = (outbox: Outbox["Service"], owner: string, millis = ttlMillis) =>
   Effect.acquireRelease(outbox.acquire({ lane: 0, owner, ttlMillis: millis }), (lease) => giveBack(outbox, lease))
 
 export const acquireAs = (owner: string, millis?: number) =>
   Effect.flatMap(Outbox, (outbox) => acquireFrom(outbox, owner, millis))
 
-/** The lane, which has to be free, until the law is over. */
+/** Leases the lane, which has to be free, until the law is over. */
 export const acquire = Effect.suspend(() =>
   Effect.map(
     acquireAs(crypto.randomUUID()),
@@ -64,7 +64,7 @@ export const drain = Effect.fnUntraced(function* (lease: Lease, from: string, li
   return { events, position }
 })
 
-/** Holds the lane while a law runs that begins behind all that is there. */
+/** Holds the lane while a law runs, and passes the law the position behind all events that are there. */
 export const atTheEnd = <A, E, R>(use: (lease: Lease, position: string) => Effect.Effect<A, E, R>) =>
   leased((lease) => Effect.flatMap(drain(lease, lease.position, 10_000), ({ position }) => use(lease, position)))
 
@@ -87,7 +87,7 @@ export const decide = (invoices: ReadonlyArray<Invoice.Invoice>) =>
     store.decide(invoices.map(({ id }) => ({ id, version: 1, verdict: approval, traceparent })))
   )
 
-/** Leaves so many events, two of each invoice, in batches. */
+/** Leaves so many events, two for each invoice, in batches. */
 export const fill = (events: number, { createAll = createEach }: BulkOptions): Effect.Effect<void, unknown, Ports> =>
   Effect.gen(function* () {
     for (let left = events; left > 0; ) {
@@ -101,7 +101,7 @@ export const fill = (events: number, { createAll = createEach }: BulkOptions): E
 
 export const ids = (events: ReadonlyArray<OutboxEvent>): ReadonlyArray<string> => events.map(({ id }) => id)
 
-/** What is parked of a key. */
+/** A key as the outbox lists it; undefined when it isn't parked. */
 export const parkedOf = (key: string | undefined): Effect.Effect<ParkedKey | undefined, unknown, Outbox> =>
   Effect.flatMap(Outbox, (outbox) => Effect.map(outbox.parked, (keys) => keys.find((one) => one.key === key)))
 

@@ -5,7 +5,7 @@ import { Clock, Effect } from "effect"
 import type { BulkOptions } from "./ListLaws.ts"
 import { atTheEnd, type Body, create, decide, drain, fill, ids, type Law, type MakeLaw, parkedOf } from "./OutboxLaw.ts"
 
-/** Holds the lane, with so many new invoices and the two events of each, in order. */
+/** Runs a law that holds the lane, with `count` new invoices and the two events of each, in order. */
 const decided = <A, E, R>(
   count: number,
   use: (written: Effect.Success<ReturnType<typeof write>>) => Effect.Effect<A, E, R>
@@ -42,7 +42,7 @@ const lifeCycle: Body = decided(1, ({ events, key, lease }) =>
   })
 )
 
-/** More than clocks of two machines differ, and less than a time zone. */
+/** More than the difference between the clocks of two machines, and less than a time zone. */
 const nearMillis = 60_000
 
 const reason: Body = decided(1, ({ events, key, lease }) =>
@@ -71,7 +71,7 @@ const standing: Body = decided(1, ({ events, key, lease }) =>
     yield* outbox.park({ lease, events, reason: "too large", endsReplay: false })
     const first = yield* parkedOf(key)
     yield* outbox.replay(key)
-    // a relay that begins again at what is committed parks again what it reads again
+    // a relay that begins again at the committed position reads and parks the same events again
     yield* outbox.park({ lease, events, reason: "read again", endsReplay: false })
     assert.deepStrictEqual(yield* parkedOf(key), { ...first, replay: true })
     assert.deepStrictEqual(yield* outbox.replayable(lease, 10), events)

@@ -10,13 +10,13 @@ export interface Reading {
   readonly messages: () => ReadonlyArray<Message>
   /** Succeeds when the condition holds for what was handed out; fails when the stream does. */
   readonly until: (condition: () => boolean) => Effect.Effect<void, unknown>
-  /** Interrupts the subscriber in whatever it does. */
+  /** Interrupts the subscriber, whatever it is doing. */
   readonly close: Effect.Effect<void>
 }
 
 /**
- * Subscribes for as long as the scope is open. With `acknowledge: false` every batch stays in hand: its handler never
- * ends by itself.
+ * Subscribes for as long as the scope is open. With `acknowledge: false` no batch is acknowledged, and its handler
+ * never ends by itself.
  */
 export const read = (
   subscription: Subscription,
@@ -31,7 +31,7 @@ export const read = (
           Effect.gen(function* () {
             assert.strictEqual(batch.topic, subscription.topic)
             assert.isNotEmpty(batch.messages)
-            // remembered only once acknowledged, so that who waits for a batch knows that it is
+            // remembered only after the acknowledgement, so that a waiting caller knows that the batch is acknowledged
             if (options.acknowledge) yield* batch.acknowledge
             yield* SubscriptionRef.update(ref, (batches) => [...batches, batch])
             if (!options.acknowledge) yield* Effect.never
@@ -54,6 +54,6 @@ export const read = (
     }
   })
 
-/** Succeeds when the condition holds for what the readings were handed out together. */
+/** Succeeds when the condition holds for the batches of all readings together. */
 export const untilAny = (readings: ReadonlyArray<Reading>, condition: () => boolean): Effect.Effect<void, unknown> =>
   Effect.raceAll(readings.map((reading) => reading.until(condition)))

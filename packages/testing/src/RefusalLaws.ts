@@ -11,13 +11,13 @@ import { read } from "./Reading.ts"
 /** How a test of the suite may make its broker refuse a record. */
 export interface RefusalOptions {
   /**
-   * A message of this topic and key that the broker will never take, such as one that is too large. Makes the topic where
-   * that depends on the topic. Needed for the feature `refuses`.
+   * Makes a message of this topic and key that the broker will never take, such as one that is too large, and makes the
+   * topic if the refusal depends on it. Needed for the feature `refuses`.
    */
   readonly refusable?: ((topic: string, key: string) => Effect.Effect<Message, unknown>) | undefined
 }
 
-/** What is refused of a batch; sent again, as the relay does, while the broker may still take it. */
+/** The refused records of a batch, which is sent again, as the relay does, while the broker may still take it. */
 const refusalOf = (messages: ReadonlyArray<Message>) =>
   Effect.gen(function* () {
     const publisher = yield* MessagePublisher
@@ -31,7 +31,7 @@ const refusalOf = (messages: ReadonlyArray<Message>) =>
 
 const end = 1_000
 
-/** Everything of a topic, by key, up to a message that is sent behind all others of each key. */
+/** The messages of a topic, by key, up to a last one that is sent behind all others of each key. */
 const contents = (topic: string, keys: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     yield* publish(keys.map((key) => message(topic, key, `${end}`)))
@@ -42,14 +42,14 @@ const contents = (topic: string, keys: ReadonlyArray<string>) =>
   })
 
 export const refusalLaws = (law: MakeLaw, { refusable }: RefusalOptions): ReadonlyArray<Law> => {
-  const never = (topic: string, key: string) =>
+  const refusableOf = (topic: string, key: string) =>
     refusable?.(topic, key) ?? Effect.die(new Error("say by the option `refusable` what the broker refuses"))
   return [
     law(
       "every record that is refused is named, and all others are durable but those behind one of its topic and key",
       Effect.gen(function* () {
         const [topic, other] = [fresh("refusing"), fresh("other")]
-        const [large, larger] = [yield* never(topic, "b"), yield* never(topic, "d")]
+        const [large, larger] = [yield* refusableOf(topic, "b"), yield* refusableOf(topic, "d")]
         const records = yield* refusalOf([
           message(topic, "a", "0"),
           message(topic, "b", "1"),
@@ -84,7 +84,7 @@ export const refusalLaws = (law: MakeLaw, { refusable }: RefusalOptions): Readon
       "a record that is refused is refused again, and one among many is found",
       Effect.gen(function* () {
         const topic = fresh("refusing")
-        const large = yield* never(topic, "large")
+        const large = yield* refusableOf(topic, "large")
         const before = countingTo(50).map((n) => message(topic, `${n % 10}`, `${n}`))
         const after = countingTo(50).map((n) => message(topic, `${n % 10}`, `${50 + n}`))
         for (const _ of countingTo(2)) {

@@ -6,7 +6,7 @@ import { approve, decision, eventsOf, outcomes, reject } from "./Decisions.ts"
 import * as Generators from "./Generators.ts"
 import type { Body, Elsewhere, Law, MakeLaw } from "./StoreLaw.ts"
 
-/** What a store tells of an invoice. */
+/** All that a store has about an invoice. */
 const told = Effect.fnUntraced(function* (invoice: Invoice.Invoice) {
   const store = yield* InvoiceStore
   const { invoice: content, ...stored } = yield* store.get(invoice.id)
@@ -73,7 +73,7 @@ const cursors = (elsewhere: Elsewhere): Body =>
     )
   })
 
-const together = (elsewhere: Elsewhere): Body =>
+const seenAtOnce = (elsewhere: Elsewhere): Body =>
   Effect.gen(function* () {
     const here = yield* InvoiceStore
     const customerId = crypto.randomUUID()
@@ -87,7 +87,7 @@ const together = (elsewhere: Elsewhere): Body =>
         const error = yield* Effect.flip(there.create({ ...invoice, notes: "something else" }))
         assert.strictEqual(error._tag, "InvoiceConflict")
         assert.deepStrictEqual(outcomes(yield* there.decide([decision(invoice, reject)])), ["Decided"])
-        // what it has read or written before does not hide what another has written since
+        // an instance's earlier reads and writes don't hide later writes of the other instance
         assert.strictEqual((yield* here.get(invoice.id)).status, "Rejected")
         assert.deepStrictEqual(outcomes(yield* here.decide([decision(invoice, approve)])), ["AlreadyFinal"])
         for (const store of [here, there]) {
@@ -134,6 +134,6 @@ const races = (elsewhere: Elsewhere): Body =>
 export const storeInstanceLaws = (law: MakeLaw, elsewhere: Elsewhere): ReadonlyArray<Law> => [
   law("invoices, their history and their events outlive the instance that wrote them", restart(elsewhere), "durable"),
   law("cursors outlive the instance that handed them out", cursors(elsewhere), "durable"),
-  law("what one instance writes another one sees at once", together(elsewhere), "multiProcess"),
+  law("what one instance writes another one sees at once", seenAtOnce(elsewhere), "multiProcess"),
   law("of many who race through two instances one wins", races(elsewhere), "multiProcess")
 ]

@@ -1,4 +1,4 @@
-/** What the laws of `InvoiceStoreContract` are made of. */
+/** The types of the laws of `InvoiceStoreContract`. */
 import type { InvoiceStore, Outbox } from "@invoice/core"
 import type { Effect, Scope } from "effect"
 import type * as Contract from "./Contract.ts"
@@ -7,9 +7,9 @@ export type Ports = InvoiceStore | Outbox
 
 /** What an adapter claims beyond the laws that hold for all of them. */
 export interface Features {
-  /** What is written outlives the layer: a restart loses nothing. */
+  /** Whatever is written outlives the layer: a restart loses nothing. */
   readonly durable: boolean
-  /** Several instances of the layer, in whatever processes, work on the same invoices. */
+  /** Several instances of the layer, in any processes, work on the same invoices. */
   readonly multiProcess: boolean
 }
 

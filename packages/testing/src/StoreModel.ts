@@ -1,6 +1,7 @@
 /**
- * A model of `InvoiceStore`, a map and what the port's documentation says, and the law that any sequence of commands is
- * answered as the model answers it. What a store makes up itself (times, cursors) is not compared.
+ * A model of `InvoiceStore`, which is a map that behaves as the port's documentation says, and the law that any
+ * sequence of commands is answered as the model answers it. Values that a store makes up itself (times, cursors) are
+ * not compared.
  */
 import { assert } from "@effect/vitest"
 import { Invoice, type InvoiceStatus, type Verdict } from "@invoice/core"
@@ -8,7 +9,7 @@ import { InvoiceStore, type StoredInvoice } from "@invoice/core/ports/InvoiceSto
 import { Arbitrary, Effect, Option, Schema } from "effect"
 import * as Generators from "./Generators.ts"
 
-/** Few invoices, so that commands meet. */
+/** Few invoices, so that several commands meet the same one. */
 const slots = 4
 
 const slot = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: slots - 1 }))
@@ -47,13 +48,13 @@ const verdict = (approved: boolean): Verdict.Verdict =>
     : { status: "Rejected", violations: [{ code: "M-1", severity: "error", path: "/amount", message: "no" }], by }
 
 /** The invoices of a run: each slot has an id and two contents. */
-interface Cast {
+interface Sample {
   readonly customerId: string
   readonly invoice: (slot: number, other?: boolean) => Invoice.Invoice
   readonly slotOf: (id: string) => number
 }
 
-const castOf = (): Cast => {
+const makeSample = (): Sample => {
   const customerId = crypto.randomUUID()
   const invoices = Array.from({ length: slots }, () => Generators.invoice({ customer_id: customerId }))
   return {
@@ -66,7 +67,7 @@ const castOf = (): Cast => {
   }
 }
 
-/** What a command is answered with, without what the store makes up. */
+/** The answer to a command, without the values that the store makes up. */
 type Answer = unknown
 
 interface Kept {
@@ -86,7 +87,7 @@ const shown = ({ changes, other, slot }: Kept) => ({
   codes: changes.at(-1)?.codes
 })
 
-/** The answers as they must be. */
+/** Gives the expected answers. */
 class Model {
   /** By slot, in the order of creation. */
   private readonly kept = new Map<number, Kept>()
@@ -122,7 +123,7 @@ class Model {
     }
   }
 
-  /** What `changes` tells of a slot, in order. */
+  /** The expected changes of a slot, in order. */
   changes(slot: number): Answer {
     return (this.kept.get(slot)?.changes ?? []).map(({ codes, status }, index) => ({
       status,
@@ -159,7 +160,7 @@ class Model {
   }
 }
 
-/** What is wrong, for whoever has to find out why. */
+/** Where store and model differ, for the report of a failed check. */
 interface Difference {
   readonly command: Command | string
   readonly expected: Answer
@@ -168,18 +169,18 @@ interface Difference {
 
 const codes = (violations: ReadonlyArray<{ readonly code: string }>) => violations.map(({ code }) => code)
 
-/** The answers as the store gives them. */
-const asked = (store: InvoiceStore["Service"], cast: Cast) => {
+/** Gives the store's answers, in the form of the model's. */
+const asked = (store: InvoiceStore["Service"], sample: Sample) => {
   const show = ({ invoice, status, version, violations }: StoredInvoice) => {
-    const slot = cast.slotOf(invoice.id)
-    const other = Invoice.canonical(invoice) !== Invoice.canonical(cast.invoice(slot))
+    const slot = sample.slotOf(invoice.id)
+    const other = Invoice.canonical(invoice) !== Invoice.canonical(sample.invoice(slot))
     return { slot, other, status, version, codes: codes(violations) }
   }
   const list = Effect.fnUntraced(function* (status: InvoiceStatus.InvoiceStatus | null, limit: number) {
     const items: Array<StoredInvoice> = []
     let cursor: string | undefined
     do {
-      const page = yield* store.list({ customerId: cast.customerId, status: status ?? undefined, limit, cursor })
+      const page = yield* store.list({ customerId: sample.customerId, status: status ?? undefined, limit, cursor })
       items.push(...page.items)
       cursor = Option.getOrUndefined(page.next)
     } while (cursor !== undefined)
@@ -189,7 +190,7 @@ const asked = (store: InvoiceStore["Service"], cast: Cast) => {
     const answer = (): Effect.Effect<Answer, { readonly _tag: string }> => {
       switch (command._tag) {
         case "create":
-          return Effect.map(store.create(cast.invoice(command.slot, command.other)), ({ outcome, stored }) => ({
+          return Effect.map(store.create(sample.invoice(command.slot, command.other)), ({ outcome, stored }) => ({
             outcome,
             ...show(stored)
           }))
@@ -197,7 +198,7 @@ const asked = (store: InvoiceStore["Service"], cast: Cast) => {
           return Effect.map(
             store.decide(
               command.decisions.map(({ approved, slot, version }) => ({
-                id: cast.invoice(slot).id,
+                id: sample.invoice(slot).id,
                 version,
                 verdict: verdict(approved)
               }))
@@ -205,13 +206,13 @@ const asked = (store: InvoiceStore["Service"], cast: Cast) => {
             (decided) => decided.map(({ outcome }) => outcome)
           )
         case "get":
-          return Effect.map(store.get(cast.invoice(command.slot).id), show)
+          return Effect.map(store.get(sample.invoice(command.slot).id), show)
         case "getMany":
-          return Effect.map(store.getMany(command.slots.map((slot) => cast.invoice(slot).id)), (some) =>
+          return Effect.map(store.getMany(command.slots.map((slot) => sample.invoice(slot).id)), (some) =>
             some.map(show).sort((one, two) => one.slot - two.slot)
           )
         case "history":
-          return Effect.map(store.history(cast.invoice(command.slot).id), (entries) =>
+          return Effect.map(store.history(sample.invoice(command.slot).id), (entries) =>
             entries.map(({ by, from, to, version, violations }) => ({
               version,
               from: Option.getOrNull(from),
@@ -228,13 +229,13 @@ const asked = (store: InvoiceStore["Service"], cast: Cast) => {
   }
 }
 
-/** Whether both are answered alike, command by command, and in the changes that come of it. */
+/** Whether store and model give the same answers to all commands, and the same changes afterwards. */
 const agrees = (sequence: ReadonlyArray<Command>) =>
   Effect.gen(function* () {
     const store = yield* InvoiceStore
-    const cast = castOf()
+    const sample = makeSample()
     const model = new Model()
-    const ask = asked(store, cast)
+    const ask = asked(store, sample)
     const compare = (command: Command | string, expected: Answer, actual: Answer) =>
       JSON.stringify(expected) === JSON.stringify(actual)
         ? Effect.void
@@ -245,7 +246,7 @@ const agrees = (sequence: ReadonlyArray<Command>) =>
     for (let cursor = head, more = true; more; ) {
       const page = yield* Effect.orDie(store.changes({ cursor, limit: 5 }))
       for (const { id, status, version, violations } of page.changes) {
-        told[cast.slotOf(id)]?.push({ status, version, codes: codes(violations) })
+        told[sample.slotOf(id)]?.push({ status, version, codes: codes(violations) })
       }
       cursor = page.next
       more = page.more

@@ -1,4 +1,4 @@
-/** Contract suites and generators for whoever writes an adapter. */
+/** Contract suites and generators for authors of adapters. */
 export * as Generators from "./Generators.ts"
 export * as InvoiceStoreContract from "./InvoiceStoreContract.ts"
 export * as InvoiceValidatorContract from "./InvoiceValidatorContract.ts"

@@ -1,10 +1,10 @@
 /**
  * ISO 4217 currencies, frozen. Current: list one as published on 2024-06-25 with the later amendments (XCG for ANG, ZWG
- * for ZWL, the end of CUC and BGN); without the codes for testing (XTS) and for no currency (XXX). Historic: those
- * withdrawn since 1997 that Java 17's table knows too (but its funds codes USS, XFO and XFU), and XEU, with the minor units
- * they had.
+ * for ZWL, the end of CUC and BGN); without the codes for testing (XTS) and for no currency (XXX). Historic: XEU, and
+ * the currencies withdrawn since 1997 that Java 17's table also has, without its funds codes USS, XFO and XFU; each
+ * with the minor units that it had.
  *
- * Never `Intl`: it says HUF 0, IQD 0, and 2 for what it doesn't know.
+ * `Intl` is never used: it has 0 minor units for HUF and IQD, and 2 for an unknown code.
  */
 import type { Brand } from "effect"
 
@@ -18,7 +18,7 @@ export interface Currency {
   readonly name: string
   /** Decimals of an amount, 0 to 4; 0 for metals and units of account, which have none. */
   readonly minorUnits: number
-  /** `YYYY-MM` when it is historic. */
+  /** Month of the withdrawal, `YYYY-MM`; absent for a current currency. */
   readonly withdrawn?: string
 }
 
@@ -280,7 +280,7 @@ const table: ReadonlyMap<string, Currency> = new Map(
 /** Every currency, current and historic. */
 export const all: ReadonlyArray<Currency> = Object.freeze([...table.values()])
 
-/** The currency of an alphabetic code, current or historic; undefined for what was never one. */
+/** The currency of an alphabetic code, current or historic; undefined for any other code. */
 export const get = (code: string): Currency | undefined => table.get(code)
 
 /** Decimals of an amount. Throws a `RangeError` for a code that did not come from `get`. */

@@ -12,13 +12,13 @@ export const maxIntegerDigits = 17
 /** Most digits after the point. */
 export const maxScale = 9
 
-/** What a decimal looks like: no exponent, no plus sign, no leading zeros, up to 17 digits before the point and 9 after. */
+/** How a decimal is written: no exponent, plus sign or leading zeros, up to 17 digits before the point and 9 after. */
 export const pattern = /^-?(0|[1-9]\d{0,16})(\.\d{1,9})?$/u
 
 // sign + integer digits + point + decimals
 const maxLength = 1 + maxIntegerDigits + 1 + maxScale
 
-/** The decimal that a text says exactly, undefined when it isn't one (`pattern`). Costs the same for any length. */
+/** The exact decimal of a text, undefined when the text doesn't match `pattern`. Costs the same for any length. */
 export const parse = (text: string): Decimal | undefined => {
   if (text.length > maxLength || !pattern.test(text)) {
     return undefined
@@ -54,7 +54,7 @@ const rescale = ({ scale, value }: Decimal, to: number): bigint => {
   return value / divisor
 }
 
-/** Half up, away from zero (2.5 → 3, −2.5 → −3): the one rounding of the project, that of commercial invoices. */
+/** Half up, away from zero (2.5 → 3, −2.5 → −3): the project's only rounding, the usual one of commercial invoices. */
 export const roundHalfUp = (decimal: Decimal, scale: number): Decimal => {
   if (decimal.scale <= scale) {
     return decimal

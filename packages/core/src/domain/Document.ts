@@ -1,9 +1,9 @@
-/** What a program has in hand, read as a document: a text or bytes of JSON with its numbers kept, or an object as it is. */
+/** Reads a program's input as a document: JSON as a text or bytes, its numbers kept as text, or an object as it is. */
 import { Result } from "effect"
 import * as Json from "./Json.ts"
 import type { Violation } from "./Violation.ts"
 
-// in every engine that has `JSON.parse`; the core's types are those of ECMAScript alone
+// Node.js and browsers have it; the core is compiled with the types of ECMAScript alone
 declare const TextDecoder: new (
   label: string,
   options: { readonly fatal: boolean }
@@ -17,8 +17,8 @@ const invalid = (message: string): Violation => ({
 })
 
 /**
- * A text, bytes in UTF-8 (a view or an `ArrayBuffer`), or anything else, which is taken as it is. `INV-JSON` for a text that
- * is no JSON and for bytes that are no text. A byte order mark is passed over (RFC 8259, section 8.1).
+ * Reads a text, bytes in UTF-8 (a view or an `ArrayBuffer`), or any other value, which is taken as it is. `INV-JSON`
+ * for a text that isn't JSON and for bytes that aren't UTF-8. A byte order mark is ignored (RFC 8259, section 8.1).
  */
 export const read = (input: unknown): Result.Result<unknown, Violation> => {
   if (typeof input === "string") {

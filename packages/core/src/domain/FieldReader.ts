@@ -14,19 +14,19 @@ export type Fields = Readonly<Record<string, unknown>>
 export const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof JsonNumber)
 
-/** Codes of faults of the shape; every other is one of a value. */
+/** Codes of faults in the shape of a document; every other code is of a fault in a value. */
 const syntaxCodes: ReadonlySet<string> = new Set(["INV-MISSING", "INV-TYPE", "INV-FIELD"])
 
 const digitsExpected = `up to ${Decimal.maxIntegerDigits} digits, then up to ${Decimal.maxScale} decimals`
 
-/** One for each document. Its methods answer undefined for what they found at fault, or had found before. */
+/** Reads one document. Its methods answer undefined for a value at fault, and for a value that is undefined already. */
 export class FieldReader {
   readonly violations: Array<Violation> = []
-  /** Whether a fault is one of the shape. */
+  /** Whether any fault is one in the shape. */
   syntax = false
   private readonly limit: number
 
-  /** @param limit faults that are kept; a document with more gets the first of them */
+  /** @param limit the maximum number of faults kept; a document with more gets the first ones */
   constructor(limit: number) {
     this.limit = limit
   }
@@ -87,7 +87,7 @@ export class FieldReader {
     if (typeof text !== "string") {
       return this.fault("INV-TYPE", path, "must be a decimal string or a number", "decimal", value)
     }
-    // an integer that a double may have altered before it came here is refused, not guessed at
+    // an integer that a double may have altered before it came here is refused, because its digits are not known
     if (typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value)) {
       return this.fault("INV-DECIMAL", path, "is too large for a number: send it as a string", "decimal", value)
     }
@@ -95,7 +95,7 @@ export class FieldReader {
     if (decimal !== undefined) {
       return decimal
     }
-    // a text of a million characters must not cost more than a look at its beginning
+    // only the beginning of a very long text is checked, so that the cost is bounded
     return /^-?\d+(\.\d*)?$/u.test(text.length > 4_096 ? text.slice(0, 4_096) : text) && !text.endsWith(".")
       ? this.fault("INV-DIGITS", path, "has too many digits or leading zeros", digitsExpected, text)
       : this.fault("INV-DECIMAL", path, "is not a decimal (no exponent, no plus sign, no NaN)", digitsExpected, text)

@@ -1,4 +1,4 @@
-/** The invoice: what the types can hold. `InvoiceParser` makes one of a document; a profile judges whether it is any good. */
+/** An invoice that the types can hold. `InvoiceParser` makes it from a document, and a profile judges it. */
 import type { Brand } from "effect"
 import * as Decimal from "./Decimal.ts"
 import * as Money from "./Money.ts"
@@ -32,24 +32,24 @@ export interface Invoice {
   readonly notes: string
 }
 
-/** What an invoice may hold; more is refused at the door. */
+/** What an invoice may hold; the parser refuses more. */
 export const limits = {
   lines: 1_000,
   /** UTF-8 bytes. */
   notesBytes: 4_096,
   /** UTF-16 code units. */
   descriptionLength: 1_000,
-  /** Faults that are listed; a document with more gets the first of them. */
+  /** The maximum number of faults listed; a document with more gets the first ones. */
   faults: 100
 } as const
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/iu
 
-/** The canonical form of a UUID in either case, undefined when the text is none. */
+/** The canonical (lower-case) form of a UUID; undefined when the text isn't one. */
 export const parseUuid = (text: string): string | undefined =>
   text.length === 36 && uuidPattern.test(text) ? text.toLowerCase() : undefined
 
-/** The canonical id that a text says in either case, undefined when it is no UUID. */
+/** The canonical (lower-case) id in a text; undefined when the text isn't a UUID. */
 export const parseId = (text: string): InvoiceId | undefined => parseUuid(text) as InvoiceId | undefined
 
 /** An invoice as JSON holds it: decimals as canonical strings, absent dates left out. */

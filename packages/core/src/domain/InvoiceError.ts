@@ -1,12 +1,12 @@
 /**
- * What can go wrong, as tagged errors free of any transport. `runtime-node` maps them to HTTP problems in one
- * exhaustive table; an RPC adapter maps them to its codes in another.
+ * The core's errors, as tagged errors that are independent of any transport. `runtime-node` maps them to HTTP problems
+ * in one exhaustive table; an RPC adapter maps them to its codes in another.
  *
  * A message may be shown to a client. A `cause` may not: it is for the log.
  */
 import { Schema } from "effect"
 
-/** `Violation`, whose module has no schema: it is within reach of browsers. */
+/** The schema of `Violation`. It is not in that module, so that browsers can use the type without Schema. */
 const Violation = Schema.Struct({
   code: Schema.String,
   severity: Schema.Literals(["error", "warning"]),
@@ -25,7 +25,7 @@ export class InvoiceNotFound extends Schema.TaggedError<InvoiceNotFound>()("Invo
   }
 }
 
-/** An invoice with this id exists and says something else. */
+/** An invoice with this id exists and has other content. */
 export class InvoiceConflict extends Schema.TaggedError<InvoiceConflict>()("InvoiceConflict", {
   id: Schema.String
 }) {
@@ -35,10 +35,11 @@ export class InvoiceConflict extends Schema.TaggedError<InvoiceConflict>()("Invo
 }
 
 /**
- * The input can't be held by the types; `violations` lists every fault found, in the order of the contract's fields.
+ * The types can't hold the input; `violations` lists the faults found (at most 100), in the order of the contract's
+ * fields.
  *
- * `kind` is `syntax` when the document has the wrong shape (HTTP 400) and `meaning` when the shape is right but a
- * value is not possible (HTTP 422). Mixed faults are `syntax`.
+ * `kind` is `syntax` when the document has the wrong shape (HTTP 400) and `meaning` when the shape is right but a value
+ * is not possible (HTTP 422). Mixed faults are `syntax`.
  */
 export class InvalidInvoice extends Schema.TaggedError<InvalidInvoice>()("InvalidInvoice", {
   kind: Schema.Literals(["syntax", "meaning"]),
@@ -68,10 +69,10 @@ export class CursorExpired extends Schema.TaggedError<CursorExpired>()("CursorEx
 }
 
 /**
- * The store can't answer, or won't. `kind` says whose fault it may be, and so what to do:
+ * The store can't answer, or refuses to. `kind` says whether the request may be at fault, and so what to do:
  *
- * - `unavailable`: nobody's, certainly not the request's. Wait, and send it again for as long as it takes.
- * - `retryable`: perhaps the request's (a deadlock, a lock that somebody holds). Send it again, a bounded number of times.
+ * - `unavailable`: the request is certainly not at fault. Wait, and send it again for as long as it takes.
+ * - `retryable`: the request may be at fault (a deadlock, a held lock). Send it again, a bounded number of times.
  * - `permanent`: the store refuses this request, and will refuse it again.
  */
 export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
@@ -98,8 +99,9 @@ export class OutboxUnavailable extends Schema.TaggedError<OutboxUnavailable>()("
 }
 
 /**
- * The database is not the one that the outbox's positions belong to: it was restored from a dump, or upgraded. Its
- * transaction ids have started again, so nobody can say by them what was published. `invoice outbox restamp` can.
+ * The database is not the one that the outbox's positions belong to: it was restored from a dump, or upgraded. After a
+ * restore its transaction ids have started again, so they no longer tell what was published. `invoice outbox restamp`
+ * repairs the positions.
  */
 export class OutboxRestored extends Schema.TaggedError<OutboxRestored>()("OutboxRestored", {
   expected: Schema.String,
@@ -110,7 +112,10 @@ export class OutboxRestored extends Schema.TaggedError<OutboxRestored>()("Outbox
   }
 }
 
-/** Another relay holds the lane, or took it over: whatever this one still wants to write is refused. */
+/**
+ * The lease is over: another relay holds the lane, or the lease was given back or may have run out. The relay must not
+ * write or send anything more under it; the outbox refuses such writes.
+ */
 export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
   lane: Schema.Int
 }) {
@@ -120,9 +125,9 @@ export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
 }
 
 /**
- * The broker may take the same batch later: wait and send all of it again, never drop it. Any part of it may have been sent.
- * Also what somebody must set right first, without touching the messages, is of this kind: a right to write that is
- * missing, too few replicas, a topic that can't be created now.
+ * The broker may take the same batch later: wait and send all of it again, never drop it. Any part of it may have been
+ * sent. The same holds for failures that somebody has to repair first, without touching the messages: a missing right
+ * to write, too few replicas, a topic that can't be created now.
  */
 export class PublishTransient extends Schema.TaggedError<PublishTransient>()("PublishTransient", {
   cause: Schema.Defect()
@@ -133,9 +138,10 @@ export class PublishTransient extends Schema.TaggedError<PublishTransient>()("Pu
 }
 
 /**
- * The broker will never take these records of the batch (`index` into the batch, rising). Every other record of the batch
- * is durable, except those of the same topic and key that come after a refused one: they were not sent (a record without
- * a key has none behind it). So there is nothing to send again; set the refused records and those behind them aside.
+ * The broker will never take these records of the batch (`index` into the batch, rising). Every other record of the
+ * batch is durable, except those of the same topic and key that come after a refused one: they were not sent (a refused
+ * record without a key holds back no other). So there is nothing to send again; set the refused records and those
+ * behind them aside.
  */
 export class PublishRefused extends Schema.TaggedError<PublishRefused>()("PublishRefused", {
   records: Schema.Array(Schema.Struct({ index: Schema.Int, reason: Schema.String }))

@@ -1,5 +1,5 @@
 /**
- * What the pipeline tells the world: one event for each change of an invoice.
+ * The events that the pipeline publishes: one for each change of an invoice.
  *
  * The value on `new_invoice` is exactly `{"id":"<uuid>"}`: the reference's consumer stops at a field that it doesn't
  * know. On the verdict topics, which no program of the reference reads, it is `{"id", "status", "version"}`, with
@@ -30,10 +30,10 @@ export const types = {
 
 const statuses: ReadonlyMap<string, InvoiceStatus> = new Map(all.map((status) => [types[status], status]))
 
-/** The status that an event of this type tells of; undefined when it is no event of ours. */
+/** The status that an event of this type reports; undefined when the type is not one of this pipeline. */
 export const statusOf = (type: string): InvoiceStatus | undefined => statuses.get(type)
 
-/** CloudEvents `source` of every event of ours (a URI reference). */
+/** CloudEvents `source` of every event of this pipeline (a URI reference). */
 export const source = "/invoice"
 
 /** A change of an invoice. */
@@ -50,7 +50,7 @@ export interface InvoiceChange {
 /** An event as a use case or a store makes it, before the outbox has given it an id, a place and a time. */
 export interface Draft {
   readonly topic: Topic
-  /** The invoice's id: what orders events, and the message key. */
+  /** The invoice's id: the message key, and the unit in which events are ordered. */
   readonly key: InvoiceId
   readonly type: string
   /** Counts the events of one key without gaps, from 1. */
@@ -58,7 +58,7 @@ export interface Draft {
   readonly payload: string
 }
 
-/** A new invoice was stored and waits for its verdict. */
+/** The event of a new invoice that waits for its verdict. */
 export const created = (id: InvoiceId): Draft => ({
   topic: topics.Pending,
   key: id,
@@ -67,7 +67,7 @@ export const created = (id: InvoiceId): Draft => ({
   payload: JSON.stringify({ id })
 })
 
-/** An invoice got its verdict; the event carries the reasons. */
+/** The event of an invoice's verdict, with the reasons. */
 export const decided = (id: InvoiceId, version: number, { status, violations }: Verdict): Draft => ({
   topic: topics[status],
   key: id,
@@ -83,18 +83,18 @@ export const decided = (id: InvoiceId, version: number, { status, violations }: 
 
 /** An event as a database or a broker holds it. */
 export interface Encoded {
-  /** CloudEvents `type`; undefined when the writer did not say that it is one of ours. */
+  /** CloudEvents `type`; undefined when the event is not known to be one of this pipeline. */
   readonly type?: string | undefined
   /** CloudEvents `subject`, the invoice's id. */
   readonly key?: string | undefined
-  /** Undefined in messages of earlier versions, which told it in the payload. */
+  /** Undefined in messages of earlier versions, which have it in the payload. */
   readonly version?: number | undefined
   readonly payload: Uint8Array
 }
 
 /**
- * What an event tells. Status and version are undefined when its writer tells the id alone, as the reference does, or
- * is a stranger: a payload proves nothing, others also write `{"id", "version"}`.
+ * What an event says. Status and version are undefined when the event has only an id, as the reference writes it, or
+ * when its writer is unknown: a payload proves nothing, since other programs also write `{"id", "version"}`.
  */
 export interface Decoded {
   readonly id: InvoiceId
@@ -103,28 +103,28 @@ export interface Decoded {
   readonly violations: ReadonlyArray<Violation>
 }
 
-/** The one reading of an event, whoever wrote it and with whichever version; undefined when it names no invoice. */
+/** Reads an event of any writer and any version; undefined when it names no invoice. */
 export const decode = ({ key, payload, type, version }: Encoded): Decoded | undefined => {
   const status = type === undefined ? undefined : statuses.get(type)
   const id = status === undefined || key === undefined ? undefined : parseId(key)
-  // what needs no payload is not parsed: most events are creations
+  // a creation's payload is not needed, so it is not parsed: most events are creations
   if (id !== undefined && status === "Pending" && version !== undefined) {
     return { id, status, version, violations: [] }
   }
-  const told = parse(payload)
+  const parsed = parse(payload)
   if (id === undefined) {
-    const named = typeof told?.id === "string" ? parseId(told.id) : undefined
+    const named = typeof parsed?.id === "string" ? parseId(parsed.id) : undefined
     return named === undefined ? undefined : { id: named, status: undefined, version: undefined, violations: [] }
   }
   return {
     id,
     status,
-    version: version ?? (told?.id === key ? positive(told?.version) : undefined),
-    violations: status !== "Pending" && Array.isArray(told?.violations) ? told.violations : []
+    version: version ?? (parsed?.id === key ? positive(parsed?.version) : undefined),
+    violations: status !== "Pending" && Array.isArray(parsed?.violations) ? parsed.violations : []
   }
 }
 
-/** What a message tells, by its CloudEvents headers (`source`, `type`, `subject`, `version`) or else by its value. */
+/** What a message says, by its CloudEvents headers (`source`, `type`, `subject`, `version`) or else by its value. */
 export const fromMessage = ({ headers, value }: Pick<Message, "headers" | "value">): Decoded | undefined => {
   const version = headers["ce_version"]
   const isOurs = headers["ce_source"] === source && (version === undefined || /^[1-9]\d{0,14}$/u.test(version))
@@ -142,7 +142,7 @@ interface Payload {
   readonly violations?: unknown
 }
 
-// in every engine that has `JSON.parse`; the core's types are those of ECMAScript alone
+// Node.js and browsers have it; the core is compiled with the types of ECMAScript alone
 declare const TextDecoder: new (
   label: string,
   options: { readonly fatal: boolean }

@@ -1,9 +1,8 @@
 /**
- * The door that invoices come in by: turns an unknown document into an invoice that the types can hold, or lists every
- * fault of it.
+ * Parses invoices: turns an unknown document into an invoice that the types can hold, or lists its faults.
  *
  * Plain code, not a schema: faults across fields (10.555 USD) must be listed beside the others, each with its JSON
- * pointer, and this stands on the path of every create.
+ * pointer, and every create runs this code.
  */
 import { Result } from "effect"
 import type { CurrencyCode } from "./Currency.ts"
@@ -26,14 +25,14 @@ const invoiceFields: ReadonlySet<string> = new Set([
 
 const lineFields: ReadonlySet<string> = new Set(["description", "quantity", "unit_price", "total"])
 
-/** Why a document can't be held as an invoice: what `InvalidInvoice` holds, as plain data. */
+/** Why a document can't be held as an invoice: the content of `InvalidInvoice`, as plain data. */
 export interface Faults {
   readonly kind: "syntax" | "meaning"
   readonly violations: ReadonlyArray<Violation>
 }
 
 /**
- * The invoice that a document says, or every fault of it, in the order of the contract's fields.
+ * The invoice of a document, or its faults (at most 100), in the order of the contract's fields.
  *
  * The document is what `Json.parse` made (numbers kept as text), or any plain object; a JS number is taken by its
  * shortest text. `pointer` stands before every path, for a document within a document.
@@ -44,7 +43,7 @@ export const parse = (
 ): Result.Result<Invoice, InvalidInvoice> =>
   Result.mapError(read(document, options), (faults) => new InvalidInvoice(faults))
 
-/** The same with its faults as plain data: what needs no error class needs no Schema either. */
+/** Like `parse`, with the faults as plain data: a bundle without the error class needs no Schema either. */
 export const read = (
   document: unknown,
   options: { readonly pointer?: string } = {}
@@ -99,11 +98,11 @@ const readLines = (
   if (!Array.isArray(value)) {
     return reader.fault("INV-TYPE", path, "must be an array", "array", value)
   }
-  // asked for once: a proxy may say something else the next time
+  // read once: a proxy may answer with another length the next time
   const { length } = value
   return length > limits.lines
     ? reader.fault("INV-LINES-MAX", path, "has too many lines", `at most ${limits.lines}`, String(length))
-    : // by index: `map` passes over the holes of a sparse array, and an iterator may be endless
+    : // by index: `map` skips the holes of a sparse array, and an iterator may be endless
       Array.from({ length }, (_, index) => readLine(reader, value[index], `${path}/${index}`, currency))
 }
 

@@ -1,8 +1,8 @@
 /**
- * JSON without loss: `JSON.parse` turns 9007199254740993.01 into …994, so numbers are kept as the text they were.
+ * JSON without loss: `JSON.parse` turns 9007199254740993.01 into …994, so numbers are kept as their text.
  *
- * Uses the source text that `JSON.parse` hands to its reviver (ECMAScript 2026; Node 21, Chrome 114, Safari 18.4). Older
- * engines read the text a second time, with every number made a string.
+ * Uses the source text that `JSON.parse` passes to its reviver (ECMAScript 2026; Node 21, Chrome 114, Safari 18.4). On
+ * older engines the text is read a second time, with every number made a string.
  */
 import { Result } from "effect"
 
@@ -14,7 +14,7 @@ export class JsonNumber {
   }
 }
 
-/** Why a text isn't JSON. A plain `Error`, so that it costs a browser nothing. */
+/** Why a text isn't JSON. A plain `Error`, so that a browser bundle needs no Schema for it. */
 export class InvalidJson extends Error {
   readonly _tag = "InvalidJson"
   override readonly name = "InvalidJson"
@@ -48,7 +48,10 @@ const read = (text: string): unknown => {
 // a string, with the colon behind it when it is a key; or a number
 const token = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gu
 
-/** Reads a text that is known to be JSON. Its values are marked first: a string with `s`, a number with `n` and quotes. */
+/**
+ * Reads a text that is known to be JSON. First every string value gets the prefix `s`, and every number becomes a
+ * string with the prefix `n`.
+ */
 const readMarked = (text: string): unknown => {
   const marked = text.replace(token, (number: string, string: string | undefined, colon: string | undefined) =>
     string === undefined ? `"n${number}"` : colon === undefined ? `"s${string.slice(1)}` : number

@@ -1,6 +1,6 @@
 /**
- * Lanes split the outbox so that several relays can work at once. A key's lane is its Kafka hash modulo the lanes: when
- * their number divides the number of partitions, no two lanes share a partition.
+ * Lanes split the outbox so that several relays can work at once. A key's lane is its Kafka hash modulo the number of
+ * lanes: when that number divides the number of partitions, no two lanes share a partition.
  */
 const multiplier = 0x5bd1e995
 
@@ -33,5 +33,5 @@ export const hash = (key: string): number => {
   return (state ^ (state >>> 15)) & 0x7fffffff
 }
 
-/** The lane of a key among so many. */
+/** The lane of a key, 0 to `lanes` − 1. */
 export const of = (key: string, lanes: number): number => hash(key) % lanes

@@ -1,4 +1,4 @@
-/** What a broker carries. Headers are texts: what is no UTF-8 in a header is not ours to read. */
+/** A message of a broker. Header values are texts: a value that isn't UTF-8 is not preserved. */
 export interface Message {
   readonly topic: string
   /** Undefined for messages written by the reference, which has no keys. */
@@ -11,6 +11,6 @@ export interface Message {
 export interface Located {
   readonly message: Message
   readonly partition: number
-  /** As in `MessageBatch`. */
+  /** A decimal text, as in `MessageBatch`. */
   readonly offset: string
 }

@@ -34,7 +34,7 @@ export const format = (money: Money): string => Decimal.format(toDecimal(money))
 export const formatFixed = (money: Money): string =>
   Decimal.formatFixed(toDecimal(money), Currency.minorUnits(money.currency))
 
-/** Throws a `RangeError` when the currencies differ: a defect of the caller, never of the input. */
+/** Throws a `RangeError` when the currencies differ, which is a bug of the caller, never a fault of the input. */
 export const add = (self: Money, that: Money): Money => ({ ...self, minor: self.minor + sameCurrency(self, that) })
 
 /** Throws a `RangeError` when the currencies differ. */

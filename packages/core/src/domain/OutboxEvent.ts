@@ -27,7 +27,7 @@ declare const TextEncoder: new () => { readonly encode: (text: string) => Uint8A
 const decoder = new TextDecoder()
 const encoder = new TextEncoder()
 
-/** The change that an event of ours tells of, also one that an earlier version wrote; none when it is no event of ours. */
+/** The change that an event of this pipeline reports, also one of an earlier version; undefined for any other event. */
 export const toChange = (
   event: Pick<OutboxEvent, "at" | "key" | "payload" | "type" | "version">
 ): InvoiceEvent.InvoiceChange | undefined => {
@@ -56,7 +56,10 @@ const currentValue = (type: string | undefined, id: string, value: Uint8Array): 
     ? encoder.encode(JSON.stringify({ id }))
     : value
 
-/** The value of an event's message. An event that waits since an earlier version must not stop a strict consumer. */
+/**
+ * The value of an event's message. An old value that an earlier version left in the outbox is replaced, since it would
+ * stop a strict consumer.
+ */
 export const messageValue = ({ key, payload, type }: Pick<OutboxEvent, "key" | "payload" | "type">): Uint8Array =>
   currentValue(type, key, payload)
 
@@ -82,7 +85,7 @@ export const toMessage = (event: OutboxEvent): Message => {
   }
 }
 
-/** Whether a message tells of a change of an invoice, by its CloudEvents headers. */
+/** Whether a message reports a change of an invoice, by its CloudEvents headers. */
 const isOurs = ({ headers }: Message): boolean =>
   headers["ce_source"] === InvoiceEvent.source && InvoiceEvent.statusOf(headers["ce_type"] ?? "") !== undefined
 

@@ -1,4 +1,4 @@
-/** A rule of validation: a pure function from an invoice to what it finds wrong with it. */
+/** A rule of validation: a pure function from an invoice to the findings about it. */
 import type { Invoice } from "./Invoice.ts"
 import type { Severity, Violation } from "./Violation.ts"
 

@@ -1,13 +1,13 @@
 /**
- * Fields that a contract doesn't know, which are refused: whoever writes `amuont` means something by it, and must not
- * find out months later that it was dropped. Each is told with the known name that it may be a slip of.
+ * Fields that a contract doesn't know. They are refused, because a client that writes `amuont` must not find out months
+ * later that the field was dropped. Each violation suggests the known name that may be meant.
  */
 import type { Violation } from "./Violation.ts"
 
-/** Unknown fields that are listed of one object; there may be more. */
+/** The maximum number of unknown fields listed for one object; there may be more. */
 export const limit = 20
 
-/** UTF-16 code units of a name that are shown. */
+/** The maximum length shown of a name, in UTF-16 code units. */
 const shownLength = 64
 
 /** Longer names are never compared: the time for that grows with the length. */
@@ -55,9 +55,9 @@ const token = (name: string): string => {
 }
 
 /**
- * The known name that a name is a slip of: the same letters, or a third of them or fewer wrong, missing, superfluous or
- * swapped with their neighbour. Upper and lower case, `_` and `-` make no difference, so that `unitPrice` finds
- * `unit_price`.
+ * The known name that a name is probably a misspelling of: at most a third of the longer name's letters are wrong,
+ * missing, superfluous or swapped with their neighbour. Upper and lower case, spaces, `_` and `-` make no difference,
+ * so that `unitPrice` finds `unit_price`.
  */
 export const nearest = (name: string, known: Iterable<string>): string | undefined => {
   const letters = name.length > comparedLength ? "" : simplified(name)
@@ -66,7 +66,7 @@ export const nearest = (name: string, known: Iterable<string>): string | undefin
   for (const candidate of letters === "" ? [] : known) {
     const other = simplified(candidate)
     const edits = distance(letters, other)
-    // of two candidates with the same letters the one that is spelled alike
+    // of two candidates with equally many edits the one whose spelling is closer wins
     const score = edits + distance(name, candidate) / 1_000
     if (score < least && edits <= Math.floor(Math.max(letters.length, other.length) / 3)) {
       best = candidate

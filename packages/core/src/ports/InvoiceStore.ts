@@ -1,9 +1,9 @@
 /**
- * The port to whatever keeps invoices. Every change is written together with its history and its outbox event, in one
+ * The port to the store of invoices. Every change is written together with its history and its outbox event, in one
  * transaction: either all of it is there afterwards or nothing is.
  *
- * Times are by the store's clock. A limit is the caller's to keep within its range: there an adapter serves it; elsewhere it
- * may clamp or fail, and nothing is promised.
+ * Times are by the store's clock. The caller has to keep a limit within its range, where every adapter serves it.
+ * Outside, an adapter may clamp it or fail, and nothing is promised.
  *
  * Adapters prove themselves with `InvoiceStoreContract` of `@invoice/testing`.
  */
@@ -44,7 +44,7 @@ export interface HistoryEntry {
   readonly violations: ReadonlyArray<Violation>
 }
 
-/** `Created`: it was not there before. `Unchanged`: it was, with the same content, and nothing was written. */
+/** `Created`: the invoice is new. `Unchanged`: it was there, with the same content, and nothing was written. */
 export interface Creation {
   readonly outcome: "Created" | "Unchanged"
   readonly stored: StoredInvoice
@@ -55,10 +55,10 @@ export interface CreateOptions {
   readonly traceparent?: string | undefined
 }
 
-/** A verdict to apply to an invoice that is still as it was when it was judged. */
+/** A verdict to apply to an invoice that has not changed since it was judged. */
 export interface Decision {
   readonly id: InvoiceId
-  /** The version that was judged: compared and set, so that a verdict on something else is never applied. */
+  /** The version that was judged (compare and set): a verdict on another version is never applied. */
   readonly version: number
   readonly verdict: Verdict
   /** As for a creation. */
@@ -78,7 +78,7 @@ export interface ListQuery {
   readonly status?: InvoiceStatus | undefined
   readonly customerId?: string | undefined
   readonly currency?: string | undefined
-  /** 1 to 200. A page has as many, as long as there are so many. */
+  /** 1 to 200. A page is full as long as there are enough invoices. */
   readonly limit: number
   /** Where the page before ended: `Page.next`. */
   readonly cursor?: string | undefined
@@ -87,21 +87,21 @@ export interface ListQuery {
 export interface Page {
   /** Newest first. */
   readonly items: ReadonlyArray<StoredInvoice>
-  /** Opaque, owned by the adapter, good for ever; none on the last page. Invoices stored meanwhile shift nothing. */
+  /** Opaque, owned by the adapter, valid for ever; none on the last page. New invoices don't shift the pages. */
   readonly next: Option.Option<string>
 }
 
-/** A change of some invoice, as its event told it. */
+/** A change of some invoice, as its event reports it. */
 export interface Change extends InvoiceChange {
-  /** Opaque, owned by the adapter: reads on right behind this change. */
+  /** Opaque, owned by the adapter: resumes right behind this change. */
   readonly cursor: string
 }
 
 export interface ChangesPage {
   readonly changes: ReadonlyArray<Change>
-  /** Where to read on, also when there was nothing. */
+  /** Where to read on, also after an empty page. */
   readonly next: string
-  /** Whether more was waiting when the page was read, so that there is no point in waiting. */
+  /** Whether more changes were waiting when the page was read: then there is no need to wait. */
   readonly more: boolean
 }
 
@@ -109,30 +109,32 @@ export class InvoiceStore extends Context.Service<
   InvoiceStore,
   {
     /**
-     * Idempotent by id and content, to the last digit, character and nanosecond: the same invoice twice is `Unchanged`,
-     * another one with its id a conflict.
+     * Idempotent by id and content, to the last digit, character and nanosecond: the same invoice again is `Unchanged`,
+     * other content under a known id is a conflict.
      */
     readonly create: (
       invoice: Invoice,
       options?: CreateOptions
     ) => Effect.Effect<Creation, InvoiceConflict | StoreUnavailable>
     readonly get: (id: InvoiceId) => Effect.Effect<StoredInvoice, InvoiceNotFound | StoreUnavailable>
-    /** Those of the ids that exist, in no promised order, each once; at most 5,000 ids. */
+    /** The invoices with these ids that exist, each once, in no promised order; at most 5,000 ids. */
     readonly getMany: (ids: ReadonlyArray<InvoiceId>) => Effect.Effect<ReadonlyArray<StoredInvoice>, StoreUnavailable>
     readonly list: (query: ListQuery) => Effect.Effect<Page, InvalidCursor | StoreUnavailable>
-    /** Oldest first; at least the creation. */
+    /** Oldest first; there is at least the creation. */
     readonly history: (id: InvoiceId) => Effect.Effect<ReadonlyArray<HistoryEntry>, InvoiceNotFound | StoreUnavailable>
     /**
-     * Applies a batch of verdicts and writes their events, in one transaction. One outcome for each decision, as if they
-     * were applied one after the other: of several on one invoice the first that judged its version wins. At most 10,000.
+     * Applies a batch of verdicts and writes their events, in one transaction. There is one outcome for each decision,
+     * as if they were applied one after the other: of several decisions on one invoice the first that judged its
+     * version wins. At most 10,000.
      */
     readonly decide: (decisions: ReadonlyArray<Decision>) => Effect.Effect<ReadonlyArray<Decided>, StoreUnavailable>
     /**
-     * The changes behind a cursor, or from the oldest that is kept: every committed one once, those of one invoice in
-     * the order of its versions. `limit` is 1 to 10,000. An empty page is not an end: ask again from `next`.
+     * The changes behind a cursor, or from the oldest that is kept: every committed change once, the changes of one
+     * invoice in the order of its versions. `limit` is 1 to 10,000. An empty page is not an end: ask again from `next`.
      *
-     * `InvalidCursor` is a cursor that this store did not hand out, so also one beyond its head: of another database, or from
-     * before this one was put back to an earlier state. `CursorExpired` is one behind which changes are no longer kept.
+     * `InvalidCursor`: this store did not hand out the cursor. That includes a cursor beyond the store's head: it comes
+     * from another database, or from before this one was restored to an earlier state. `CursorExpired`: changes behind
+     * the cursor are no longer kept.
      */
     readonly changes: (options: {
       readonly cursor?: string | undefined
@@ -143,10 +145,10 @@ export class InvoiceStore extends Context.Service<
     /** Succeeds when the store answers and its schema is the one this code was written for. */
     readonly ready: Effect.Effect<void, StoreUnavailable>
     /**
-     * Proves, by a small durable write of its own, that the store takes writes right now: reading is not enough, since a
-     * full disk and a standby still answer. It leaves no invoice, no history and no event behind. For who has to tell a
-     * request that the store refuses from a store that refuses every request; it costs a commit, so don't poll it. It
-     * fails with kind `unavailable`.
+     * Proves, by a small durable write of its own, that the store takes writes right now: reading is not enough, since
+     * a store with a full disk and a standby still answer. It leaves no invoice, no history and no event behind. It
+     * distinguishes a store that refuses one request from a store that refuses every request; it costs a commit, so
+     * don't poll it. It fails with kind `unavailable`.
      */
     readonly writable: Effect.Effect<void, StoreUnavailable>
   }

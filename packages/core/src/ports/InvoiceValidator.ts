@@ -1,5 +1,5 @@
 /**
- * The port to whatever judges invoices: a profile of rules, or the reference's coin (`SimulatedValidator`).
+ * The port to the validator of invoices: a profile of rules, or the reference's random verdict (`SimulatedValidator`).
  *
  * Adapters prove themselves with `InvoiceValidatorContract` of `@invoice/testing`.
  */
@@ -11,8 +11,9 @@ export class InvoiceValidator extends Context.Service<
   InvoiceValidator,
   {
     /**
-     * Total: every invoice that the types hold gets a verdict. The same invoice gets the same one, byte for byte, however often
-     * it is judged: messages come more than once. It rejects when one of its violations is an error, and approves otherwise.
+     * Total: every invoice that the types hold gets a verdict. The same invoice gets the same verdict, byte for byte,
+     * however often it is judged, since messages come more than once. A verdict rejects when one of its violations is
+     * an error, and approves otherwise.
      */
     readonly judge: (invoice: Invoice) => Effect.Effect<Verdict>
   }

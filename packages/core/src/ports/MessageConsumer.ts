@@ -1,5 +1,5 @@
 /**
- * The port to whatever brings messages.
+ * The port that consumes messages.
  *
  * Adapters prove themselves with `MessagingContract` of `@invoice/testing`.
  */
@@ -21,25 +21,27 @@ export interface MessageBatch {
   /** The offset of each message. */
   readonly offsets: ReadonlyArray<string>
   /**
-   * Where this batch begins: at `next` of the batch before, at what the group has acknowledged, or where `rewind` went.
-   * Below `offsets[0]` when nothing is left between them; above what was asked for when that is gone for good.
+   * The offset where this batch begins: `next` of the batch before, the offset that the group has acknowledged, or the
+   * target of `rewind`. It is below `offsets[0]` when no message is left between the two, and above the requested
+   * offset when the messages there are gone for good.
    */
   readonly from: string
-  /** Where the partition goes on after this batch. */
+  /** The offset where the partition goes on after this batch. */
   readonly next: string
   /**
-   * Says that all of the batch is handled; the next one of its partition comes only then (back-pressure). What was
-   * never acknowledged comes again to whoever has the partition next.
+   * Marks the whole batch as handled; only then does the next batch of its partition come (back-pressure). Messages
+   * that were never acknowledged are delivered again to the next consumer of the partition.
    */
   readonly acknowledge: Effect.Effect<void>
   /**
-   * Gives the batch back and goes on at this offset, which is not above `from`, or at the oldest message if it is gone;
-   * as does whoever has the partition next, unless a crash came between. For who keeps offsets elsewhere and is behind what the group has acknowledged.
+   * Gives the batch back and goes on at this offset, which is not above `from`, or at the oldest message if the offset
+   * is gone. The next consumer of the partition begins there too, unless a crash comes between. This is for a consumer
+   * that keeps its own offsets and is behind what the group has acknowledged.
    */
   readonly rewind: (offset: string) => Effect.Effect<void>
   /**
-   * False once the batch is acknowledged or given back, so that somebody else may have it by now: acknowledging it does
-   * nothing then, and there is no point in trying any longer.
+   * False once the batch is acknowledged or given back. Another consumer may have it then: acknowledging it does
+   * nothing, and further tries are useless.
    */
   readonly isHeld: Effect.Effect<boolean>
 }
@@ -54,8 +56,9 @@ export class MessageConsumer extends Context.Service<
   MessageConsumer,
   {
     /**
-     * Subscribes while the stream runs; closing it gives the partitions back. Batches of several partitions may be in
-     * hand at once, one of each, so handle them concurrently: a batch that takes long holds up only its partition.
+     * Subscribes while the stream runs; closing it gives the partitions back. The stream may hand out batches of
+     * several partitions at once, one of each, so handle them concurrently: a batch that takes long holds up only its
+     * partition.
      */
     readonly subscribe: (subscription: Subscription) => Stream.Stream<MessageBatch, ConsumerUnavailable>
   }

@@ -1,5 +1,5 @@
 /**
- * The port to whatever carries messages away.
+ * The port that publishes messages.
  *
  * Adapters prove themselves with `MessagingContract` of `@invoice/testing`.
  */
@@ -11,12 +11,13 @@ export class MessagePublisher extends Context.Service<
   MessagePublisher,
   {
     /**
-     * Succeeds when every message is durable where it goes; messages of one topic and key keep their order.
+     * Succeeds when every message is durable in its topic; messages of one topic and key keep their order.
      *
-     * Fails with `PublishRefused` when messages will never be taken; all others are durable then, but for those behind a
-     * refused one of the same topic and key, which were not sent. Fails with `PublishTransient` when it is not known what
-     * was taken: send all of the batch again, before anything later of its keys (consumers are idempotent). A message may
-     * come twice after either, also late, behind later ones of its key; but of the first of each message the order holds.
+     * Fails with `PublishRefused` when the broker will never take some of the messages. All others are durable then,
+     * except those behind a refused one of the same topic and key, which were not sent. Fails with `PublishTransient`
+     * when it is not known what was taken: send all of the batch again, before anything later of its keys (consumers
+     * are idempotent). After either failure a message may come twice, also late, behind later ones of its key; but the
+     * first copies of the messages keep their order.
      */
     readonly publish: (messages: ReadonlyArray<Message>) => Effect.Effect<void, PublishTransient | PublishRefused>
     /** Succeeds when the broker answers. */

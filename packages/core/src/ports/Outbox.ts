@@ -1,20 +1,20 @@
 /**
  * The port to the events that were committed with their invoices and wait to be published.
  *
- * The promise is the adapter's to keep: every committed event is read, once for each position, in commit order of its
- * key; nothing that was rolled back is ever read. At most one relay holds a lane; each lease raises the lane's epoch, and
- * whatever is written under an older epoch, by another owner or after a release is refused with `LeaseLost` (fencing). A
- * lease is durable before `acquire` answers.
+ * The adapter has to keep this promise: a relay that reads on from a position gets every committed event once, in
+ * commit order of its key; it never gets an event that was rolled back. At most one relay holds a lane. Each lease
+ * raises the lane's epoch, and a write under an older epoch, by another owner or after a release is refused with
+ * `LeaseLost` (fencing). A lease is durable before `acquire` answers.
  *
- * Positions are opaque strings owned by the adapter, so that the port can travel over RPC. One that was committed is good
- * for ever; one of a session is good while the session is: a server that was restarted or replaced since may refuse it with
- * `OutboxUnavailable` or `LeaseLost`, and the relay begins again at what is committed.
+ * Positions are opaque strings owned by the adapter, so that the port can travel over RPC. A committed position is
+ * valid for ever. Any other position is valid during its session: a server that was restarted or replaced since may
+ * refuse it with `OutboxUnavailable` or `LeaseLost`, and the relay begins again at the committed position.
  *
- * The end of a lease is the outbox's to judge. Its holder compares no clocks: it counts `ttlMillis` by its own monotonic clock
+ * The outbox decides when a lease ends. Its holder compares no clocks: it counts `ttlMillis` by its own monotonic clock
  * from before it asked, and sends nothing after that. Other times (`since`, `at`, the lag) are by the outbox's clock.
  *
- * A `limit` is the caller's to keep within its range: there an adapter serves it; elsewhere it may clamp or fail, and nothing
- * is promised. Adapters prove themselves with `OutboxContract` of `@invoice/testing`.
+ * The caller has to keep a `limit` within its range, where every adapter serves it. Outside, an adapter may clamp it or
+ * fail, and nothing is promised. Adapters prove themselves with `OutboxContract` of `@invoice/testing`.
  */
 import { Context, type Effect, type Option } from "effect"
 import type { LeaseLost, OutboxRestored, OutboxUnavailable } from "../domain/InvoiceError.ts"
@@ -27,28 +27,28 @@ export interface Lease {
   readonly owner: string
   /** A decimal text. Rises with every lease of the lane, also when its owner takes the lane again. */
   readonly epoch: string
-  /** Where the lane's last relay had committed. */
+  /** The position that the lane's last relay committed. */
   readonly position: string
 }
 
 export interface OutboxPage {
   readonly events: ReadonlyArray<OutboxEvent>
-  /** Commit this once all of `events` is published; read on from it. */
+  /** Commit this position once all of `events` are published; read on from it. */
   readonly next: string
-  /** Whether more was waiting when the page was read, so that there is no point in sleeping. */
+  /** Whether more events were waiting when the page was read: then there is no need to sleep. */
   readonly more: boolean
 }
 
-/** A key whose events are held back since the broker refused one of them for good. */
+/** A key whose events are held back because the broker refused one of them for good. */
 export interface ParkedKey {
   readonly key: string
-  /** How many are held back. */
+  /** How many events are held back. */
   readonly events: number
-  /** Why the first of them was parked, whatever was parked behind it; after a replay that was refused again, why that was. */
+  /** Why the first of them was parked, whatever was parked behind it; after a refused replay, why that was refused. */
   readonly reason: string
   /** When the first of them was parked. */
   readonly since: Timestamp
-  /** Whether someone has asked for it to be sent again. */
+  /** Whether a replay is requested. */
   readonly replay: boolean
 }
 
@@ -59,24 +59,24 @@ export interface Lag {
   readonly seconds: number
 }
 
-/** Where counting what waits stops, so that asking stays cheap however much it is. */
+/** Where the count of waiting events stops, so that asking for it stays cheap however many wait. */
 export const lagLimit = 100_000
 
 export interface LaneStatus extends Lag {
   readonly lane: number
-  /** Who holds it, while the lease runs. */
+  /** Who holds the lane, while the lease runs. */
   readonly owner: Option.Option<string>
   readonly epoch: string
-  /** What is committed. */
+  /** The committed position. */
   readonly position: string
 }
 
 export interface OutboxStatus {
-  /** By number, from 0 without gaps. */
+  /** In the order of their numbers, from 0 without gaps. */
   readonly lanes: ReadonlyArray<LaneStatus>
   /**
    * Age of the oldest transaction that is open anywhere in the database system, in seconds; 0 when there is none. It
-   * never holds up the relay, but the outbox can't be emptied behind it.
+   * never delays the relay, but newer events can't be removed from the outbox while it is open.
    */
   readonly oldestTransactionSeconds: number
 }
@@ -85,25 +85,33 @@ export class Outbox extends Context.Service<
   Outbox,
   {
     /**
-     * Takes a lane for `ttlMillis` that is free, one's own, or whose lease is over; none while another owner's lease runs, or
-     * when there is no such lane. Whoever stands by asks again and again: an adapter may take a lease for over only after it
-     * has watched it, unchanged, for as long as it was given. Of several who ask at once one gets the lane.
+     * Takes, for `ttlMillis`, a lane that is free, that the owner holds already, or whose lease is over; answers none
+     * while another owner's lease runs, or when there is no such lane. A standby has to ask again and again: some
+     * adapters treat a lease as over only after they have watched it, unchanged, for its whole duration. If several ask
+     * at once, one gets the lane.
      *
-     * Also the owner who holds the lane gets a new lease, with a higher epoch: the one before is lost.
+     * An owner that holds the lane already gets a new lease, with a higher epoch, and the lease before is lost.
      */
     readonly acquire: (options: {
       readonly lane: number
       readonly owner: string
       readonly ttlMillis: number
     }) => Effect.Effect<Option.Option<Lease>, OutboxUnavailable | OutboxRestored>
-    /** Makes the lease end `ttlMillis` from now, also one that is over already while nobody has taken the lane since. */
+    /**
+     * Makes the lease end `ttlMillis` from now. A lease that is over can be renewed as long as nobody has taken the
+     * lane since.
+     */
     readonly renew: (lease: Lease, ttlMillis: number) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
-    /** Gives the lane back: the lease is lost then. Harmless when it is lost already, and never at the expense of another. */
+    /**
+     * Gives the lane back, and the lease is lost. A lease that is lost already is ignored: the lane's new holder keeps
+     * its lease.
+     */
     readonly release: (lease: Lease) => Effect.Effect<void, OutboxUnavailable>
     /**
-     * The next events after `position`, at most `limit` (1 to 10,000). An empty page is not an end: ask again from `next`.
+     * The next events after `position`, at most `limit` (1 to 10,000). An empty page is not an end: ask again from
+     * `next`.
      *
-     * Reading is not fenced, and hides nothing: events of parked keys are among them, for the relay to hold back.
+     * Reading is not fenced, and hides nothing: events of parked keys are included, and the relay holds them back.
      */
     readonly read: (options: {
       readonly lease: Lease
@@ -111,13 +119,14 @@ export class Outbox extends Context.Service<
       readonly limit: number
     }) => Effect.Effect<OutboxPage, OutboxUnavailable>
     /**
-     * Remembers that everything before `position` is published (or parked). One before what was committed last is taken as
-     * well: what is behind it is read again.
+     * Records that everything before `position` is published (or parked). A position before the last committed one is
+     * accepted too: the events behind it are read again.
      */
     readonly commit: (lease: Lease, position: string) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
     /**
-     * Holds these events back, at most 10,000, and makes their keys parked. Parking an event that is parked changes nothing but for
-     * `endsReplay`: true when the events were replayed and refused again. The request is over then, and `reason` is the new one.
+     * Holds these events back, at most 10,000, and makes their keys parked. Parking a parked event again changes
+     * nothing, unless `endsReplay` is true, which says that the events were replayed and refused again: the replay
+     * request ends, and `reason` replaces the old reason.
      */
     readonly park: (options: {
       readonly lease: Lease
@@ -127,14 +136,20 @@ export class Outbox extends Context.Service<
     }) => Effect.Effect<void, LeaseLost | OutboxUnavailable>
     /** The parked keys of all lanes. */
     readonly parked: Effect.Effect<ReadonlyArray<ParkedKey>, OutboxUnavailable>
-    /** Asks the relay to send a parked key's events again, in order; says how many there are, 0 when it isn't parked. */
+    /**
+     * Asks the relay to send a parked key's events again, in order; answers how many there are, 0 when the key isn't
+     * parked.
+     */
     readonly replay: (key: string) => Effect.Effect<number, OutboxUnavailable>
     /**
-     * The held-back events of the lane's keys that someone asked to replay, those of a key in order, at most `limit` (1 to
-     * 10,000), all as they were parked. Not fenced.
+     * The held-back events of the lane's keys for which a replay is requested, at most `limit` (1 to 10,000), the
+     * events of a key in order and each as it was parked. Not fenced.
      */
     readonly replayable: (lease: Lease, limit: number) => Effect.Effect<ReadonlyArray<OutboxEvent>, OutboxUnavailable>
-    /** These held-back events are published now; a key without any left is no longer parked. Others are passed over. */
+    /**
+     * Removes held-back events, because they are published now; a key without any left is no longer parked. Events that
+     * are not held back are ignored.
+     */
     readonly unpark: (
       lease: Lease,
       events: ReadonlyArray<OutboxEvent>

@@ -1,6 +1,7 @@
 /**
- * A signal within one process: a store notifies it after a commit, and a relay that waits for events reads at once instead
- * of at its next poll. Nothing depends on it: a missed signal costs one poll interval, a spurious one costs one query.
+ * A signal within one process: a store notifies it after a commit, and a relay that waits for events reads at once
+ * instead of at its next poll. Nothing depends on it: a missed signal costs one poll interval, a spurious one costs one
+ * query.
  */
 import { Context, Effect } from "effect"
 

@@ -1,5 +1,5 @@
 /**
- * The port to what a topic holds, for a look from outside: no group, nothing to acknowledge, nobody is disturbed.
+ * The port that reads a topic from outside, without a group and without acknowledgements, so no consumer is disturbed.
  *
  * Adapters prove themselves with `MessagingContract` of `@invoice/testing`.
  */

@@ -1,12 +1,12 @@
 /**
- * Handling a batch until it is settled, whatever fails:
+ * Handles a batch until it is settled, whatever fails:
  *
  * - A store that is unavailable is waited for, without end and with back-off: an outage never makes a dead letter.
- * - What fails otherwise is tried message by message, so that it fails alone.
- * - What then still fails becomes a dead letter, at once when the store refuses it for good, else after a bounded number
- *   of tries; but a try counts only when the store proved before and after it, by a write of its own, that it takes
- *   writes: what failed while the store did not may be the last word of an outage.
- * - Messages of one key keep their order: what comes behind one that failed is tried when that one is settled.
+ * - After any other failure the messages are tried one by one, so that only the message at fault fails.
+ * - A message that then still fails becomes a dead letter: at once when the store refuses it for good, else after a
+ *   bounded number of tries. A try counts only when the store proved, before and after it, by a write of its own, that
+ *   it takes writes: without that proof the failure may belong to an outage.
+ * - Messages of one key keep their order: a message behind a failed one of its key is tried when that one is settled.
  * - A dead letter that the dead-letter topic does not take holds its batch: acknowledging it would lose the message.
  */
 import { Clock, Deferred, Effect, Metric, Random, Result, Semaphore } from "effect"
@@ -21,11 +21,11 @@ import * as WriteProof from "./WriteProof.ts"
 export interface Options {
   readonly group: string
   /**
-   * Handles messages, as one; answers those that are to be dead letters whatever the store does. Handling again what is
-   * done must be harmless.
+   * Handles messages together; answers those that become dead letters whatever the store does. Handling a message again
+   * must be harmless.
    */
   readonly attempt: (messages: ReadonlyArray<Received>) => Effect.Effect<ReadonlyArray<Unhandled>, StoreUnavailable>
-  /** Whether the store takes writes, by a probe that begins after it was asked for. */
+  /** Whether the store takes writes, by a probe that begins after the call. */
   readonly proof: Effect.Effect<WriteProof.Outcome>
   /** Publishes dead letters, as in `MessagePublisher`. */
   readonly publish: MessagePublisher["Service"]["publish"]
@@ -33,15 +33,15 @@ export interface Options {
   readonly concurrency: number
   /** Longest wait between two tries, in milliseconds. */
   readonly retryMillis: number
-  /** Tries of a message that fails alone, from 1. */
+  /** Counted tries after which a message that keeps failing alone becomes a dead letter, from 1. */
   readonly maxTries: number
 }
 
 /** What a batch waits for: the store, or its dead-letter topic. */
 export type Trouble = StoreUnavailable | PublishTransient | PublishRefused
 
-/** Tries of a batch as a whole before it is taken apart, when it may be the fault of one message. */
-const triesTogether = 3
+/** Retryable failures of a whole batch before its messages are tried one by one. */
+const batchTries = 3
 const firstWaitMillis = 50
 
 const retries = Metric.counter("consumer_retries_total", {
@@ -49,7 +49,7 @@ const retries = Metric.counter("consumer_retries_total", {
   incremental: true
 })
 
-/** What a person needs to know: drivers wrap the server's words in words of their own. */
+/** The innermost cause, for people: drivers wrap the server's message in messages of their own. */
 const reasonOf = (failure: Trouble): string => {
   let innermost: unknown = failure
   for (let depth = 0; depth < 8 && innermost instanceof Error && innermost.cause !== undefined; depth++) {
@@ -60,20 +60,20 @@ const reasonOf = (failure: Trouble): string => {
     : `${failure.message}: ${innermost instanceof Error ? innermost.message : String(innermost)}`
 }
 
-/** What is shared by the batches in hand. */
+/** What all batches share. */
 interface Shared extends Options {
   readonly permits: Semaphore.Semaphore
-  /** What each batch that waits waits for. */
+  /** What each waiting batch waits for. */
   readonly waiting: Map<MessageBatch, Trouble>
 }
 
 export interface Settling {
   /**
-   * Settles a batch. It answers false when it gave up because the batch is somebody else's by now, or because `stopping`
-   * is done: the try in hand is finished then, and no other begun.
+   * Settles a batch. Answers false when it gave up, because the batch is no longer held or because `stopping` is done:
+   * then the current try is finished, and no other is begun.
    */
   readonly settle: (batch: MessageBatch, stopping: Deferred.Deferred<void>) => Effect.Effect<boolean>
-  /** What a batch in hand waits for, if any does. */
+  /** What one of the waiting batches waits for; undefined when none waits. */
   readonly trouble: () => Trouble | undefined
 }
 
@@ -87,7 +87,7 @@ export const make = (options: Options): Settling => {
   return {
     settle: (batch, stopping) =>
       Effect.ensuring(
-        together(hold(shared, batch, stopping), receivedOf(batch)),
+        tryTogether(hold(shared, batch, stopping), receivedOf(batch)),
         Effect.sync(() => waiting.delete(batch))
       ),
     trouble: () => waiting.values().next().value
@@ -100,7 +100,7 @@ const receivedOf = ({ messages, offsets, partition }: MessageBatch): ReadonlyArr
     return { message, partition, ...(offset === undefined ? {} : { offset }) }
   })
 
-/** A batch in hand. */
+/** A batch that is being settled. */
 type Held = ReturnType<typeof hold>
 
 const hold = (shared: Shared, batch: MessageBatch, stopping: Deferred.Deferred<void>) => {
@@ -108,11 +108,11 @@ const hold = (shared: Shared, batch: MessageBatch, stopping: Deferred.Deferred<v
   const attributes = { topic: batch.topic, consumer_group_id: group }
   return {
     ...shared,
-    /** A stop doesn't wait for it. */
+    /** A stop doesn't wait for the probe. */
     proof: Effect.raceFirst(shared.proof, Effect.as(Deferred.await(stopping), WriteProof.calledOff)),
     isHeld: batch.isHeld,
     goesOn: Effect.map(batch.isHeld, (held) => held && !Deferred.isDoneUnsafe(stopping)),
-    /** What dies is refused: trying it again would end as it did. */
+    /** A defect counts as a refusal: another try would end in the same way. */
     attempt: (
       messages: ReadonlyArray<Received>
     ): Effect.Effect<Result.Result<ReadonlyArray<Unhandled>, StoreUnavailable>> =>
@@ -130,7 +130,7 @@ const hold = (shared: Shared, batch: MessageBatch, stopping: Deferred.Deferred<v
     },
     pause: Effect.fnUntraced(function* (tries: number) {
       const millis = Math.min(retryMillis, firstWaitMillis * 2 ** Math.min(tries - 1, 20))
-      // not in step with the other batches
+      // jittered, so that the batches don't retry in step
       const jittered = millis * (0.8 + 0.4 * (yield* Random.next))
       yield* Effect.raceFirst(Effect.sleep(`${Math.ceil(jittered)} millis`), Deferred.await(stopping))
     }),
@@ -150,8 +150,8 @@ const hold = (shared: Shared, batch: MessageBatch, stopping: Deferred.Deferred<v
   }
 }
 
-/** All at once, for as long as nothing says that it is the fault of one of them. */
-const together = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray<Received>) {
+/** Tries all messages together, until the failure may be the fault of one of them. */
+const tryTogether = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray<Received>) {
   let retryable = 0
   for (let tries = 1; yield* held.goesOn; tries++) {
     const tried = yield* held.attempt(messages)
@@ -164,11 +164,11 @@ const together = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArra
     if (failure.kind === "retryable") {
       retryable += 1
     }
-    if (failure.kind === "permanent" || retryable >= triesTogether) {
+    if (failure.kind === "permanent" || retryable >= batchTries) {
       const unproven = yield* held.proof
       held.waitsFor(unproven)
       if (unproven === undefined) {
-        return yield* apart(held, messages)
+        return yield* tryOneByOne(held, messages)
       }
     } else {
       held.waitsFor(failure.kind === "unavailable" ? failure : undefined)
@@ -179,20 +179,20 @@ const together = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArra
 })
 
 /** A message that is tried alone. */
-interface Alone {
+interface Single {
   readonly received: Received
-  /** Tries that failed and count. */
+  /** Failed tries that count. */
   readonly tries: number
 }
 
-const apart = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray<Received>) {
-  let rest: ReadonlyArray<Alone> = messages.map((received) => ({ received, tries: 0 }))
-  // or they would not be tried alone
+const tryOneByOne = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray<Received>) {
+  let rest: ReadonlyArray<Single> = messages.map((received) => ({ received, tries: 0 }))
+  // a proof has just succeeded, else the messages would not be tried one by one
   let proved = true
   for (let rounds = 1; yield* held.goesOn; rounds++) {
-    const { left, lost, outage, ...then } = yield* tryEach(held, rest, proved)
-    proved = then.proved
-    if (!(yield* writeDeadLetters(held, lost))) {
+    const { left, outage, unhandled, ...round } = yield* tryEach(held, rest, proved)
+    proved = round.proved
+    if (!(yield* writeDeadLetters(held, unhandled))) {
       return false
     }
     if (left.length === 0) {
@@ -206,12 +206,12 @@ const apart = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray<R
 })
 
 /**
- * A round: each once, up to the first sign of an outage. `proved` says whether the store has proved that it takes writes
- * since the last one.
+ * One round: tries each message once, up to the first sign of an outage. `provedBefore` says whether the store has
+ * proved that it takes writes since the last such sign.
  */
-const tryEach = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray<Alone>, provedBefore: boolean) {
-  const left: Array<Alone> = []
-  const lost: Array<Unhandled> = []
+const tryEach = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray<Single>, provedBefore: boolean) {
+  const left: Array<Single> = []
+  const unhandled: Array<Unhandled> = []
   const keys = new Set<string>()
   let outage: StoreUnavailable | undefined
   let proved = provedBefore
@@ -223,7 +223,7 @@ const tryEach = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray
     }
     const tried = yield* held.attempt([one.received])
     if (Result.isSuccess(tried)) {
-      lost.push(...tried.success)
+      unhandled.push(...tried.success)
       continue
     }
     const { failure } = tried
@@ -232,7 +232,7 @@ const tryEach = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray
     const tries = one.tries + (proved && outage === undefined ? 1 : 0)
     proved = outage === undefined
     if (tries > one.tries && (failure.kind === "permanent" || tries >= held.maxTries)) {
-      lost.push(unhandledOf(one.received, failure, tries))
+      unhandled.push(unhandledOf(one.received, failure, tries))
     } else {
       left.push({ ...one, tries })
     }
@@ -240,7 +240,7 @@ const tryEach = Effect.fnUntraced(function* (held: Held, messages: ReadonlyArray
       keys.add(key)
     }
   }
-  return { left, lost, outage, proved }
+  return { left, outage, proved, unhandled }
 })
 
 const unhandledOf = (received: Received, failure: StoreUnavailable, attempts: number): Unhandled => ({
@@ -254,7 +254,7 @@ const writeDeadLetters = Effect.fnUntraced(function* (held: Held, unhandled: Rea
   const at = Timestamp.fromMillis(Math.floor(yield* Clock.currentTimeMillis))
   let rest = DeadLetterWriter.pending(unhandled, at)
   for (let tries = 1; rest.length > 0; tries++) {
-    // the first try belongs to the one in hand
+    // the first write belongs to the current try of the batch, which a stop lets finish
     if (!(yield* tries === 1 ? held.isHeld : held.goesOn)) {
       return false
     }

@@ -1,14 +1,17 @@
 /**
- * A message that could not be handled, kept on `<topic>.dlq` with the reason, and everything of the original: its key or
- * the lack of one, its value to the byte, and its headers beside those that are added here, `dlq_…`.
+ * A dead letter: a message that could not be handled, kept on `<topic>.dlq` with the reason. It keeps all of the
+ * original: its key or the lack of one, its value to the byte, and its headers, beside the added headers `dlq_…`.
  *
- * A receipt on the same topic says which dead letters were sent again, so that nobody need remember it elsewhere: it
- * lives at least as long as they do.
+ * A receipt on the same topic records which dead letters were sent again, so that no other storage has to: a receipt is
+ * kept at least as long as its dead letters.
  */
 import type { Located, Message } from "../domain/Message.ts"
 import * as Timestamp from "../domain/Timestamp.ts"
 
-/** `Undecodable`, `UnknownInvoice`, `ValidatorDied`: at once. `Refused`: by the store, for good. `TriedTooOften`: it alone. */
+/**
+ * Why a message is a dead letter. `Undecodable`, `UnknownInvoice`, `ValidatorDied`: without another try. `Refused`: the
+ * store refuses it for good. `TriedTooOften`: it failed too often when it was tried alone.
+ */
 export type Kind = "Undecodable" | "UnknownInvoice" | "ValidatorDied" | "Refused" | "TriedTooOften"
 
 /** The dead-letter topic of a topic. */
@@ -16,7 +19,7 @@ export const topicOf = (topic: string): string => `${topic}${suffix}`
 
 const suffix = ".dlq"
 
-/** A message as it was received. Who hands over messages alone does not know where they were. */
+/** A message as it was received. Partition and offset are absent when the caller doesn't know them. */
 export interface Received {
   readonly message: Message
   readonly partition?: number
@@ -47,7 +50,7 @@ const headers = {
 const ours: ReadonlySet<string> = new Set(Object.values(headers))
 const receiptHeader = "dlq_receipt"
 
-/** What goes to the dead-letter topic of a message that could not be handled. */
+/** The dead letter of a message that could not be handled. */
 export const toMessage = ({ attempts, kind, reason, received }: Unhandled, at: Timestamp.Timestamp): Message => ({
   ...received.message,
   topic: topicOf(received.message.topic),
@@ -63,14 +66,20 @@ export const toMessage = ({ attempts, kind, reason, received }: Unhandled, at: T
   }
 })
 
-/** For a dead letter that is too large with its headers: without the value, which is still where its headers point to. */
+/**
+ * The dead letter without its value, for one that is too large with its headers. The original message is still where
+ * these headers point to.
+ */
 export const withoutValue = (deadLetter: Message): Message => ({
   ...deadLetter,
   value: new Uint8Array(),
   headers: { ...deadLetter.headers, [headers.value]: "omitted" }
 })
 
-/** A dead letter as it is found on its topic. What was not written by {@link toMessage} has no more than a reason. */
+/**
+ * A dead letter as it is found on its topic. A record that {@link toMessage} did not write has the kind `Unknown` and
+ * no reason of its own.
+ */
 export interface Entry {
   /** Where the dead letter is. */
   readonly partition: number
@@ -80,16 +89,16 @@ export interface Entry {
   readonly reason: string
   readonly attempts: number | undefined
   readonly at: Timestamp.Timestamp | undefined
-  /** Where the message was. */
+  /** Where the original message was. */
   readonly from: { readonly topic: string; readonly partition?: number; readonly offset?: string }
-  /** The message as it was, to send again; none when its value was too large to keep. */
+  /** The original message, to send again; undefined when its value was too large to keep. */
   readonly original: Message | undefined
 }
 
 const numberOf = (text: string | undefined): number | undefined =>
   text === undefined || !/^\d{1,15}$/u.test(text) ? undefined : Number(text)
 
-/** None for a receipt. */
+/** Undefined for a receipt. */
 export const parse = ({ message, offset, partition }: Located): Entry | undefined => {
   const its = message.headers
   if (its[receiptHeader] !== undefined) {
@@ -126,7 +135,7 @@ export const parse = ({ message, offset, partition }: Located): Entry | undefine
 export const placeOf = ({ offset, partition }: { readonly partition: number; readonly offset: string }): string =>
   `${partition}/${offset}`
 
-/** Says that these dead letters were sent again. */
+/** The record that says which dead letters were sent again. */
 export const receipt = (topic: string, entries: ReadonlyArray<Entry>, at: Timestamp.Timestamp): Message => ({
   topic: topicOf(topic),
   key: undefined,
@@ -134,6 +143,6 @@ export const receipt = (topic: string, entries: ReadonlyArray<Entry>, at: Timest
   headers: { [receiptHeader]: entries.map(placeOf).join(" "), [headers.time]: at }
 })
 
-/** The places of the dead letters that a receipt is about; none when it is a dead letter itself. */
+/** The places of the dead letters that a receipt names; empty for a dead letter. */
 export const receiptOf = ({ message }: Located): ReadonlyArray<string> =>
   message.headers[receiptHeader]?.split(" ") ?? []

@@ -10,14 +10,17 @@ import * as Unsent from "./Unsent.ts"
 export interface Pending {
   readonly unhandled: DeadLetter.Unhandled
   readonly message: Message
-  /** It has lost its value already, so there is nothing left to leave out. */
+  /** Whether the value is left out already, so that the record can't be made smaller. */
   readonly withoutValue: boolean
 }
 
 export interface Written {
   /** What is still to be written, in order. */
   readonly rest: ReadonlyArray<Pending>
-  /** Why; none when there is no rest. A refusal is final: some record is refused even without its value. */
+  /**
+   * Why `rest` is not written; undefined when it is empty. `PublishRefused` is final: the broker refuses the records
+   * even without their values.
+   */
   readonly failure: PublishTransient | PublishRefused | undefined
 }
 
@@ -28,8 +31,8 @@ export const pending = (
   unhandled.map((unhandled) => ({ unhandled, message: DeadLetter.toMessage(unhandled, at), withoutValue: false }))
 
 /**
- * One try. A dead letter may be too large where its message wasn't, since it has more headers: what the broker refuses is
- * written again without its value.
+ * One try. A dead letter has more headers than its message, so it may be too large where the message wasn't: a refused
+ * dead letter is written again without its value.
  */
 export const write = Effect.fnUntraced(function* (
   publish: MessagePublisher["Service"]["publish"],
@@ -85,7 +88,10 @@ const written = (deadLetters: ReadonlyArray<Pending>): Effect.Effect<void> =>
     { discard: true }
   )
 
-/** Nowhere left to put it, and acknowledging it would lose it: its batch waits until somebody mends the topic. */
+/**
+ * These dead letters can't be stored, and acknowledging their batch would lose the messages: the batch waits until
+ * somebody repairs the topic.
+ */
 const refusedForGood = (deadLetters: ReadonlyArray<Pending>, { message }: PublishRefused): Effect.Effect<void> =>
   Effect.forEach(
     deadLetters,

@@ -1,4 +1,4 @@
-/** What became a dead letter, and sending it again once the cause is gone. */
+/** Lists dead letters, and sends them again once their cause is removed. */
 import { Clock, Context, Effect, Layer, Stream } from "effect"
 import type { ConsumerUnavailable, PublishRefused, PublishTransient } from "../domain/InvoiceError.ts"
 import type { Message } from "../domain/Message.ts"
@@ -9,18 +9,18 @@ import { TopicReader } from "../ports/TopicReader.ts"
 import * as DeadLetter from "./DeadLetter.ts"
 import * as Unsent from "./Unsent.ts"
 
-/** Dead letters that are sent again, and noted, at once. */
+/** Dead letters that are sent again, and recorded in one receipt, at once. */
 const pageSize = 100
 
 export interface Replayed {
   readonly sent: number
-  /** Dead letters without a value to send: it was too large to keep. */
+  /** Dead letters that are not sent, since their value was too large to keep. */
   readonly left: number
-  /** Dead letters that the broker refuses for good, and those of their keys behind them: they stay dead letters. */
+  /** Dead letters that the broker refuses for good, and the later ones of their keys: they stay dead letters. */
   readonly refused: number
 }
 
-/** A dead letter that has its message. */
+/** A dead letter that has its original message. */
 type Sendable = DeadLetter.Entry & { readonly original: Message }
 
 const isSendable = (entry: DeadLetter.Entry): entry is Sendable => entry.original !== undefined
@@ -31,9 +31,9 @@ export class DeadLetters extends Context.Service<
     /** Dead letters of a topic that were not sent again, in order within a partition. */
     readonly list: (topic: string) => Stream.Stream<DeadLetter.Entry, ConsumerUnavailable>
     /**
-     * Sends dead letters again, all or those of a key, in order of each key, to the topic they came from, and notes on
-     * `<topic>.dlq` that they were. At least once: whoever is cut off between the two, or runs beside another, sends
-     * again what was not noted. Fails with a refusal when the note itself is refused.
+     * Sends dead letters again, all or those of a key, in order of each key, to the topic they came from, and writes a
+     * receipt to `<topic>.dlq`. At least once: a replay that is cut off before its receipt, or that runs beside another
+     * replay, leads to duplicates. Fails with `PublishRefused` when the receipt is refused.
      */
     readonly replay: (options: {
       readonly topic: string
@@ -71,9 +71,9 @@ export class DeadLetters extends Context.Service<
         )
       }
 
-      /** Dead letters that have an original, of keys of which none is refused; answers which of them were sent. */
+      /** Sends dead letters of keys of which none is refused so far; answers which of them were sent. */
       const sendAgain = Effect.fnUntraced(function* (topic: string, entries: ReadonlyArray<Sendable>) {
-        // a dead letter from before the values changed must not stop a strict consumer
+        // an earlier version wrote other values, which would stop a strict consumer
         const originals = entries.map(({ original }) => OutboxEvent.upgrade(original))
         const unsent = yield* publisher.publish(originals).pipe(
           Effect.as<ReadonlySet<number>>(new Set()),

@@ -1,8 +1,8 @@
 /**
- * Deadlines for what another system may never answer: a stopped server, a connection that a firewall has forgotten.
+ * Deadlines for calls that may never be answered: by a stopped server, or over a connection that a firewall has cut.
  *
- * `Effect.timeout` waits until what it gives up on has cleaned up after itself, and cancelling a statement on a dead
- * connection takes seconds. Here the caller goes on at the deadline, and the clean-up ends in the background.
+ * `Effect.timeout` waits until the interrupted effect has cleaned up, and cancelling a statement on a dead connection
+ * takes seconds. Here the caller goes on at the deadline, and the clean-up ends in the background.
  */
 import { Effect, Fiber } from "effect"
 

@@ -1,4 +1,4 @@
-/** The use cases of whoever has invoices: hand in one or many, try one, ask for some, follow what becomes of all. */
+/** The use cases of clients: create one or many invoices, validate one, read and list them, watch their changes. */
 import { Clock, Context, Effect, Layer, Option, Result, Stream } from "effect"
 import * as Invoice from "../domain/Invoice.ts"
 import {
@@ -28,7 +28,7 @@ export type CreateError = InvalidInvoice | InvoiceConflict | StoreUnavailable
 /** Where a watch begins: with what happens from now on, with the oldest change that is kept, or behind a cursor. */
 export type WatchStart = "now" | "beginning" | { readonly cursor: string }
 
-/** A change; or none, as a sign of life that carries a newer cursor. One comes at once when there is no change yet. */
+/** A change; or none, as a sign of life that carries a newer cursor. A watch without changes begins with one. */
 export interface Watched {
   readonly change: Option.Option<Change>
   /** Resumes the watch right behind this element. */
@@ -71,13 +71,13 @@ export class Invoices extends Context.Service<
       options?: { readonly pointer?: string }
     ) => Effect.Effect<Verdict, InvalidInvoice | StoreUnavailable>
     /**
-     * Every change of every invoice until it is interrupted, those of one invoice in order, none lost and none twice,
-     * also across a resume. A sign of life comes at least every 15 seconds.
+     * Every change of every invoice, until interrupted. The changes of one invoice come in order; none is lost or
+     * repeated, also across a resume. A sign of life comes at least every 15 seconds.
      */
     readonly watch: (start: WatchStart) => Stream.Stream<Watched, InvalidCursor | CursorExpired | StoreUnavailable>
     /**
-     * Creates any number of invoices, up to 64 at a time, and tells the outcome of each in their order. Takes no more
-     * documents than it has in hand, whatever the source has.
+     * Creates any number of invoices, up to 64 at a time, and answers each outcome in the order of the documents. Takes
+     * documents from the source only as fast as it creates the invoices.
      */
     readonly importAll: <E, R>(
       documents: Stream.Stream<unknown, E, R>,
@@ -113,10 +113,10 @@ export class Invoices extends Context.Service<
   )
 }
 
-/** Most creations of an import in hand at once: enough to fill the store's batches. */
+/** Creations of an import at once: enough to fill the store's batches. */
 const importConcurrency = 64
 
-/** An import, made of whatever creates one invoice. */
+/** Makes an import from a function that creates one invoice. */
 export const importWith =
   (create: Invoices["Service"]["create"]): Invoices["Service"]["importAll"] =>
   (documents, options) =>
@@ -136,18 +136,18 @@ export const importWith =
 const watchPage = 500
 /** How long a watch that has seen everything waits before it looks again. */
 const watchIdleMillis = 100
-/** How old the answer to "did anything change?" may be, which all watches share. */
+/** How old the store's head that all watches share may be. */
 const headMillis = 50
 const signOfLifeMillis = 15_000
 
 interface Watching {
-  /** None: the oldest change that is kept. */
+  /** Undefined: begin with the oldest change that is kept. */
   readonly cursor: string | undefined
-  /** The store's head before the last read, when that read all there was; none while more waits. */
+  /** The store's head before the last read, if that read came to the end; undefined while more changes wait. */
   readonly seen: string | undefined
 }
 
-/** @param head the store's, shared: however many watch, one asks */
+/** @param head the store's head, cached: any number of watches cost one query */
 const watch = (
   store: InvoiceStore["Service"],
   head: InvoiceStore["Service"]["head"],
@@ -162,7 +162,7 @@ const watch = (
       return Stream.paginate(first, ({ cursor, seen }) =>
         Effect.gen(function* () {
           yield* seen === undefined ? Effect.void : Effect.sleep(watchIdleMillis)
-          // from before the read, so that what is committed in between is looked for again
+          // taken before the read, so that what is committed in between is looked for in the next round
           const before = yield* head
           const page = before === seen ? undefined : yield* store.changes({ cursor, limit: watchPage })
           const now = yield* Clock.currentTimeMillis

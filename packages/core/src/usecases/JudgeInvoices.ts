@@ -1,6 +1,6 @@
 /**
- * Loads the invoices that messages name, judges them, and writes the verdicts. A verdict applies only to an invoice that is
- * still as it was judged, so doing it again changes nothing.
+ * Loads the invoices that messages name, judges them, and writes the verdicts. A verdict applies only to an invoice
+ * that has not changed since it was judged, so handling a message again changes nothing.
  */
 import { Effect, Metric } from "effect"
 import type { InvoiceId } from "../domain/Invoice.ts"
@@ -14,12 +14,12 @@ import type * as WriteProof from "./WriteProof.ts"
 export interface Options {
   readonly store: InvoiceStore["Service"]
   readonly validator: InvoiceValidator["Service"]
-  /** Whether the store takes writes, by a probe that begins after it was asked for. */
+  /** Whether the store takes writes, by a probe that begins after the call. */
   readonly proof: Effect.Effect<WriteProof.Outcome>
 }
 
 export interface Judged {
-  /** Messages that are to be dead letters whatever the store does. */
+  /** Messages that become dead letters whatever the store does. */
   readonly unhandled: ReadonlyArray<DeadLetter.Unhandled>
   /** How many verdicts were written; invoices that had one already don't count. */
   readonly written: number
@@ -30,7 +30,7 @@ export type Judge = (received: ReadonlyArray<DeadLetter.Received>) => Effect.Eff
 /** Messages by the invoice that they name: the same invoice may come several times. */
 type ById = ReadonlyMap<InvoiceId, ReadonlyArray<DeadLetter.Received>>
 
-/** Invoices that change while they are judged, so often that something is wrong with the store. */
+/** How often invoices that changed while they were judged are judged again: more changes mean a fault of the store. */
 const rejudgings = 5
 
 export const make =
@@ -72,13 +72,13 @@ const sort = (received: ReadonlyArray<DeadLetter.Received>) => {
   return { byId, undecodable }
 }
 
-/** Each invoice once. `stale` are those that changed between being loaded and being decided. */
+/** Judges each invoice once. `stale` holds the invoices that changed between being loaded and being decided. */
 const judgeOnce = Effect.fnUntraced(function* (options: Options, byId: ById) {
   const unhandled: Array<DeadLetter.Unhandled> = []
-  const lose = (id: InvoiceId, kind: DeadLetter.Kind, reason: string): void => {
+  const addUnhandled = (id: InvoiceId, kind: DeadLetter.Kind, reason: string): void => {
     for (const received of byId.get(id) ?? []) unhandled.push({ received, kind, reason, attempts: 1 })
   }
-  const unknown = (id: InvoiceId): void => lose(id, "UnknownInvoice", `there is no invoice ${id}`)
+  const unknown = (id: InvoiceId): void => addUnhandled(id, "UnknownInvoice", `there is no invoice ${id}`)
   const found = yield* load(options, [...byId.keys()])
   const known = new Set(found.map(({ invoice }) => invoice.id))
   for (const id of byId.keys()) {
@@ -89,7 +89,7 @@ const judgeOnce = Effect.fnUntraced(function* (options: Options, byId: ById) {
     if (stored.status !== "Pending") continue
     const { id } = stored.invoice
     const judged = yield* judge(options, stored, byId.get(id)?.[0]?.message.headers["traceparent"])
-    if (typeof judged === "string") lose(id, "ValidatorDied", judged)
+    if (typeof judged === "string") addUnhandled(id, "ValidatorDied", judged)
     else decisions.push(judged)
   }
   const outcomes = decisions.length === 0 ? [] : yield* options.store.decide(decisions)
@@ -105,8 +105,8 @@ const is =
     outcome === wanted
 
 /**
- * Those of the invoices that exist. That one doesn't is believed only of a store that takes writes: a standby may not have
- * it yet.
+ * Loads the invoices that exist. A missing one counts as unknown only when it is still missing after the store has
+ * proved that it takes writes: a standby may not have it yet.
  */
 const load = Effect.fnUntraced(function* ({ proof, store }: Options, ids: ReadonlyArray<InvoiceId>) {
   const found = yield* store.getMany(ids)
@@ -119,7 +119,7 @@ const load = Effect.fnUntraced(function* ({ proof, store }: Options, ids: Readon
   return unproven === undefined ? [...found, ...(yield* store.getMany(missing))] : yield* unproven
 })
 
-/** A validator that dies costs its own invoice the verdict, not its neighbours theirs. */
+/** A defect of the validator fails only its own invoice, not the others of the batch. */
 const judge = (
   { validator }: Options,
   stored: StoredInvoice,

@@ -1,10 +1,10 @@
-/** An outbox every call of which ends: for a caller who must notice one that doesn't answer, whatever the adapter does. */
+/** An outbox whose calls all end, for a caller that must notice when the adapter doesn't answer. */
 import type { Effect } from "effect"
 import { OutboxUnavailable } from "../domain/InvoiceError.ts"
 import { Outbox } from "../ports/Outbox.ts"
 import * as Deadline from "./Deadline.ts"
 
-/** The first page of ten million waiting events takes seconds: they are put in order. */
+/** The first page of ten million waiting events takes seconds, since they have to be put in order. */
 const readMillis = 60_000
 const callMillis = 10_000
 

@@ -1,4 +1,4 @@
-/** `InvoiceValidator` by the rules of a profile. */
+/** An `InvoiceValidator` that judges by the rules of a profile. */
 import { Effect, Layer } from "effect"
 import * as Profile from "../domain/Profile.ts"
 import { InvoiceValidator } from "../ports/InvoiceValidator.ts"

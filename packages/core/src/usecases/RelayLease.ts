@@ -1,4 +1,4 @@
-/** A lease as its holder knows it: how long it is certain to run by this process' own clock, and how it is kept. */
+/** A lease as its holder sees it: how long it certainly runs by this process' own clock, and how it is renewed. */
 import { Clock, Effect } from "effect"
 import { LeaseLost, OutboxUnavailable } from "../domain/InvoiceError.ts"
 import type { Lease, Outbox } from "../ports/Outbox.ts"
@@ -8,15 +8,17 @@ export interface RelayLease {
   readonly lease: Lease
   /** Fails once the lease may have run out. */
   readonly check: Effect.Effect<void, LeaseLost>
-  /** Fails as soon as the lease may have run out, never succeeds: to race against what may be done only under it. */
+  /**
+   * Fails as soon as the lease may have run out, never succeeds: to race against work that is allowed only under it.
+   */
   readonly expired: Effect.Effect<never, LeaseLost>
   /** Renews three times in the lease's time until that fails. */
   readonly keep: Effect.Effect<never, LeaseLost | OutboxUnavailable>
 }
 
 /**
- * The monotonic clock doesn't stop while a process is stopped, and isn't set like the time of day. It is read before the
- * request, so that this end of the lease comes before the one that the outbox knows.
+ * The monotonic clock doesn't stop while a process is stopped, and can't be set like the time of day. It is read before
+ * the request, so that the lease ends here before it ends in the outbox.
  *
  * @param askedAt nanoseconds of the clock before the lease was asked for
  */
@@ -31,7 +33,7 @@ export const make = (outbox: Outbox["Service"], lease: Lease, ttlMillis: number,
 
   const renew = Effect.flatMap(Clock.currentTimeNanos, (now) =>
     Effect.map(
-      // asked after a third of the lease's time and given up after another half, so that a sixth is left
+      // asked after a third of the lease's time and given up after another half of that time, so that a sixth is left
       Deadline.within(outbox.renew(lease, ttlMillis), {
         millis: half,
         orElse: () => new OutboxUnavailable({ cause: new Error(`the lease was not renewed within ${half} ms`) })

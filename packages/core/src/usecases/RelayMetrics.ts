@@ -1,4 +1,4 @@
-/** What a relay tells its operators. Lag and age are sampled, since asking for them costs the outbox something. */
+/** The metrics of a relay. Lag and age are sampled, since each query of them is work for the outbox. */
 import { Clock, Effect, Metric } from "effect"
 import * as OutboxEvent from "../domain/OutboxEvent.ts"
 import type { Outbox } from "../ports/Outbox.ts"
@@ -41,7 +41,7 @@ const epochs = Metric.gauge("outbox_lane_epoch", {
   description: "Epoch of the lease that this relay took last, by lane"
 })
 
-/** Counts what the broker has taken. */
+/** Counts events that the broker has acknowledged. */
 export const produced = (events: ReadonlyArray<OutboxEvent.OutboxEvent>): Effect.Effect<void> => {
   const totals = new Map<string, { messages: number; bytes: number }>()
   for (const event of events) {
@@ -62,7 +62,7 @@ export const produced = (events: ReadonlyArray<OutboxEvent.OutboxEvent>): Effect
   )
 }
 
-/** Measures how long a send takes that succeeds. */
+/** Measures how long a successful send takes. */
 export const timed = <A, E, R>(send: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(Clock.currentTimeNanos, (from) =>
     Effect.tap(send, () =>

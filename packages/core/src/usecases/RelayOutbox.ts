@@ -1,9 +1,9 @@
 /**
  * Moves committed events from the outbox to the broker: at least once, in commit order of each key, nothing skipped.
  *
- * One relay holds a lane's lease, any number stand by; one relay may hold several lanes. The position is committed only
- * behind what the broker has acknowledged, at most ten times a second. A broker that is unavailable is waited for; a record
- * that it refuses for good parks its key, and only its key.
+ * One relay holds a lane's lease and any number of relays stand by; one relay may hold several lanes. The position is
+ * committed only after the broker has acknowledged the events before it, at most ten times a second. A broker that is
+ * unavailable is waited for; a record that it refuses for good parks its key, and only its key.
  */
 import { Cause, Clock, Context, Effect, Exit, Fiber, FiberMap, Layer, Option, Schedule } from "effect"
 import type { OutboxRestored, OutboxUnavailable } from "../domain/InvoiceError.ts"
@@ -18,13 +18,13 @@ import * as RelaySession from "./RelaySession.ts"
 export interface Options {
   /** Which lanes to relay; default all that the outbox has. */
   readonly lanes?: ReadonlyArray<number>
-  /** Who this relay is among its standbys; default a random UUID. */
+  /** The owner of its leases, which distinguishes this relay from its standbys; default a random UUID. */
   readonly owner?: string
   /** Most events sent at once, 1 to 10,000, default 1,000. */
   readonly pageSize?: number
   /** How long a silent relay keeps its lane, in milliseconds; default 10,000. */
   readonly leaseMillis?: number
-  /** Longest wait before an idle relay looks again, in milliseconds; default 50. A busy one looks after 5. */
+  /** Longest wait before an idle relay reads again, in milliseconds; default 50. After events the first wait is 5. */
   readonly idleMillis?: number
   /** Longest wait between two tries while outbox or broker is unavailable, in milliseconds; default 1,000. */
   readonly retryMillis?: number
@@ -32,7 +32,7 @@ export interface Options {
 
 /** How often a standby asks for its lane. */
 const standbyMillis = 500
-/** How often a relay asks again for a lane that it must not relay, since the outbox was restored. */
+/** How often a relay asks again for a lane that it must not relay, because the outbox was restored. */
 const restoredMillis = 5_000
 /** How often a relay asks which lanes there are. */
 const refreshMillis = 5_000
@@ -40,9 +40,9 @@ const refreshMillis = 5_000
 export class RelayOutbox extends Context.Service<
   RelayOutbox,
   {
-    /** Relays until interrupted; then finishes the pages in hand, commits and gives the lanes back. */
+    /** Relays until interrupted; then finishes the pages that are being sent, commits and gives the lanes back. */
     readonly run: Effect.Effect<never>
-    /** Fails with what keeps it from relaying, if anything does. Standing by is ready. */
+    /** Fails with what keeps it from relaying, if anything does. A relay that stands by is ready. */
     readonly ready: Effect.Effect<void, OutboxUnavailable | OutboxRestored>
   }
 >()("@invoice/core/RelayOutbox") {
@@ -59,7 +59,7 @@ interface Relay {
   readonly ttlMillis: number
   readonly retryMillis: number
   readonly session: RelaySession.Options
-  /** What keeps which lane from being relayed; `undefined` is the list of lanes itself. */
+  /** What keeps a lane from being relayed, by lane; the key `undefined` stands for the list of lanes itself. */
   readonly troubles: Map<number | undefined, OutboxUnavailable | OutboxRestored>
 }
 
@@ -104,7 +104,7 @@ const runLanes = (relay: Relay, lanes: Effect.Effect<ReadonlyArray<number>, Outb
     while (true) {
       const wanted = yield* Effect.exit(lanes)
       if (Exit.isSuccess(wanted)) {
-        yield* only(running, relay, wanted.value)
+        yield* startAndStop(running, relay, wanted.value)
         relay.troubles.delete(undefined)
       } else {
         const trouble = Option.getOrUndefined(Cause.findErrorOption(wanted.cause))
@@ -114,8 +114,8 @@ const runLanes = (relay: Relay, lanes: Effect.Effect<ReadonlyArray<number>, Outb
     }
   }).pipe(Effect.scoped)
 
-/** Starts the lanes that don't run yet, and stops those that are gone. */
-const only = Effect.fnUntraced(function* (
+/** Starts the lanes that don't run yet, and stops those that no longer exist. */
+const startAndStop = Effect.fnUntraced(function* (
   running: FiberMap.FiberMap<number, never>,
   relay: Relay,
   wanted: ReadonlyArray<number>
@@ -131,11 +131,11 @@ const only = Effect.fnUntraced(function* (
   }
 })
 
-/** All lanes at once, so that a stop takes as long as the slowest of them. */
+/** Stops all lanes at once, so that a stop takes only as long as the slowest of them. */
 const stopAll = (running: FiberMap.FiberMap<number, never>): Effect.Effect<void> =>
   Effect.suspend(() => Fiber.interruptAll(Array.from(running, ([, fiber]) => fiber)))
 
-/** Relays one lane, or stands by for it, for ever: reading again from the lease's position makes all consistent. */
+/** Relays one lane, or stands by for it, for ever. After any failure a new lease begins at the committed position. */
 const runLane = (relay: Relay, lane: number): Effect.Effect<never> =>
   attempt(relay, lane).pipe(
     Effect.catchTags({
@@ -161,7 +161,9 @@ const runLane = (relay: Relay, lane: number): Effect.Effect<never> =>
     )
   )
 
-/** One lease, until it ends; or none, and how long to wait before asking again, in milliseconds. */
+/**
+ * Relays under one lease until that ends. Without a lease it answers how many milliseconds to wait before asking again.
+ */
 const attempt = Effect.fnUntraced(function* ({ outbox, owner, session, troubles, ttlMillis }: Relay, lane: number) {
   const askedAt = yield* Clock.currentTimeNanos
   const lease = yield* outbox.acquire({ lane, owner, ttlMillis })

@@ -1,6 +1,6 @@
 /**
- * Sending pages of events under a lease: waits for a broker that is unavailable, and parks the keys of records that it
- * refuses for good, so that nothing overtakes them.
+ * Sends pages of events under a lease: waits for a broker that is unavailable, and parks the keys of records that it
+ * refuses for good, so that no later event of a key overtakes a refused one.
  */
 import { Effect, type Schedule } from "effect"
 import type { LeaseLost, OutboxUnavailable, PublishRefused, PublishTransient } from "../domain/InvoiceError.ts"
@@ -17,9 +17,9 @@ export interface Options {
   readonly outbox: Outbox["Service"]
   readonly publisher: MessagePublisher["Service"]
   readonly held: RelayLease
-  /** Keys whose events are parked: changed as keys are parked and replayed. */
+  /** Keys whose events are parked; changes when keys are parked and replayed. */
   readonly parked: Set<string>
-  /** Between two tries while the broker is unavailable. */
+  /** The waits between tries while the broker is unavailable. */
   readonly backOff: Schedule.Schedule<unknown, PublishTransient | LeaseLost>
   /** Most parked events that are replayed at once. */
   readonly limit: number
@@ -27,7 +27,7 @@ export interface Options {
 
 const behind = "an earlier event of the key is parked"
 
-/** What a refusal has left unsent, by key, with the reason for the first of each. */
+/** The events that a refusal has left unsent, by key, with the reason for the first event of each key. */
 const leftOf = (
   events: Events,
   refusal: PublishRefused
@@ -48,8 +48,8 @@ export const make = ({ backOff, held, limit, outbox, parked, publisher }: Option
   const { lease } = held
 
   /**
-   * Sends until the broker has it all, or has refused some of it. Ends with the lease: a relay that was stopped for longer
-   * must not send anything new when it goes on.
+   * Sends until the broker has taken all events or has refused some. Fails when the lease ends: a relay that was
+   * stopped for longer must not send anything new when it goes on.
    */
   const send = (events: Events): Effect.Effect<PublishRefused | undefined, LeaseLost> =>
     held.check.pipe(
@@ -86,7 +86,7 @@ export const make = ({ backOff, held, limit, outbox, parked, publisher }: Option
     return sent
   })
 
-  /** Sends a page, but for the events of parked keys: those are held back behind the one that was refused. */
+  /** Sends a page, except the events of parked keys: these are held back behind the refused event of their key. */
   const relay = Effect.fnUntraced(function* (events: Events): Effect.fn.Return<void, LeaseLost | OutboxUnavailable> {
     const late = parked.size === 0 ? [] : events.filter(({ key }) => parked.has(key))
     if (late.length > 0) {
@@ -95,7 +95,7 @@ export const make = ({ backOff, held, limit, outbox, parked, publisher }: Option
     yield* deliver(late.length === 0 ? events : events.filter(({ key }) => !parked.has(key)), false)
   })
 
-  /** Sends again what someone asked to replay; what is refused again stays parked, with the new reason. */
+  /** Sends the events of requested replays again; those that are refused again stay parked, with the new reason. */
   const replay = Effect.gen(function* () {
     const events = yield* outbox.replayable(lease, limit)
     if (events.length === 0) return

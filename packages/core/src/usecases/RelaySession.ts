@@ -1,9 +1,9 @@
 /**
- * Relaying one lane under one lease: the next page is read while the last one is being sent, and the position is committed
- * behind what the broker has acknowledged.
+ * Relays one lane under one lease: the next page is read while the last one is being sent, and the position is
+ * committed after the broker has acknowledged the events before it.
  *
- * It ends with the first failure of the outbox, and its position is forgotten with it: the next session begins at what is
- * committed. So nothing that was read from one server is ever told to another.
+ * A session ends with the first failure of the outbox, and its position is dropped: the next session begins at the
+ * committed position. So no position that was read from one server is ever sent to another.
  */
 import { Clock, Effect, Fiber, type Schedule } from "effect"
 import type { LeaseLost, OutboxUnavailable, PublishTransient } from "../domain/InvoiceError.ts"
@@ -22,18 +22,18 @@ export interface Options {
   readonly limit: number
   /** Longest wait before an idle session reads again, in milliseconds. */
   readonly idleMillis: number
-  /** Between two tries while the broker is unavailable. */
+  /** The waits between tries while the broker is unavailable. */
   readonly backOff: Schedule.Schedule<unknown, PublishTransient | LeaseLost>
 }
 
-/** The wait of a busy session, in milliseconds; it doubles up to `idleMillis` while nothing comes. */
+/** The first wait after an event, in milliseconds; it doubles up to `idleMillis` while no event comes. */
 export const busyMillis = 5
 const commitEveryMillis = 100
 const replayEveryMillis = 1_000
-/** How long a stop waits for the page in hand, so that it isn't sent twice. */
+/** How long a stop waits for the page that is being sent, so that it isn't sent twice. */
 const finishMillis = 3_000
-/** How long a stop waits for the outbox to take the position and the lane back. */
-const goodbyeMillis = 2_000
+/** How long a stop waits for the outbox to commit the position and release the lane. */
+const releaseMillis = 2_000
 
 /** Relays until the lease is lost, the outbox fails, or it is interrupted: then it commits and gives the lane back. */
 export const run = (options: Options, held: RelayLease): Effect.Effect<never, LeaseLost | OutboxUnavailable> =>
@@ -41,11 +41,11 @@ export const run = (options: Options, held: RelayLease): Effect.Effect<never, Le
     const parked = new Set((yield* options.outbox.parked).map(({ key }) => key))
     const position = makePosition(options.outbox, held.lease)
     return yield* Effect.raceFirst(relay(options, held, position, parked), held.keep).pipe(
-      Effect.onInterrupt(() => goodbye(options.outbox, held.lease, position))
+      Effect.onInterrupt(() => commitAndRelease(options.outbox, held.lease, position))
     )
   })
 
-/** Up to where all is published, and up to where the outbox knows it. */
+/** The position before which all is published, and the last position that the outbox has committed. */
 interface Position {
   readonly advance: (to: string) => void
   readonly commit: Effect.Effect<void, LeaseLost | OutboxUnavailable>
@@ -69,11 +69,11 @@ const makePosition = (outbox: Outbox["Service"], lease: Lease): Position => {
   }
 }
 
-/** A stop commits and gives the lane back, in bounded time; after a failure neither is known to be right. */
-const goodbye = (outbox: Outbox["Service"], lease: Lease, position: Position): Effect.Effect<void> =>
+/** Commits and gives the lane back, in bounded time. Only a stop does so: after a failure the position may be wrong. */
+const commitAndRelease = (outbox: Outbox["Service"], lease: Lease, position: Position): Effect.Effect<void> =>
   Effect.ignore(
     Deadline.within(Effect.andThen(position.commit, outbox.release(lease)), {
-      millis: goodbyeMillis,
+      millis: releaseMillis,
       orElse: () => "no answer"
     })
   )
@@ -94,7 +94,7 @@ const relay = Effect.fnUntraced(function* (
   let wait = busyMillis
   let lastCommit = yield* Clock.currentTimeMillis
   let lastReplay = lastCommit
-  // counted before each read, so that no signal is missed between the two
+  // counted before each read, so that a signal between the read and the wait is not missed
   let seen = yield* signal.count
   let page = yield* read(lease.position)
   while (true) {
@@ -122,13 +122,13 @@ const relay = Effect.fnUntraced(function* (
   }
 })
 
-/** Waits, but no longer than until the signal comes; a millisecond more then, so that commits gather. */
+/** Waits until the time is over or a signal comes; a millisecond longer after a signal, so that commits gather. */
 const idle = (signal: Signal, millis: number, seen: number): Effect.Effect<void> =>
   millis === 0
     ? Effect.yieldNow
     : Effect.raceFirst(Effect.sleep(`${millis} millis`), Effect.andThen(signal.after(seen), Effect.sleep("1 millis")))
 
-/** Not cut off by a stop, but bounded: an event sent and not committed would be sent again. */
+/** Lets a send finish after a stop, within bounds: an event that is sent but not committed would be sent again. */
 const finished = <A, E>(send: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(Effect.forkDetach(Effect.interruptible(send)), (sending) =>

@@ -1,17 +1,17 @@
-/** How many requests there were and how long they took, for whatever takes requests. */
+/** Metrics of a server's requests: how many there were and how long they took. */
 import { Effect, Metric } from "effect"
 
-/** Bounds of histograms of seconds: from a millisecond to what a person waits for. */
+/** Bucket bounds in seconds: from a millisecond to the longest time that a person waits. */
 export const boundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 export interface Options {
-  /** Before `_requests_total` and `_request_duration_seconds`. */
+  /** What stands before `_requests_total` and `_request_duration_seconds`. */
   readonly prefix: string
   readonly count: string
   readonly seconds: string
 }
 
-/** Counts a request that is answered. `labels` must be from a closed set: clients must not be able to make metrics. */
+/** Counts an answered request. `labels` must come from a closed set: clients must not be able to make metrics. */
 export type Measure = (labels: Readonly<Record<string, string>>, seconds: number) => Effect.Effect<void>
 
 /** @param options the metrics' prefix and descriptions */

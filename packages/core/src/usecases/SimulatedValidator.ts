@@ -1,6 +1,6 @@
 /**
- * The reference's coin: approves 90 % whatever the invoice says. For demonstrations only. Seeded by the invoice's id, so
- * that the same invoice gets the same verdict however often it is judged.
+ * The reference's random verdict: approves 90 % of the invoices, whatever they say. For demonstrations only. Seeded by
+ * the invoice's id, so that the same invoice gets the same verdict however often it is judged.
  */
 import { Effect, Layer } from "effect"
 import type { Invoice } from "../domain/Invoice.ts"
@@ -16,8 +16,8 @@ export interface Options {
   readonly maxDelayMillis?: number
 }
 
-/** FNV-1a with a final avalanche: an even number in [0, 1) from a seed and a text. */
-const toss = (seed: number, text: string): number => {
+/** FNV-1a with a final avalanche: an evenly distributed number in [0, 1) from a seed and a text. */
+const fractionOf = (seed: number, text: string): number => {
   let hash = 0x811c9dc5 ^ seed
   for (let index = 0; index < text.length; index++) {
     hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193)
@@ -30,7 +30,7 @@ const toss = (seed: number, text: string): number => {
 const judge = (invoice: Invoice, seed: number, approvalRate: number): Verdict.Verdict =>
   Verdict.fromViolations(
     "simulated@1",
-    toss(seed, invoice.id) < approvalRate
+    fractionOf(seed, invoice.id) < approvalRate
       ? []
       : [{ code: "INV-SIMULATED", severity: "error", path: "", message: "the simulated validator's coin fell so" }]
   )
@@ -44,7 +44,7 @@ export const layer = (options: Options = {}): Layer.Layer<InvoiceValidator> => {
         const verdict = Effect.sync(() => judge(invoice, seed, approvalRate))
         return maxDelayMillis === 0
           ? verdict
-          : Effect.delay(verdict, `${Math.round(toss(seed + 1, invoice.id) * maxDelayMillis)} millis`)
+          : Effect.delay(verdict, `${Math.round(fractionOf(seed + 1, invoice.id) * maxDelayMillis)} millis`)
       }
     })
   )

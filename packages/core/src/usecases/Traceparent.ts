@@ -1,7 +1,7 @@
-/** W3C Trace Context (https://www.w3.org/TR/trace-context/): the header `traceparent`, which goes with requests and events. */
+/** The header `traceparent` of W3C Trace Context (https://www.w3.org/TR/trace-context/), on requests and events. */
 import { Effect, Option, Tracer } from "effect"
 
-/** Of the span around; undefined when there is none. */
+/** The `traceparent` of the current span; undefined when there is none. */
 export const current: Effect.Effect<string | undefined> = Effect.map(
   Effect.serviceOption(Tracer.ParentSpan),
   Option.match({
@@ -10,7 +10,7 @@ export const current: Effect.Effect<string | undefined> = Effect.map(
   })
 )
 
-// version, trace id, parent id, flags; ids of zeros and version ff are invalid, a later version may have more
+// version, trace id, parent id, flags; ids of zeros and version ff are invalid, a later version may have more fields
 const pattern = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?$/u
 
 const parse = (traceparent: string): Tracer.ExternalSpan | undefined => {
@@ -21,8 +21,8 @@ const parse = (traceparent: string): Tracer.ExternalSpan | undefined => {
 }
 
 /**
- * Runs an effect in the trace that a client has named, unless a span of ours is around, which continues that trace already.
- * What is no `traceparent` is passed over, as the standard says.
+ * Runs an effect in the trace that a client has named, unless there is a current span, which continues that trace
+ * already. An invalid `traceparent` is ignored, as the standard says.
  */
 export const within = <A, E, R>(
   traceparent: string | null | undefined,

@@ -1,7 +1,7 @@
-/** What a refusal has left unsent, by the meaning of `PublishRefused`. */
+/** What a refusal leaves unsent, as `PublishRefused` defines it. */
 import type { PublishRefused } from "../domain/InvoiceError.ts"
 
-/** The indexes of the refused messages or events, rising, and of those of the same topic and key behind them. */
+/** The indexes of the refused messages or events and of the later ones of the same topic and key, rising. */
 export const indexes = (
   messages: ReadonlyArray<{ readonly topic: string; readonly key: string | undefined }>,
   { records }: PublishRefused

@@ -1,10 +1,11 @@
 /**
- * Judges what was stored: takes `new_invoice` messages, loads the invoices, asks the validator and writes the verdicts.
+ * Judges stored invoices: takes `new_invoice` messages, loads the invoices, asks the validator and writes the verdicts.
  *
- * At least once with a guarded effect: a verdict applies only to an invoice that is still as it was judged, in one
- * transaction with its own event, and a batch is acknowledged only when all of it is settled. What can't be settled (no
- * id in the message, no such invoice, a validator that dies, a write that keeps failing for it alone) goes to the
- * dead-letter topic with the reason; a store that is unavailable is waited for. `BatchRetry` says when a try is the last.
+ * Messages are handled at least once; a verdict takes effect once, since it applies only to an invoice that has not
+ * changed since it was judged, in one transaction with its own event. A batch is acknowledged only when all of it is
+ * settled. A message that can't be settled (it has no id, there is no such invoice, the validator dies, only its write
+ * keeps failing) goes to the dead-letter topic with the reason; a store that is unavailable is waited for. `BatchRetry`
+ * decides when a try is the last.
  */
 import { Cause, Clock, Context, Deferred, Effect, Fiber, FiberSet, Layer, Metric, Stream } from "effect"
 import {
@@ -32,30 +33,30 @@ export interface Options {
   readonly concurrency?: number
   /** Longest wait between two tries, in milliseconds; default 1,000. */
   readonly retryMillis?: number
-  /** Tries of a message whose handling fails alone, from 1; default 10. */
+  /** Counted tries after which a message that keeps failing alone becomes a dead letter, from 1; default 10. */
   readonly maxTries?: number
-  /** How long a stop waits for the batches in hand, in milliseconds; default 3,000. */
+  /** How long a stop waits for the batches that are being handled, in milliseconds; default 3,000. */
   readonly finishMillis?: number
 }
 
-/** After this long without a failure, or with the first batch, a run counts as working though the one before it ended. */
+/** A run counts as working after this long, or with its first batch, although the run before it failed. */
 const settledNanos = 10_000_000_000n
 
 export class ValidateInvoices extends Context.Service<
   ValidateInvoices,
   {
     /**
-     * Settles messages, once: every invoice of them has its verdict afterwards, or its message is a dead letter. Says
-     * how many verdicts were written.
+     * Handles messages with one try: afterwards each of them has led to a verdict or become a dead letter. Answers how
+     * many verdicts were written.
      */
     readonly handle: (
       messages: ReadonlyArray<Message>
     ) => Effect.Effect<number, StoreUnavailable | PublishTransient | PublishRefused>
-    /** Handles batches until interrupted; then takes no more, and finishes those in hand. */
+    /** Handles batches until interrupted; then takes no more, and finishes those that are being handled. */
     readonly run: Effect.Effect<void, ConsumerUnavailable>
     /**
-     * Fails with what keeps it from working, if anything does: a store or a dead-letter topic that a batch in hand waits
-     * for, or the end of a `run`.
+     * Fails with what keeps it from working, if anything does: a store or a dead-letter topic that a batch waits for,
+     * or the failure of the last `run` until the next one counts as working.
      */
     readonly ready: Effect.Effect<void, BatchRetry.Trouble | ConsumerUnavailable>
   }
@@ -95,7 +96,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
   })
 })
 
-/** Once, without a consumer: what can't be handled becomes a dead letter. */
+/** One try, without a consumer: a message that can't be handled becomes a dead letter. */
 const handle = (judge: JudgeInvoices.Judge, publish: MessagePublisher["Service"]["publish"]) =>
   Effect.fnUntraced(function* (messages: ReadonlyArray<Message>) {
     const { unhandled, written } = yield* judge(messages.map((message) => ({ message })))
@@ -104,7 +105,7 @@ const handle = (judge: JudgeInvoices.Judge, publish: MessagePublisher["Service"]
     return failure === undefined ? written : yield* failure
   })
 
-/** Takes batches until it is interrupted or the subscription ends; `begun` is told of each batch. */
+/** Takes batches until it is interrupted or the subscription ends; calls `begun` for each batch. */
 const consume =
   (consumer: MessageConsumer["Service"], batches: BatchRetry.Settling, group: string, finishMillis: number) =>
   (begun: () => void): Effect.Effect<void, ConsumerUnavailable> =>
@@ -121,7 +122,7 @@ const consume =
         }
       })
       const subscribed = yield* consumer.subscribe({ topic: InvoiceEvent.topics.Pending, group }).pipe(
-        // the port has one batch of a partition in hand, so this is bounded
+        // the port hands out one batch of a partition at a time, so this is bounded
         Stream.runForEach((batch) =>
           Deferred.isDoneUnsafe(stopping) ? Effect.void : FiberSet.run(inHand, handleBatch(batch))
         ),
@@ -130,14 +131,14 @@ const consume =
       yield* Effect.addFinalizer(() =>
         Effect.andThen(
           Deferred.succeed(stopping, undefined),
-          // finalizers are not interruptible unless they say so
+          // finalizers are uninterruptible by default
           Effect.timeoutOption(Effect.interruptible(FiberSet.awaitEmpty(inHand)), `${finishMillis} millis`)
         )
       )
       yield* Effect.raceFirst(Fiber.join(subscribed), FiberSet.join(inHand))
     }).pipe(Effect.scoped)
 
-/** Remembers how the last run ended, so that readiness can tell, until the next one has worked for a while. */
+/** Remembers the failure of the last run, for `ready`, until the next run has worked for a while. */
 const makeRuns = (consume: (begun: () => void) => Effect.Effect<void, ConsumerUnavailable>) => {
   let ended: ConsumerUnavailable | undefined
   let since = 0n
@@ -152,7 +153,7 @@ const makeRuns = (consume: (begun: () => void) => Effect.Effect<void, ConsumerUn
       Effect.tapCause((cause) =>
         Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("the validator stopped", cause)
       ),
-      // what dies here is the consumer: the store, the validator and the publisher have errors of their own
+      // a defect here is the consumer's: defects of the store, the validator and the publisher are caught before
       Effect.catchDefect((cause) => Effect.fail(new ConsumerUnavailable({ cause }))),
       Effect.tapError((error) =>
         Effect.sync(() => {

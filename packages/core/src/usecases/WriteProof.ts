@@ -1,6 +1,6 @@
 /**
- * Proof that the store takes writes, for whoever has to tell a message that it refuses from a store that refuses every
- * message. One probe at a time serves everybody who waits for one, and after a failed probe the next one waits, with
+ * Proof that the store takes writes. It distinguishes a store that refuses one message from a store that refuses every
+ * message. One probe runs at a time and serves all who wait for it; after a failed probe the next one waits, with
  * back-off.
  */
 import { Clock, Deferred, Effect, Exit, Semaphore } from "effect"
@@ -8,18 +8,18 @@ import { StoreUnavailable } from "../domain/InvoiceError.ts"
 
 const firstWaitMillis = 50
 
-/** Nothing when it is proved, else why it is not. */
+/** Undefined when the store takes writes, else why that is not proved. */
 export type Outcome = StoreUnavailable | undefined
 
-/** For who stopped before there was a proof. */
+/** The outcome for a caller that stops before there is a proof. */
 export const calledOff: StoreUnavailable = new StoreUnavailable({
   kind: "unavailable",
   cause: new Error("the probe was called off")
 })
 
 /**
- * Asks for a proof that begins after it was asked for: a probe that is under way already proves nothing about a failure
- * that came after its start. Within the wait after a failed probe the answer is that failure, at once.
+ * Waits for a probe that begins after the call: a probe that is already under way proves nothing about a failure that
+ * came after its start. While the wait after a failed probe lasts, the answer is that failure, at once.
  *
  * @param retryMillis longest wait between two probes while they fail, in milliseconds
  */
@@ -30,7 +30,7 @@ export const make = (writable: Effect.Effect<void, StoreUnavailable>, retryMilli
 
   const probe: Effect.Effect<Outcome> = writable.pipe(
     Effect.catchDefect((cause) => Effect.fail(new StoreUnavailable({ kind: "unavailable", cause }))),
-    // whatever the probe failed with: a store that does not take it is unavailable
+    // whatever kind the failure has: a store that doesn't take the probe is unavailable
     Effect.mapError(({ cause }) => new StoreUnavailable({ kind: "unavailable", cause })),
     Effect.matchEffect({
       onSuccess: () =>

@@ -21,7 +21,7 @@ export const atLeastOneLine: Rule = {
     invoice.lines.length > 0 ? [] : [{ path: "/items", message: "the invoice has no line", expected: "1", actual: "0" }]
 }
 
-/** BR-25 asks for the item's name; in this contract the description is what names it. */
+/** BR-25 asks for the item's name; in this contract the description is the item's name. */
 export const lineHasDescription: Rule = {
   code: "BR-25",
   severity: "error",

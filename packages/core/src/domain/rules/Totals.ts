@@ -50,7 +50,7 @@ export const dueAfterIssue: Rule = {
   severity: "warning",
   title: "An invoice is due on or after the day it was issued",
   check: ({ createdAt, dueDate }) =>
-    // days, not instants: an invoice of the afternoon may be due the same day
+    // days, not instants: an invoice that is issued in the afternoon may be due on the same day
     createdAt !== undefined && dueDate !== undefined && day(dueDate) < day(createdAt)
       ? [
           {
