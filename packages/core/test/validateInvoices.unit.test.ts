@@ -55,6 +55,36 @@ describe("the validator", () => {
     )
   })
 
+  it.effect("is not ready at once when a consumer gives up that had worked for long", () =>
+    Effect.gen(function* () {
+      const { ready, run } = yield* ValidateInvoices
+      const running = yield* Effect.forkScoped(Effect.flip(run))
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* Effect.flip(ready), yield* Fiber.join(running))
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        ValidateInvoices.layer().pipe(
+          Layer.provide(
+            Layer.succeed(
+              MessageConsumer,
+              MessageConsumer.of({
+                subscribe: () =>
+                  Stream.fromEffect(
+                    Effect.andThen(
+                      Effect.sleep("30 seconds"),
+                      Effect.fail(new ConsumerUnavailable({ cause: new Error("no broker") }))
+                    )
+                  )
+              })
+            )
+          ),
+          Layer.provide(Layer.mergeAll(Memory.layer, ProfileValidator.layer(Profile.core), Broker.layer()))
+        )
+      )
+    )
+  )
+
   it.effect("is not ready when its consumer died, which ends the run as any other failure of it", () =>
     Effect.gen(function* () {
       const { ready, run } = yield* ValidateInvoices

@@ -141,7 +141,8 @@ const consume =
 /** Remembers the failure of the last run, for `ready`, until the next run has worked for a while. */
 const makeRuns = (consume: (begun: () => void) => Effect.Effect<void, ConsumerUnavailable>) => {
   let ended: ConsumerUnavailable | undefined
-  let since = 0n
+  /** When the run in progress began; undefined between two runs. */
+  let since: bigint | undefined
   const begun = (): void => {
     ended = undefined
   }
@@ -158,10 +159,13 @@ const makeRuns = (consume: (begun: () => void) => Effect.Effect<void, ConsumerUn
       Effect.tapError((error) =>
         Effect.sync(() => {
           ended = error
+          since = undefined
         })
       )
     ),
-    failure: Effect.map(Clock.currentTimeNanos, (now) => (now - since < settledNanos ? ended : undefined))
+    failure: Effect.map(Clock.currentTimeNanos, (now) =>
+      since === undefined || now - since < settledNanos ? ended : undefined
+    )
   }
 }
 
