@@ -100,246 +100,228 @@ const awkward = (topic: string): ReadonlyArray<Message> => [
   }
 ]
 
+const ready = Effect.flatMap(MessagePublisher, (publisher) =>
+  Effect.retry(publisher.ready, { schedule: Schedule.spaced("100 millis") })
+)
+
+const keyOrder = Effect.gen(function* () {
+  const topic = fresh("order")
+  const keys = countingTo(12).map((index) => `${index}-${crypto.randomUUID()}`)
+  const reading = yield* read({ topic, group: fresh("group") })
+  for (const round of countingTo(5)) {
+    yield* publish(countingTo(10).flatMap((n) => keys.map((key) => message(topic, key, `${round * 10 + n}`))))
+  }
+  yield* gotAll(reading, keys.length * 50)
+  for (const key of keys) {
+    assert.deepStrictEqual(numbers(reading.messages(), key), countingTo(50))
+    const partitions = reading.batches().filter(({ messages }) => messages.some((one) => one.key === key))
+    assert.strictEqual(new Set(partitions.map(({ partition }) => partition)).size, 1)
+  }
+})
+
+const contentsKept = Effect.gen(function* () {
+  const topic = fresh("hostile")
+  const small = yield* Arbitrary.sampleEffect(hostile(topic), { count: 80 })
+  const large = yield* Arbitrary.sampleEffect(hostile(topic), { count: 20, size: 2_000 })
+  const sent = [...awkward(topic), ...small, ...large].map((one, index) => ({
+    ...one,
+    headers: { ...one.headers, index: `${index}` }
+  }))
+  yield* publish(sent)
+  const reading = yield* read({ topic, group: fresh("group") })
+  yield* gotAll(reading, sent.length)
+  const received = reading.messages().toSorted((a, b) => Number(a.headers["index"]) - Number(b.headers["index"]))
+  const plain = (one: Message) => ({ ...one, value: Array.from(one.value), headers: { ...one.headers } })
+  assert.deepStrictEqual(received.map(plain), sent.map(plain))
+})
+
+const severalTopics = Effect.gen(function* () {
+  const [one, other] = [fresh("one"), fresh("other")]
+  yield* publish([...numbered(one, "k", 0, 3), ...numbered(other, "k", 10, 2), ...numbered(one, "k", 3, 2)])
+  const first = yield* read({ topic: one, group: fresh("group") })
+  const second = yield* read({ topic: other, group: fresh("group") })
+  yield* gotAll(first, 5)
+  yield* gotAll(second, 2)
+  assert.deepStrictEqual(numbers(first.messages()), [0, 1, 2, 3, 4])
+  assert.deepStrictEqual(numbers(second.messages()), [10, 11])
+})
+
+const everyGroup = Effect.gen(function* () {
+  const topic = fresh("groups")
+  yield* publish(numbered(topic, "k", 0, 10))
+  const early = yield* read({ topic, group: fresh("early") })
+  yield* gotAll(early, 10)
+  yield* publish(numbered(topic, "k", 10, 10))
+  const late = yield* read({ topic, group: fresh("late") })
+  yield* gotAll(early, 20)
+  yield* gotAll(late, 20)
+  assert.deepStrictEqual(numbers(early.messages()), countingTo(20))
+  assert.deepStrictEqual(numbers(late.messages()), countingTo(20))
+})
+
+const backPressure = Effect.gen(function* () {
+  const topic = fresh("pressure")
+  const total = 2_000
+  yield* publish(numbered(topic, "k", 0, total))
+  const holding = yield* read({ topic, group: fresh("holding") }, { acknowledge: false })
+  yield* holding.until(() => holding.batches().length > 0)
+  // once another group is at the end, this one would be far ahead if it did not wait
+  const eager = yield* read({ topic, group: fresh("eager") })
+  yield* gotAll(eager, total)
+  for (let count = 1; ; count++) {
+    assert.strictEqual(holding.batches().length, count)
+    const last = holding.batches().at(-1)
+    assert.isAtMost(last?.messages.length ?? 0, 1_000, "a batch is bounded")
+    if (holding.messages().length >= total) break
+    if (last !== undefined) yield* last.acknowledge
+    yield* holding.until(() => holding.batches().length > count)
+  }
+  assert.deepStrictEqual(numbers(holding.messages()), countingTo(total))
+})
+
+const comesAgain = Effect.gen(function* () {
+  const topic = fresh("again")
+  const group = fresh("group")
+  yield* publish(numbered(topic, "k", 0, 20))
+  const consumer = yield* MessageConsumer
+  const held = yield* Stream.runHead(consumer.subscribe({ topic, group }))
+  assert.strictEqual(held._tag, "Some")
+  const next = yield* read({ topic, group })
+  yield* gotAll(next, 20)
+  assert.deepStrictEqual(numbers(next.messages()), countingTo(20))
+})
+
+const interruption = Effect.gen(function* () {
+  const topic = fresh("interrupted")
+  const group = fresh("group")
+  const keys = countingTo(24).map((index) => `${index}`)
+  yield* publish(keys.map((key) => message(topic, key, key)))
+  const holding = yield* read({ topic, group }, { acknowledge: false })
+  yield* holding.until(() => holding.batches().length > 0)
+  yield* holding.close
+  const next = yield* read({ topic, group })
+  yield* gotAll(next, keys.length)
+  assert.deepStrictEqual(new Set(texts(next.messages())), new Set(keys))
+})
+
+const acknowledgedOnce = Effect.gen(function* () {
+  const topic = fresh("once")
+  const group = fresh("group")
+  const first = yield* read({ topic, group })
+  yield* publish(numbered(topic, "k", 0, 20))
+  yield* gotAll(first, 20)
+  yield* first.close
+  yield* publishing([message(topic, "k", "20")])
+  const next = yield* read({ topic, group })
+  yield* next.until(() => numbers(next.messages()).includes(20))
+  assert.deepStrictEqual(numbers(next.messages()), [20])
+})
+
+const sharedNothingLost = Effect.gen(function* () {
+  const { received, sent } = yield* shared
+  assert.deepStrictEqual([...new Set(received)].toSorted(ascending), countingTo(sent))
+})
+
+const sharedOnce = Effect.gen(function* () {
+  const { received, sent } = yield* shared
+  assert.deepStrictEqual(received.toSorted(ascending), countingTo(sent))
+})
+
+const publishWaits = Effect.gen(function* () {
+  const topic = fresh("handled")
+  const group = fresh("group")
+  // `publish` waits for a group only after the group's first subscription
+  const known = yield* read({ topic, group })
+  yield* publish(numbered(topic, "k", 0, 1))
+  yield* gotAll(known, 1)
+  yield* known.close
+  const first = yield* read({ topic, group }, { acknowledge: false })
+  const published = yield* publishing(numbered(topic, "k", 1, 3))
+  yield* first.until(() => first.batches().length > 0)
+  assert.isUndefined(published.pollUnsafe(), "nothing is acknowledged")
+  yield* first.close
+  const next = yield* read({ topic, group }, { acknowledge: false })
+  yield* next.until(() => next.messages().length === 3)
+  assert.isUndefined(published.pollUnsafe(), "still nothing is acknowledged")
+  for (const batch of next.batches()) yield* batch.acknowledge
+  yield* Fiber.join(published)
+})
+
+const outlivesInstance = (elsewhere: Contract.Elsewhere<Ports>) =>
+  Effect.gen(function* () {
+    const topic = fresh("durable")
+    const group = fresh("group")
+    yield* elsewhere(publish(numbered(topic, "k", 0, 10)))
+    yield* elsewhere(
+      Effect.scoped(
+        Effect.gen(function* () {
+          const reading = yield* read({ topic, group })
+          yield* gotAll(reading, 10)
+        })
+      )
+    )
+    yield* publishing(numbered(topic, "k", 10, 1))
+    const reading = yield* read({ topic, group })
+    yield* gotAll(reading, 1)
+    assert.deepStrictEqual(numbers(reading.messages()), [10])
+  })
+
+const takenOver = (elsewhere: Contract.Elsewhere<Ports>) =>
+  Effect.gen(function* () {
+    const topic = fresh("instances")
+    const group = fresh("group")
+    const holds = yield* Deferred.make<void>()
+    const other = yield* Effect.forkScoped(
+      elsewhere(
+        Effect.scoped(
+          Effect.gen(function* () {
+            const holding = yield* read({ topic, group }, { acknowledge: false })
+            yield* holding.until(() => holding.batches().length > 0)
+            yield* Deferred.succeed(holds, undefined)
+            yield* Effect.never
+          })
+        )
+      )
+    )
+    yield* publish(numbered(topic, "k", 0, 10))
+    yield* Effect.raceFirst(Deferred.await(holds), Fiber.join(other))
+    const reading = yield* read({ topic, group })
+    yield* Fiber.interrupt(other)
+    yield* gotAll(reading, 10)
+    assert.deepStrictEqual(numbers(reading.messages()), countingTo(10))
+  })
+
 /** The laws over a layer, one by one, so that a test can also see that a broken adapter fails them. */
 export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}): ReadonlyArray<Law> => {
   const { elsewhere, law } = Contract.over<Ports, keyof Features>(layer, options.timeout ?? defaultTimeout)
 
   return [
-    law(
-      "the publisher becomes ready",
-      Effect.flatMap(MessagePublisher, (publisher) =>
-        Effect.retry(publisher.ready, { schedule: Schedule.spaced("100 millis") })
-      )
-    ),
-
-    law(
-      "messages of one key arrive from one partition in the order they were published",
-      Effect.gen(function* () {
-        const topic = fresh("order")
-        const keys = countingTo(12).map((index) => `${index}-${crypto.randomUUID()}`)
-        const reading = yield* read({ topic, group: fresh("group") })
-        for (const round of countingTo(5)) {
-          yield* publish(countingTo(10).flatMap((n) => keys.map((key) => message(topic, key, `${round * 10 + n}`))))
-        }
-        yield* gotAll(reading, keys.length * 50)
-        for (const key of keys) {
-          assert.deepStrictEqual(numbers(reading.messages(), key), countingTo(50))
-          const partitions = reading.batches().filter(({ messages }) => messages.some((one) => one.key === key))
-          assert.strictEqual(new Set(partitions.map(({ partition }) => partition)).size, 1)
-        }
-      })
-    ),
-
-    law(
-      "a message keeps its key, its value and its headers, whatever they hold",
-      Effect.gen(function* () {
-        const topic = fresh("hostile")
-        const small = yield* Arbitrary.sampleEffect(hostile(topic), { count: 80 })
-        const large = yield* Arbitrary.sampleEffect(hostile(topic), { count: 20, size: 2_000 })
-        const sent = [...awkward(topic), ...small, ...large].map((one, index) => ({
-          ...one,
-          headers: { ...one.headers, index: `${index}` }
-        }))
-        yield* publish(sent)
-        const reading = yield* read({ topic, group: fresh("group") })
-        yield* gotAll(reading, sent.length)
-        const received = reading.messages().toSorted((a, b) => Number(a.headers["index"]) - Number(b.headers["index"]))
-        const plain = (one: Message) => ({ ...one, value: Array.from(one.value), headers: { ...one.headers } })
-        assert.deepStrictEqual(received.map(plain), sent.map(plain))
-      })
-    ),
-
-    law(
-      "one publish carries messages to several topics",
-      Effect.gen(function* () {
-        const [one, other] = [fresh("one"), fresh("other")]
-        yield* publish([...numbered(one, "k", 0, 3), ...numbered(other, "k", 10, 2), ...numbered(one, "k", 3, 2)])
-        const first = yield* read({ topic: one, group: fresh("group") })
-        const second = yield* read({ topic: other, group: fresh("group") })
-        yield* gotAll(first, 5)
-        yield* gotAll(second, 2)
-        assert.deepStrictEqual(numbers(first.messages()), [0, 1, 2, 3, 4])
-        assert.deepStrictEqual(numbers(second.messages()), [10, 11])
-      })
-    ),
-
-    law(
-      "every group receives every message, also what was published before its first subscription",
-      Effect.gen(function* () {
-        const topic = fresh("groups")
-        yield* publish(numbered(topic, "k", 0, 10))
-        const early = yield* read({ topic, group: fresh("early") })
-        yield* gotAll(early, 10)
-        yield* publish(numbered(topic, "k", 10, 10))
-        const late = yield* read({ topic, group: fresh("late") })
-        yield* gotAll(early, 20)
-        yield* gotAll(late, 20)
-        assert.deepStrictEqual(numbers(early.messages()), countingTo(20))
-        assert.deepStrictEqual(numbers(late.messages()), countingTo(20))
-      })
-    ),
-
-    law(
-      "the next batch of a partition waits for the acknowledgement of the one before",
-      Effect.gen(function* () {
-        const topic = fresh("pressure")
-        const total = 2_000
-        yield* publish(numbered(topic, "k", 0, total))
-        const holding = yield* read({ topic, group: fresh("holding") }, { acknowledge: false })
-        yield* holding.until(() => holding.batches().length > 0)
-        // once another group is at the end, this one would be far ahead if it did not wait
-        const eager = yield* read({ topic, group: fresh("eager") })
-        yield* gotAll(eager, total)
-        for (let count = 1; ; count++) {
-          assert.strictEqual(holding.batches().length, count)
-          const last = holding.batches().at(-1)
-          assert.isAtMost(last?.messages.length ?? 0, 1_000, "a batch is bounded")
-          if (holding.messages().length >= total) break
-          if (last !== undefined) yield* last.acknowledge
-          yield* holding.until(() => holding.batches().length > count)
-        }
-        assert.deepStrictEqual(numbers(holding.messages()), countingTo(total))
-      })
-    ),
-
-    law(
-      "a batch that was not acknowledged comes again, in order, to the next subscriber",
-      Effect.gen(function* () {
-        const topic = fresh("again")
-        const group = fresh("group")
-        yield* publish(numbered(topic, "k", 0, 20))
-        const consumer = yield* MessageConsumer
-        const held = yield* Stream.runHead(consumer.subscribe({ topic, group }))
-        assert.strictEqual(held._tag, "Some")
-        const next = yield* read({ topic, group })
-        yield* gotAll(next, 20)
-        assert.deepStrictEqual(numbers(next.messages()), countingTo(20))
-      })
-    ),
-
-    law(
-      "interruption in the middle of a batch releases it",
-      Effect.gen(function* () {
-        const topic = fresh("interrupted")
-        const group = fresh("group")
-        const keys = countingTo(24).map((index) => `${index}`)
-        yield* publish(keys.map((key) => message(topic, key, key)))
-        const holding = yield* read({ topic, group }, { acknowledge: false })
-        yield* holding.until(() => holding.batches().length > 0)
-        yield* holding.close
-        const next = yield* read({ topic, group })
-        yield* gotAll(next, keys.length)
-        assert.deepStrictEqual(new Set(texts(next.messages())), new Set(keys))
-      })
-    ),
-
-    law(
-      "what was acknowledged does not come again",
-      Effect.gen(function* () {
-        const topic = fresh("once")
-        const group = fresh("group")
-        const first = yield* read({ topic, group })
-        yield* publish(numbered(topic, "k", 0, 20))
-        yield* gotAll(first, 20)
-        yield* first.close
-        yield* publishing([message(topic, "k", "20")])
-        const next = yield* read({ topic, group })
-        yield* next.until(() => numbers(next.messages()).includes(20))
-        assert.deepStrictEqual(numbers(next.messages()), [20])
-      })
-    ),
-
+    law("the publisher becomes ready", ready),
+    law("messages of one key arrive from one partition in the order they were published", keyOrder),
+    law("a message keeps its key, its value and its headers, whatever they hold", contentsKept),
+    law("one publish carries messages to several topics", severalTopics),
+    law("every group receives every message, also what was published before its first subscription", everyGroup),
+    law("the next batch of a partition waits for the acknowledgement of the one before", backPressure),
+    law("a batch that was not acknowledged comes again, in order, to the next subscriber", comesAgain),
+    law("interruption in the middle of a batch releases it", interruption),
+    law("what was acknowledged does not come again", acknowledgedOnce),
     ...offsetLaws(law),
     ...refusalLaws(law, options),
-
-    law(
-      "two subscribers of a group share a topic and nothing is lost",
-      Effect.gen(function* () {
-        const { received, sent } = yield* shared
-        assert.deepStrictEqual([...new Set(received)].toSorted(ascending), countingTo(sent))
-      })
-    ),
-
+    law("two subscribers of a group share a topic and nothing is lost", sharedNothingLost),
     law(
       "what two subscribers of a group share comes once, though the second one joins later",
-      Effect.gen(function* () {
-        const { received, sent } = yield* shared
-        assert.deepStrictEqual(received.toSorted(ascending), countingTo(sent))
-      }),
+      sharedOnce,
       "handedOverOnce"
     ),
-
     law(
       "publish resolves only when the group has acknowledged, through whichever subscriber",
-      Effect.gen(function* () {
-        const topic = fresh("handled")
-        const group = fresh("group")
-        // `publish` waits for a group only after the group's first subscription
-        const known = yield* read({ topic, group })
-        yield* publish(numbered(topic, "k", 0, 1))
-        yield* gotAll(known, 1)
-        yield* known.close
-        const first = yield* read({ topic, group }, { acknowledge: false })
-        const published = yield* publishing(numbered(topic, "k", 1, 3))
-        yield* first.until(() => first.batches().length > 0)
-        assert.isUndefined(published.pollUnsafe(), "nothing is acknowledged")
-        yield* first.close
-        const next = yield* read({ topic, group }, { acknowledge: false })
-        yield* next.until(() => next.messages().length === 3)
-        assert.isUndefined(published.pollUnsafe(), "still nothing is acknowledged")
-        for (const batch of next.batches()) yield* batch.acknowledge
-        yield* Fiber.join(published)
-      }),
+      publishWaits,
       "handledBeforePublished"
     ),
-
-    law(
-      "messages and acknowledgements outlive the instance that took them",
-      Effect.gen(function* () {
-        const topic = fresh("durable")
-        const group = fresh("group")
-        yield* elsewhere(publish(numbered(topic, "k", 0, 10)))
-        yield* elsewhere(
-          Effect.scoped(
-            Effect.gen(function* () {
-              const reading = yield* read({ topic, group })
-              yield* gotAll(reading, 10)
-            })
-          )
-        )
-        yield* publishing(numbered(topic, "k", 10, 1))
-        const reading = yield* read({ topic, group })
-        yield* gotAll(reading, 1)
-        assert.deepStrictEqual(numbers(reading.messages()), [10])
-      }),
-      "durable"
-    ),
-
+    law("messages and acknowledgements outlive the instance that took them", outlivesInstance(elsewhere), "durable"),
     law(
       "a group is shared between instances: when one goes, the other takes over what it held",
-      Effect.gen(function* () {
-        const topic = fresh("instances")
-        const group = fresh("group")
-        const holds = yield* Deferred.make<void>()
-        const other = yield* Effect.forkScoped(
-          elsewhere(
-            Effect.scoped(
-              Effect.gen(function* () {
-                const holding = yield* read({ topic, group }, { acknowledge: false })
-                yield* holding.until(() => holding.batches().length > 0)
-                yield* Deferred.succeed(holds, undefined)
-                yield* Effect.never
-              })
-            )
-          )
-        )
-        yield* publish(numbered(topic, "k", 0, 10))
-        yield* Effect.raceFirst(Deferred.await(holds), Fiber.join(other))
-        const reading = yield* read({ topic, group })
-        yield* Fiber.interrupt(other)
-        yield* gotAll(reading, 10)
-        assert.deepStrictEqual(numbers(reading.messages()), countingTo(10))
-      }),
+      takenOver(elsewhere),
       "multiProcess"
     )
   ]

@@ -44,86 +44,88 @@ export class DeadLetters extends Context.Service<
   static readonly layer: Layer.Layer<DeadLetters, never, TopicReader | MessagePublisher> = Layer.effect(
     DeadLetters,
     Effect.gen(function* () {
-      const reader = yield* TopicReader
-      const publisher = yield* MessagePublisher
-
-      // read twice, so that a long topic need not fit into memory
-      const list = (topic: string): Stream.Stream<DeadLetter.Entry, ConsumerUnavailable> => {
-        const contents = reader.read(DeadLetter.topicOf(topic))
-        const receipts = Stream.runFold(
-          contents,
-          () => new Set<string>(),
-          (places, located) => {
-            for (const place of DeadLetter.receiptOf(located)) {
-              places.add(place)
-            }
-            return places
-          }
-        )
-        return Stream.unwrap(
-          Effect.map(receipts, (sent) =>
-            contents.pipe(
-              Stream.map(DeadLetter.parse),
-              Stream.filter((entry) => entry !== undefined),
-              Stream.filter((entry) => !sent.has(DeadLetter.placeOf(entry)))
-            )
-          )
-        )
-      }
-
-      /** Sends dead letters of keys of which none is refused so far; answers which of them were sent. */
-      const sendAgain = Effect.fnUntraced(function* (topic: string, entries: ReadonlyArray<Sendable>) {
-        // an earlier version wrote other values, which would stop a strict consumer
-        const originals = entries.map(({ original }) => OutboxEvent.upgrade(original))
-        const unsent = yield* publisher.publish(originals).pipe(
-          Effect.as<ReadonlySet<number>>(new Set()),
-          Effect.catchTag("PublishRefused", (refusal) => Effect.succeed(Unsent.indexes(originals, refusal)))
-        )
-        const sent = entries.filter((_, index) => !unsent.has(index))
-        if (sent.length > 0) {
-          const at = Timestamp.fromMillis(Math.floor(yield* Clock.currentTimeMillis))
-          yield* publisher.publish([DeadLetter.receipt(topic, sent, at)])
-        }
-        return new Set<DeadLetter.Entry>(sent)
-      })
-
-      const replayPage = Effect.fnUntraced(function* (
-        topic: string,
-        entries: ReadonlyArray<DeadLetter.Entry>,
-        refusedKeys: Set<string>
-      ) {
-        const sendable = entries.filter(isSendable)
-        const open = sendable.filter(({ key }) => key === undefined || !refusedKeys.has(key))
-        const sent = open.length === 0 ? new Set<DeadLetter.Entry>() : yield* sendAgain(topic, open)
-        for (const entry of open) {
-          if (entry.key !== undefined && !sent.has(entry)) {
-            refusedKeys.add(entry.key)
-          }
-        }
-        return { sent: sent.size, left: entries.length - sendable.length, refused: sendable.length - sent.size }
-      })
-
-      return DeadLetters.of({
-        list,
-        replay: ({ key, topic }) =>
-          Stream.suspend(() => {
-            const refusedKeys = new Set<string>()
-            return list(topic).pipe(
-              Stream.filter((entry) => key === undefined || entry.key === key),
-              Stream.grouped(pageSize),
-              Stream.mapEffect((entries) => replayPage(topic, entries, refusedKeys))
-            )
-          }).pipe(
-            Stream.runFold(
-              (): Replayed => ({ sent: 0, left: 0, refused: 0 }),
-              (sum, page) => ({
-                sent: sum.sent + page.sent,
-                left: sum.left + page.left,
-                refused: sum.refused + page.refused
-              })
-            )
-          )
-      })
+      const { read } = yield* TopicReader
+      const { publish } = yield* MessagePublisher
+      return DeadLetters.of({ list: (topic) => list(read, topic), replay: (options) => replay(read, publish, options) })
     })
   )
 }
+
+type Read = TopicReader["Service"]["read"]
+type Publish = MessagePublisher["Service"]["publish"]
+
+/** Reads the topic twice, so that a long topic need not fit into memory. */
+const list = (read: Read, topic: string): Stream.Stream<DeadLetter.Entry, ConsumerUnavailable> => {
+  const contents = read(DeadLetter.topicOf(topic))
+  const receipts = Stream.runFold(
+    contents,
+    () => new Set<string>(),
+    (places, located) => {
+      for (const place of DeadLetter.receiptOf(located)) places.add(place)
+      return places
+    }
+  )
+  return Stream.unwrap(
+    Effect.map(receipts, (sent) =>
+      contents.pipe(
+        Stream.map(DeadLetter.parse),
+        Stream.filter((entry) => entry !== undefined),
+        Stream.filter((entry) => !sent.has(DeadLetter.placeOf(entry)))
+      )
+    )
+  )
+}
+
+const replay = (
+  read: Read,
+  publish: Publish,
+  { key, topic }: { readonly topic: string; readonly key?: string | undefined }
+): Effect.Effect<Replayed, ConsumerUnavailable | PublishTransient | PublishRefused> =>
+  Stream.suspend(() => {
+    const refusedKeys = new Set<string>()
+    return list(read, topic).pipe(
+      Stream.filter((entry) => key === undefined || entry.key === key),
+      Stream.grouped(pageSize),
+      Stream.mapEffect((entries) => replayPage(publish, topic, entries, refusedKeys))
+    )
+  }).pipe(
+    Stream.runFold(
+      (): Replayed => ({ sent: 0, left: 0, refused: 0 }),
+      (sum, page) => ({
+        sent: sum.sent + page.sent,
+        left: sum.left + page.left,
+        refused: sum.refused + page.refused
+      })
+    )
+  )
+
+const replayPage = Effect.fnUntraced(function* (
+  publish: Publish,
+  topic: string,
+  entries: ReadonlyArray<DeadLetter.Entry>,
+  refusedKeys: Set<string>
+) {
+  const sendable = entries.filter(isSendable)
+  const open = sendable.filter(({ key }) => key === undefined || !refusedKeys.has(key))
+  const sent = open.length === 0 ? new Set<DeadLetter.Entry>() : yield* sendAgain(publish, topic, open)
+  for (const entry of open) {
+    if (entry.key !== undefined && !sent.has(entry)) refusedKeys.add(entry.key)
+  }
+  return { sent: sent.size, left: entries.length - sendable.length, refused: sendable.length - sent.size }
+})
+
+/** Sends dead letters of keys of which none is refused so far; answers which of them were sent. */
+const sendAgain = Effect.fnUntraced(function* (publish: Publish, topic: string, entries: ReadonlyArray<Sendable>) {
+  // an earlier version wrote other values, which would stop a strict consumer
+  const originals = entries.map(({ original }) => OutboxEvent.upgrade(original))
+  const unsent = yield* publish(originals).pipe(
+    Effect.as<ReadonlySet<number>>(new Set()),
+    Effect.catchTag("PublishRefused", (refusal) => Effect.succeed(Unsent.indexes(originals, refusal)))
+  )
+  const sent = entries.filter((_, index) => !unsent.has(index))
+  if (sent.length > 0) {
+    const at = Timestamp.fromMillis(Math.floor(yield* Clock.currentTimeMillis))
+    yield* publish([DeadLetter.receipt(topic, sent, at)])
+  }
+  return new Set<DeadLetter.Entry>(sent)
+})

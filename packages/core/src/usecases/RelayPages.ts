@@ -44,34 +44,38 @@ const leftOf = (
   return keys
 }
 
-export const make = ({ backOff, held, limit, outbox, parked, publisher }: Options) => {
-  const { lease } = held
-
-  /**
-   * Sends until the broker has taken all events or has refused some. Fails when the lease ends: a relay that was
-   * stopped for longer must not send anything new when it goes on.
-   */
-  const send = (events: Events): Effect.Effect<PublishRefused | undefined, LeaseLost> =>
-    held.check.pipe(
-      Effect.andThen(RelayMetrics.timed(publisher.publish(events.map(OutboxEvent.toMessage)))),
-      Effect.as(undefined),
-      Effect.catchTag("PublishRefused", Effect.succeed),
-      Effect.tapErrorTag("PublishTransient", (error) =>
-        Effect.andThen(
-          RelayMetrics.retried,
-          Effect.logWarning("the broker is unavailable, events wait").pipe(
-            Effect.annotateLogs({ events: events.length, error: error.cause })
-          )
+/**
+ * Sends until the broker has taken all events or has refused some. Fails when the lease ends: a relay that was
+ * stopped for longer must not send anything new when it goes on.
+ */
+const send = (
+  { backOff, held, publisher }: Options,
+  events: Events
+): Effect.Effect<PublishRefused | undefined, LeaseLost> =>
+  held.check.pipe(
+    Effect.andThen(RelayMetrics.timed(publisher.publish(events.map(OutboxEvent.toMessage)))),
+    Effect.as(undefined),
+    Effect.catchTag("PublishRefused", Effect.succeed),
+    Effect.tapErrorTag("PublishTransient", (error) =>
+      Effect.andThen(
+        RelayMetrics.retried,
+        Effect.logWarning("the broker is unavailable, events wait").pipe(
+          Effect.annotateLogs({ events: events.length, error: error.cause })
         )
-      ),
-      Effect.retry({ schedule: backOff, while: (error) => error._tag === "PublishTransient" }),
-      Effect.catchTag("PublishTransient", Effect.die),
-      (sending) => Effect.raceFirst(sending, held.expired)
-    )
+      )
+    ),
+    Effect.retry({ schedule: backOff, while: (error) => error._tag === "PublishTransient" }),
+    Effect.catchTag("PublishTransient", Effect.die),
+    (sending) => Effect.raceFirst(sending, held.expired)
+  )
+
+export const make = (options: Options) => {
+  const { held, limit, outbox, parked } = options
+  const { lease } = held
 
   /** Sends what can be sent and parks the rest; answers what was sent. */
   const deliver = Effect.fnUntraced(function* (events: Events, endsReplay: boolean) {
-    const refused = events.length === 0 ? undefined : yield* send(events)
+    const refused = events.length === 0 ? undefined : yield* send(options, events)
     const kept = new Set<OutboxEvent.OutboxEvent>()
     if (refused !== undefined) {
       for (const [key, { events: some, reason }] of leftOf(events, refused)) {
