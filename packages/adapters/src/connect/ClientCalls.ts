@@ -1,11 +1,11 @@
-/** Calls a service: cancellation goes with it, and errors come back as they are in the core. */
+/** Calls a service: a cancellation reaches the server, and errors come back as the core's errors. */
 import { ConnectError } from "@connectrpc/connect"
 import { Traceparent } from "@invoice/core"
 import { Effect, type Scope } from "effect"
 import * as Errors from "./Errors.ts"
 
 export interface Options {
-  /** How long one call may take, in milliseconds, from 1; default 10,000. The server is told, and gives up too. */
+  /** Deadline of a call in milliseconds, from 1; default 10,000. It is passed to the server, which gives up too. */
   readonly timeoutMillis?: number
 }
 
@@ -23,8 +23,8 @@ const headers = Effect.map(
 )
 
 /**
- * Makes calls, each within its deadline. An error that its detail tells of comes back as itself when the operation can
- * fail with it (`expected`); whatever else goes wrong, the deadline too, is what `otherwise` makes of it.
+ * Makes calls, each within its deadline. An error with a detail comes back as the error that the detail describes, if
+ * the operation can fail with it (`expected`). `otherwise` converts every other failure, a missed deadline too.
  */
 export const caller =
   <E>(otherwise: (error: ConnectError) => E, { timeoutMillis = defaultTimeoutMillis }: Options = {}) =>

@@ -1,6 +1,6 @@
 /**
- * The one table from errors to Connect codes, and back. Beside its code an error carries `invoice.v1.ErrorDetail`, and
- * faults of a document also `google.rpc.BadRequest`, which generic clients know.
+ * The one table from errors to Connect codes, and back. Beside its code an error may carry `invoice.v1.ErrorDetail`,
+ * and an invalid document also carries `google.rpc.BadRequest`, which generic clients know.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { Code, ConnectError } from "@connectrpc/connect"
@@ -105,8 +105,8 @@ const kinds = {
 } as const
 
 /**
- * What a client is told. Undefined for what is our defect: the caller logs it and tells the client nothing but an id.
- * A `cause` never leaves the process.
+ * The error that a client gets. Undefined for a defect of ours: the caller logs it and gives the client nothing but an
+ * id. A `cause` never leaves the process.
  */
 export const toConnect = (error: CallError): ConnectError | undefined => {
   const { message } = error
@@ -151,7 +151,7 @@ export const toConnect = (error: CallError): ConnectError | undefined => {
   }
 }
 
-/** The errors that come back as themselves. */
+/** The errors that a client gets back as the same errors. */
 export type Detailed =
   | InvalidInvoice
   | InvoiceNotFound
@@ -163,7 +163,7 @@ export type Detailed =
   | AmountNotExact
   | InvoiceAlreadyFinal
 
-/** The error that a peer's detail tells of, if it has one. */
+/** The error that a peer's detail describes, if there is a detail. */
 export const fromConnect = (error: ConnectError): Detailed | undefined => {
   const detail = error.findDetails(ErrorDetailSchema)[0]?.error
   switch (detail?.case) {
@@ -199,21 +199,21 @@ export const fromConnect = (error: ConnectError): Detailed | undefined => {
 /** A code as Connect writes it, e.g. `invalid_argument`. */
 export const codeName = (code: Code): string => Code[code].replace(/(?<=[a-z])[A-Z]/gu, "_$&").toLowerCase()
 
-/** Whatever the peer or anything between says with these, it is not about the request. */
+/** Codes that are not about the request, whether the peer or a proxy between has sent them. */
 const outages = new Set([
   Code.Unavailable,
   Code.DeadlineExceeded,
   Code.Aborted,
   Code.Canceled,
-  // a peer of another version, and what a proxy says
+  // from a peer of another version, or from a proxy
   Code.Unimplemented,
   Code.Unauthenticated,
   Code.PermissionDenied
 ])
 
 /**
- * What a call to another program's store failed with. A peer's refusal is final; what fails here, such as an answer that
- * is too large, may be the request's fault.
+ * The failure of a call to another program's store. A peer's refusal is permanent; a failure on this side, such as an
+ * answer that is too large, is retryable, since the request may be at fault.
  */
 export const storeUnavailable = (error: ConnectError): StoreUnavailable => {
   const detail = error.findDetails(ErrorDetailSchema)[0]?.error
@@ -230,10 +230,10 @@ export const storeUnavailable = (error: ConnectError): StoreUnavailable => {
 
 const transient = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.ResourceExhausted, Code.Aborted])
 
-/** What a connection that breaks looks like here: no peer has said it, and a caller that leaves sees no error at all. */
+/** The codes of a broken connection when no peer has sent them. A caller that cancels its call sees no error at all. */
 const broken = new Set([Code.Canceled, Code.Unknown])
 
-/** What a client application's call failed with: a server that is unavailable may be called again, and no other. */
+/** The failure of a client application's call: only a server that is unavailable may be called again. */
 export const serverUnavailable = (error: ConnectError): StoreUnavailable =>
   new StoreUnavailable({
     kind: transient.has(error.code) || (broken.has(error.code) && !error.isWireError) ? "unavailable" : "permanent",

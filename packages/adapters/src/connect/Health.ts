@@ -35,7 +35,7 @@ export const routes = (calls: ServerCalls, { ready, services }: Options): ((rout
       watch: ({ service }, context) =>
         calls.watch<{ readonly status: Status }>(
           context,
-          // a service that isn't there is no error for a watch: it might come
+          // an unknown service is no error for a watch, since it may be added later
           known.has(service)
             ? Stream.fromEffect(status).pipe(
                 Stream.concat(Stream.fromEffectRepeat(Effect.delay(status, watchMillis))),

@@ -1,4 +1,4 @@
-/** Node.js only: HTTP/2 connections to one server, one at a time, that don't outlive the server's silence. */
+/** Node.js only: HTTP/2 connections to one server, one at a time; a connection that stays silent is replaced. */
 import type { ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2"
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect"
 import { Http2SessionManager } from "@connectrpc/connect-node"
@@ -12,9 +12,9 @@ interface Session {
 }
 
 /**
- * A connection whose peer is gone without a word (half open) takes requests for minutes. So one on which nothing at all
- * was heard while a call waited for its whole deadline is given up: its calls in hand run on, the next one gets a new
- * connection. An answer to any other call, however late, keeps it.
+ * A half-open connection, whose peer is gone without closing it, takes requests for minutes. So a connection is given
+ * up when nothing at all was received on it while a call waited for its whole deadline: its calls in hand run on, and
+ * the next call gets a new connection. An answer to any other call in that time, however late, keeps the connection.
  */
 export class Http2Sessions {
   readonly authority: string
@@ -29,7 +29,7 @@ export class Http2Sessions {
     this.current = this.open()
   }
 
-  /** Watches calls for deadlines that pass in silence. */
+  /** Gives up the connection when a call's deadline passes and nothing was received meanwhile. */
   readonly interceptor: Interceptor = (next) => async (request) => {
     const session = this.current
     const from = performance.now()
@@ -75,8 +75,8 @@ export class Http2Sessions {
 
   private open(): Session {
     return {
-      // A connection without a stream is pinged before its next use, not while it is idle: connect-node 2.2.0 would go on
-      // pinging a session that was destroyed with a stream open, and that throws where nobody can catch it.
+      // A connection without a stream is pinged before its next use, not while it is idle: connect-node 2.2.0 would go
+      // on pinging a session that was destroyed with a stream open, and that throws where nobody can catch it.
       manager: new Http2SessionManager(this.baseUrl, { pingIntervalMs: 20_000, pingTimeoutMs: 5_000 }),
       heardAt: Number.NEGATIVE_INFINITY,
       open: 0
@@ -91,7 +91,7 @@ export class Http2Sessions {
     if (session !== this.current) return
     this.current = this.open()
     this.retired.add(session)
-    // nothing runs on a connection that is not made yet, but its making may take minutes
+    // no call runs on a connection that is not open yet, but opening it may take minutes
     if (session.open === 0 || session.manager.state() === "connecting") session.manager.abort()
     if (session.open === 0) this.retired.delete(session)
   }

@@ -26,10 +26,8 @@ const watchRequest = (start: WatchStart) =>
       ? { start: { case: "fromBeginning" as const, value: true } }
       : { start: { case: "cursor" as const, value: start.cursor } }
 
-/** How long a watch waits before it calls a server again whose connection was lost. */
-const comeBack = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]).pipe(
-  Schedule.jittered
-)
+/** How long a watch waits before it calls the server again after a lost connection. */
+const backOff = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]).pipe(Schedule.jittered)
 
 export const make = (transport: Transport, options: ClientCalls.Options = {}): Invoices["Service"] => {
   const client = createClient(InvoiceService, transport)
@@ -53,7 +51,7 @@ export const make = (transport: Transport, options: ClientCalls.Options = {}): I
       )
     )
 
-  /** Until the server goes away. */
+  /** One call of a watch, which ends when the server goes away. */
   const watchOnce = (start: WatchStart) =>
     Stream.unwrap(
       Effect.map(ClientCalls.signal, (signal) =>
@@ -94,7 +92,7 @@ export const make = (transport: Transport, options: ClientCalls.Options = {}): I
             return Effect.void
           }),
           Stream.retry(
-            comeBack.pipe(
+            backOff.pipe(
               Schedule.setInputType<Stream.Error<ReturnType<typeof watchOnce>>>(),
               Schedule.while(({ input }) => input._tag === "StoreUnavailable" && input.retryable)
             )
@@ -109,7 +107,7 @@ export const make = (transport: Transport, options: ClientCalls.Options = {}): I
 export const layer = (transport: Transport, options: ClientCalls.Options = {}): Layer.Layer<Invoices> =>
   Layer.sync(Invoices, () => make(transport, options))
 
-/** Over `fetch`, in a browser or wherever else there is one. */
+/** Over `fetch`, in a browser or in any other runtime that has it. */
 export const layerFetch = ({
   baseUrl,
   ...options

@@ -17,7 +17,7 @@ import * as Messages from "./Messages.ts"
 import type { ServerCalls } from "./ServerCalls.ts"
 import * as StrictJson from "./StrictJson.ts"
 
-/** Most bytes of one request message. */
+/** Maximum number of bytes of one request message. */
 const maxBytes = 1_048_576
 
 const defaultLimit = 50
@@ -41,13 +41,13 @@ const watchStart = ({ start }: WatchRequest): WatchStart =>
 type Outcome = NonNullable<MessageInitShape<typeof ImportResponseSchema>["outcome"]>
 
 const failure = (id: string, error: CreateError): Outcome => {
-  const told = Errors.toConnect(error)
+  const connectError = Errors.toConnect(error)
   return {
     case: "failure",
     value: {
       id,
-      code: Errors.codeName(told?.code ?? Code.Internal),
-      message: told?.rawMessage ?? "something went wrong on our side",
+      code: Errors.codeName(connectError?.code ?? Code.Internal),
+      message: connectError?.rawMessage ?? "something went wrong on our side",
       violations: error._tag === "InvalidInvoice" ? error.violations.map(Messages.fromViolation) : []
     }
   }
@@ -67,8 +67,8 @@ const importResponse = (id: string, { line, result }: Imported): MessageInitShap
 }
 
 /**
- * The answers to a stream of requests. When a request can't be read they end with the reason; Node.js aborts the call as
- * well, and without this the client would be told that it has canceled the call.
+ * The answers to a stream of requests. When a request can't be read they end with the reason. Node.js aborts the call
+ * as well, so without this function the client would get the error that it has canceled the call.
  */
 async function* answers<Request, Response>(
   requests: AsyncIterable<Request>,
@@ -99,7 +99,7 @@ async function* answers<Request, Response>(
 }
 
 const importAll = (invoices: Invoices["Service"], requests: AsyncIterable<ImportRequest>) => {
-  // what was sent under which line: as many as are in hand
+  // the ids of the invoices in hand, in the order of their lines
   const ids: Array<string> = []
   return invoices
     .importAll(
@@ -108,7 +108,7 @@ const importAll = (invoices: Invoices["Service"], requests: AsyncIterable<Import
           ids.push(invoice?.id ?? "")
           return Messages.toDocument(invoice)
         }),
-        // the requests broke off, and `answers` tells why
+        // the requests broke off, and `answers` reports why
         Stream.catch(() => Stream.empty)
       ),
       { pointer: "/invoice" }

@@ -18,7 +18,7 @@ const outcomes = {
   NotFound: DecisionOutcome.NOT_FOUND
 } as const satisfies Record<Decided["outcome"], DecisionOutcome>
 
-/** Undefined when the id isn't one: no invoice has it. */
+/** Undefined when the id is not a UUID: no invoice has it. */
 const toDecision = (wire: WireDecision): Decision | undefined => {
   const id = Invoice.parseId(wire.id)
   return id === undefined

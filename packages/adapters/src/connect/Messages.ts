@@ -1,4 +1,4 @@
-/** The messages of `invoice.v1` and what they stand for in the core, both ways, without loss. */
+/** Converts between the messages of `invoice.v1` and the core's types, both ways, without loss. */
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import type { TimestampSchema, Timestamp as WireTimestamp } from "@bufbuild/protobuf/wkt"
 import { Invoice, InvoiceParser, Timestamp, type Verdict, type Violation } from "@invoice/core"
@@ -32,7 +32,7 @@ export const fromStatus = (status: InvoiceStatus): WireInvoiceStatus => statuses
 export const toStatus = (status: WireInvoiceStatus): InvoiceStatus | undefined =>
   (Object.keys(statuses) as ReadonlyArray<InvoiceStatus>).find((name) => statuses[name] === status)
 
-/** A peer sent what its schema doesn't allow: a defect of it or of ours, never of a user. */
+/** A peer sent a message that its schema doesn't allow: a defect of the peer or of ours, never a user's fault. */
 export const malformed = (what: string): never => {
   throw new Error(`malformed message: ${what}`)
 }
@@ -47,7 +47,7 @@ export const fromTimestamp = (timestamp: Timestamp.Timestamp): MessageInitShape<
   }
 }
 
-/** As text; a message that is no time in the years 0001 to 9999 becomes a text that isn't one either. */
+/** As text. A message that is no time in the years 0001 to 9999 becomes a text that is no valid time either. */
 export const timestampText = (wire: WireTimestamp | undefined): string | undefined => {
   if (wire === undefined) {
     return undefined
@@ -65,7 +65,7 @@ export const toTimestamp = (wire: WireTimestamp | undefined): Timestamp.Timestam
 /** Proto3 doesn't tell an empty text from none. */
 const present = (text: string): string | undefined => (text === "" ? undefined : text)
 
-/** The document that a message says, for `InvoiceParser.parse` to read: JSON pointers into it are paths of these fields. */
+/** The document in a message, for `InvoiceParser.parse`. JSON pointers into it are paths of the message's fields. */
 export const toDocument = (wire: WireInvoice | undefined): unknown =>
   wire === undefined
     ? undefined
@@ -106,7 +106,7 @@ export const fromInvoice = (invoice: Invoice.Invoice): MessageInitShape<typeof I
   }
 }
 
-/** What a store sent was parsed before. */
+/** The store has parsed the invoice before, so a failure here means a malformed message. */
 const toInvoice = (wire: WireInvoice | undefined): Invoice.Invoice =>
   Result.getOrElse(InvoiceParser.parse(toDocument(wire)), (error) => malformed(error.message))
 
@@ -115,7 +115,7 @@ export const fromViolation = (violation: Violation.Violation): MessageInitShape<
   severity: violation.severity === "error" ? WireSeverity.ERROR : WireSeverity.WARNING
 })
 
-/** In the order of the core's fields, so that the JSON of it is the same, byte for byte. */
+/** With the fields in the core's order, so that the JSON of the violation is the same, byte for byte. */
 export const toViolation = (wire: WireViolation): Violation.Violation => ({
   code: wire.code,
   severity: wire.severity === WireSeverity.WARNING ? "warning" : "error",
@@ -191,5 +191,5 @@ export const toVerdict = (wire: {
   }
 }
 
-/** How large one message between our own programs may be, in bytes: a page of events, or of invoices with many lines. */
+/** Maximum bytes of one message between our own programs: a page of events, or of invoices with many lines. */
 export const maxInternalBytes = 67_108_864

@@ -1,4 +1,4 @@
-/** The messages of `invoice.v1.OutboxService` and what they stand for in the core. */
+/** Converts between the messages of `invoice.v1.OutboxService` and the core's types. */
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import type { OutboxEvent } from "@invoice/core/OutboxEvent"
 import type { Lease } from "@invoice/core/ports/Outbox"
@@ -7,7 +7,7 @@ import * as Messages from "./Messages.ts"
 
 export const fromRecorded = (event: OutboxEvent): MessageInitShape<typeof EventSchema> => ({
   ...event,
-  // a view on a larger buffer would be sent whole by some runtimes
+  // a copy, since some runtimes would send the whole buffer of which the payload is a view
   payload: new Uint8Array(event.payload),
   at: Messages.fromTimestamp(event.at)
 })
@@ -23,7 +23,7 @@ export const toRecorded = (wire: WireEvent): OutboxEvent => ({
   ...(wire.traceparent === undefined ? {} : { traceparent: wire.traceparent })
 })
 
-/** A call without a lease holds none: no lane has an empty epoch. */
+/** A message without a lease becomes a lease that nobody holds: no lane has an empty epoch. */
 export const toLease = (wire: WireLease | undefined): Lease => ({
   lane: wire?.lane ?? 0,
   owner: wire?.owner ?? "",

@@ -1,6 +1,6 @@
 /**
  * The reference service's messages: amounts as thousandths in 64 bits, quantities as whole numbers in 32, ids as 16
- * bytes. What they can't hold exactly is an error, never rounded or cut off.
+ * bytes. A value that they can't hold exactly is an error; it is never rounded or cut off.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { Decimal, type Invoice, Money } from "@invoice/core"
@@ -24,7 +24,7 @@ const statuses = {
 
 export const fromStatus = (status: InvoiceStatus): WireInvoiceStatus => statuses[status]
 
-/** As text. Other than 16 bytes are written as they are, for the parser to refuse; none at all is no id. */
+/** As text. A value that is not 16 bytes long is written as hex, for the parser to refuse; an empty one is no id. */
 export const uuidText = (uuid: WireUuid | undefined): string | undefined => {
   if (uuid === undefined || uuid.value.length === 0) {
     return undefined
@@ -39,7 +39,7 @@ const fromUuid = (text: string): MessageInitShape<typeof UUIDSchema> => ({
 
 const fromThousandths = (thousandths: bigint): string => Decimal.format(BigDecimal.make(thousandths, 3))
 
-/** The document that an upload says, for `InvoiceParser.parse`. */
+/** The document in an upload, for `InvoiceParser.parse`. */
 export const toDocument = (wire: WireInvoice | undefined): unknown =>
   wire === undefined
     ? undefined
@@ -61,7 +61,7 @@ export const toDocument = (wire: WireInvoice | undefined): unknown =>
       }
 
 /** The decimal × 10^`scale` as an integer of `bits` bits. */
-const whole = (decimal: Decimal.Decimal, scale: number, bits: 32 | 64, path: string): bigint => {
+const scaled = (decimal: Decimal.Decimal, scale: number, bits: 32 | 64, path: string): bigint => {
   const { scale: has, value } = BigDecimal.normalize(decimal)
   const exact = has <= scale ? value * 10n ** BigInt(scale - has) : undefined
   if (exact === undefined || BigInt.asIntN(bits, exact) !== exact) {
@@ -70,9 +70,9 @@ const whole = (decimal: Decimal.Decimal, scale: number, bits: 32 | 64, path: str
   return exact
 }
 
-const thousandths = (decimal: Decimal.Decimal, path: string): bigint => whole(decimal, 3, 64, path)
+const thousandths = (decimal: Decimal.Decimal, path: string): bigint => scaled(decimal, 3, 64, path)
 
-/** The invoice as these messages say it, or which of its values they can't. */
+/** The invoice as a message, or the value of it that the message can't hold. */
 export const fromInvoice = (
   invoice: Invoice.Invoice
 ): Result.Result<MessageInitShape<typeof InvoiceSchema>, AmountNotExact> =>
@@ -87,7 +87,7 @@ export const fromInvoice = (
       ...(invoice.updatedAt && { updatedAt: Messages.fromTimestamp(invoice.updatedAt) }),
       items: invoice.lines.map(({ description, quantity, total, unitPrice }, index) => ({
         description,
-        quantity: Number(whole(quantity, 0, 32, `/items/${index}/quantity`)),
+        quantity: Number(scaled(quantity, 0, 32, `/items/${index}/quantity`)),
         unitPrice: thousandths(unitPrice, `/items/${index}/unit_price`),
         total: thousandths(Money.toDecimal(total), `/items/${index}/total`)
       })),

@@ -1,6 +1,6 @@
 /**
- * The reference's two storage services, for its own api and validation programs. Its scheduler's service is not kept: it
- * can't promise order, and `OutboxService` takes its place.
+ * The reference's two storage services, for its own api and validation programs. The service of its scheduler is not
+ * served: it can't promise order, and `OutboxService` takes its place.
  */
 import type { ConnectRouter } from "@connectrpc/connect"
 import { type InvoiceNotFound, InvoiceStore, Invoices, type StoreUnavailable, type Verdict } from "@invoice/core"
@@ -14,14 +14,14 @@ import { InvoiceStorage as ValidationStorage } from "./gen/protocol/validation/s
 import * as ReferenceMessages from "./ReferenceMessages.ts"
 import type { ServerCalls } from "./ServerCalls.ts"
 
-/** Most bytes of one request message. */
+/** Maximum number of bytes of one request message. */
 const maxBytes = 1_048_576
 
 const by = "reference"
 
 const approved: Verdict.Verdict = { status: "Approved", violations: [], by }
 
-/** The reference's validator rejects without a reason, so that is what is said. */
+/** The reference's validator rejects without a reason, so the violation can say only that. */
 const rejected: Verdict.Verdict = {
   status: "Rejected",
   by,
@@ -54,7 +54,7 @@ export const routes = (
         (stored): Effect.Effect<Effect.Success<ReturnType<typeof toResponse>>, AmountNotExact> => toResponse(stored)
       )
 
-    /** A verdict that is there already is no change; another one is told. */
+    /** Applies a verdict. The same verdict again is no change; a different one is an error. */
     const settle = Effect.fnUntraced(function* (
       id: UUID | undefined,
       verdict: Verdict.Verdict
@@ -67,7 +67,7 @@ export const routes = (
         if (status !== "Pending") {
           return yield* new InvoiceAlreadyFinal({ id: invoice.id, status })
         }
-        // what someone else decides meanwhile is seen the next time round
+        // if somebody else decides the invoice meanwhile, the next round sees it
         yield* store.decide([{ id: invoice.id, version, verdict }])
       }
     })

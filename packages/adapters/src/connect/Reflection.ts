@@ -1,4 +1,4 @@
-/** `grpc.reflection.v1` and `v1alpha`: tells clients what is served, so that they need no files. */
+/** `grpc.reflection.v1` and `v1alpha`: describes the services to clients, so that they need no proto files. */
 import { type DescFile, type DescMessage, type DescService, toBinary } from "@bufbuild/protobuf"
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt"
 import { Code, type ConnectRouter } from "@connectrpc/connect"

@@ -17,7 +17,7 @@ import * as Reflection from "./Reflection.ts"
 import * as ServerCalls from "./ServerCalls.ts"
 
 export interface Options extends ServerCalls.Options {
-  /** Succeeds while calls can be taken; what the health service says. */
+  /** Succeeds while calls can be taken; the health service reports it. */
   readonly ready: Effect.Effect<void, unknown>
 }
 

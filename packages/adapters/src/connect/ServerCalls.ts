@@ -5,9 +5,9 @@ import { Cause, type Context, Effect, Exit, Option, Stream } from "effect"
 import * as Errors from "./Errors.ts"
 
 export interface Options {
-  /** Calls in hand at once; more are answered with RESOURCE_EXHAUSTED. Default 2,000. */
+  /** Maximum number of calls in hand; further calls are answered with RESOURCE_EXHAUSTED. Default 2,000. */
   readonly maxInFlight?: number
-  /** Aborted when the server begins to stop: watches, which never end by themselves, end then with UNAVAILABLE. */
+  /** Aborted when the server begins to stop. Watches, which never end by themselves, end with its reason then. */
   readonly stopping?: AbortSignal
 }
 
@@ -23,14 +23,14 @@ const measure = ({ method, service }: HandlerContext, code: Code | undefined, st
     (performance.now() - startedAt) / 1000
   )
 
-/** The client gets an id to tell us. */
+/** Logs a defect; the client gets only an id, with which it can report the defect. */
 const defect = (cause: Cause.Cause<unknown>): Effect.Effect<ConnectError> =>
   Effect.map(
     Defect.report("call failed", cause),
     (instance) => new ConnectError(`something went wrong on our side: ${instance}`, Code.Internal)
   )
 
-/** Why a call ends that its client or its deadline has cut off. */
+/** The error of a call that was cut off: by its client, its deadline, or a server that stops. */
 const cutOff = (signal: AbortSignal): ConnectError => ConnectError.from(signal.reason, Code.Canceled)
 
 const toConnect = (cause: Cause.Cause<Errors.CallError>, context: HandlerContext): Effect.Effect<ConnectError> => {

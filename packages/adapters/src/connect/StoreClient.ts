@@ -35,7 +35,7 @@ export const toCreation = ({ created, invoice }: CreateResponse): Creation => ({
   stored: Messages.toStored(invoice)
 })
 
-/** Most invoices that one call asks for, so that an answer stays within bounds. */
+/** Maximum number of invoices that one call asks for, so that an answer stays within bounds. */
 const chunk = 250
 
 export const make = (transport: Transport, options: ClientCalls.Options = {}): Store => {

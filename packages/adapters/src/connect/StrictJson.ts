@@ -1,6 +1,6 @@
 /**
- * Refuses JSON with fields that a message doesn't have, as protobuf's JSON mapping says; connect ignores them by default.
- * In binary they stay allowed: there they are how a schema grows.
+ * Refuses JSON with fields that a message doesn't have, as protobuf's JSON mapping says; Connect ignores them by
+ * default. In the binary format they stay allowed, since a schema grows by them.
  */
 import type { DescField, DescMessage, DescMethod } from "@bufbuild/protobuf"
 import { hasCustomJsonRepresentation } from "@bufbuild/protobuf/wkt"
@@ -10,7 +10,7 @@ import * as UnknownField from "@invoice/core/UnknownField"
 import { Predicate } from "effect"
 import * as Errors from "./Errors.ts"
 
-/** Unknown fields of one message and all within it that are listed. */
+/** Maximum number of unknown fields that are listed, of a message and all messages within it. */
 const limit = 100
 
 /** Registers methods at a router so that each reads JSON strictly. */
@@ -21,8 +21,9 @@ export const register =
   }
 
 /**
- * `ignoreUnknownFields` alone makes the promise, but names the first such field only and not where it is. The decoder
- * of texts, an option of connect's that its types don't show, is where a message can be seen before it is read.
+ * `ignoreUnknownFields: false` alone would refuse such a message, but it names only the first unknown field, and not
+ * its path. `textDecoder`, an option of Connect that its types don't show, sees the text of a message before Connect
+ * parses it.
  */
 const jsonOptions = (message: DescMessage) => ({
   ignoreUnknownFields: false,
@@ -38,7 +39,7 @@ const jsonOptions = (message: DescMessage) => ({
   }
 })
 
-/** The unknown fields in the JSON of a message; none in what is no JSON, which is for the reader to refuse. */
+/** The unknown fields in the JSON of a message; empty for a text that is not JSON, which Connect's parser refuses. */
 const unknownFields = (message: DescMessage, text: string): ReadonlyArray<Violation.Violation> => {
   let json: unknown
   try {
@@ -72,7 +73,7 @@ const isRecord = (json: unknown): json is Readonly<Record<string, unknown>> =>
 
 const known = new WeakMap<DescMessage, ReadonlyMap<string, DescField>>()
 
-/** By the names that JSON may use: `unitPrice`, and `unit_price` as in the file. */
+/** By the names that JSON may use: `unitPrice`, and `unit_price` as in the proto file. */
 const fieldsOf = (message: DescMessage): ReadonlyMap<string, DescField> => {
   const fields =
     known.get(message) ??

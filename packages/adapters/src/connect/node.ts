@@ -11,8 +11,8 @@ export interface Options {
 }
 
 /**
- * gRPC on one HTTP/2 connection, which comes back by itself and closes with the scope. A call whose deadline passes while
- * the server says nothing makes the next one try a new connection.
+ * gRPC on one HTTP/2 connection, which is opened again by itself and closes with the scope. When a call's deadline
+ * passes while the server sends nothing, the next call tries a new connection.
  */
 export const grpcTransport = ({ baseUrl }: Options): Effect.Effect<Transport, never, Scope.Scope> =>
   Effect.map(

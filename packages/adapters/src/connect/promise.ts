@@ -1,6 +1,6 @@
 /**
- * A client of a running platform for programs that don't use Effect: promises, async iterables and plain data. Runs in
- * browsers, and in Node.js without more than its `fetch`.
+ * A client of a running platform for programs that don't use Effect: promises, async iterables and plain data. It runs
+ * in browsers, and in Node.js, where it needs only the built-in `fetch`.
  *
  * @example
  * import { createClient } from "@invoice/adapters/connect/promise"
@@ -42,7 +42,7 @@ export interface StoredInvoice {
   readonly storedAt: string
 }
 
-/** What became of `create`. */
+/** The result of `create`. */
 export interface Created {
   /** False when the same invoice was there already. */
   readonly created: boolean
@@ -62,7 +62,7 @@ export interface HistoryEntry {
   readonly violations: ReadonlyArray<Violation.Violation>
 }
 
-/** A change of some invoice, as a watch tells it. */
+/** A change of some invoice, as a watch reports it. */
 export interface Change {
   readonly id: string
   readonly status: InvoiceStatus
@@ -72,19 +72,19 @@ export interface Change {
   readonly at: string
 }
 
-/** A change; or none, as a sign of life that carries a newer cursor. */
+/** An element of a watch: a change, or a sign of life without one, which carries a newer cursor. */
 export interface Watched {
   readonly change?: Change
-  /** Resumes the watch right behind this element. */
+  /** Resumes the watch right after this element. */
   readonly cursor: string
 }
 
-/** What became of one document of an import. */
+/** The result for one document of an import. */
 export interface Imported {
   /** Its place in the source, from 1. */
   readonly line: number
   readonly outcome: "Created" | "Unchanged" | "Failed"
-  /** Of an invoice that is stored. */
+  /** Present when the invoice is stored. */
   readonly id?: string
   /** Why it `Failed`. */
   readonly error?: InvoiceClientError
@@ -95,7 +95,7 @@ export interface ListQuery {
   readonly customerId?: string
   /** ISO 4217 alphabetic code. */
   readonly currency?: string
-  /** Invoices that are asked for at a time, 1 to 200. Default 100. */
+  /** Number of invoices that one request asks for, 1 to 200. Default 100. */
   readonly pageSize?: number
 }
 
@@ -105,16 +105,16 @@ export interface CallOptions {
 }
 
 export interface WatchOptions extends CallOptions {
-  /** Begins right behind the element with this cursor. */
+  /** Begins right after the element with this cursor. */
   readonly after?: string
-  /** Without a cursor: with what happens from now on, or with the oldest change that is kept. Default `now`. */
+  /** Where a watch without a cursor begins: with changes from now on, or with the oldest kept change. Default `now`. */
   readonly from?: "now" | "beginning"
 }
 
 /**
- * What went wrong. `InvalidInvoice`: `violations` lists every fault. `InvoiceConflict`: the id is taken by an invoice with
- * other content. `CursorExpired`: the changes behind the cursor are no longer kept. `Unavailable`: the same call may
- * succeed a little later. `Internal`: it won't, and `cause` says more.
+ * What went wrong. `InvalidInvoice`: `violations` lists every fault. `InvoiceConflict`: the id is taken by an invoice
+ * with other content. `CursorExpired`: the changes after the cursor are no longer kept. `Unavailable`: the same call
+ * may succeed a little later. `Internal`: the same call won't succeed, and `cause` says more.
  */
 export type ErrorCode =
   | "InvalidInvoice"
@@ -140,7 +140,8 @@ export class InvoiceClientError extends Error {
 }
 
 /**
- * A document is JSON as a text or as bytes in UTF-8, or an object. Amounts are exact in a text, in bytes and in strings.
+ * A document is JSON as a text or as bytes in UTF-8, or an object. Amounts are exact in a text, in bytes and in
+ * strings.
  */
 export interface Client {
   /** Stores an invoice as `Pending`. Idempotent by id and content. */
@@ -150,14 +151,15 @@ export interface Client {
   readonly list: (query?: ListQuery, options?: CallOptions) => AsyncIterable<StoredInvoice>
   /** Oldest first. */
   readonly history: (id: string, options?: CallOptions) => Promise<ReadonlyArray<HistoryEntry>>
-  /** Judges as the platform's profile does; nothing is stored. Resolves with `Invalid`, too. */
+  /** Judges a document with the platform's profile; nothing is stored. Resolves with status `Invalid`, too. */
   readonly validate: (document: unknown, options?: CallOptions) => Promise<Validation>
   /**
-   * Every change of every invoice until it is left, those of one invoice in order, none lost and none twice. A server that
-   * goes away is waited for. An element without a change comes first, and at least every 15 seconds.
+   * Every change of every invoice until the iteration is left; changes of one invoice in order, none lost and none
+   * twice. When the server goes away, the watch waits for it and goes on. An element comes at once and then at least
+   * every 15 seconds; it has no change when there is none.
    */
   readonly watch: (options?: WatchOptions) => AsyncIterable<Watched>
-  /** Creates what the source yields, up to 64 at a time, and tells the outcome of each in order. */
+  /** Creates the documents that the source yields, up to 64 at a time, and yields the outcome of each in order. */
   readonly import: (
     documents: Iterable<unknown> | AsyncIterable<unknown>,
     options?: CallOptions
@@ -166,13 +168,13 @@ export interface Client {
 
 export type Options =
   | {
-      /** `http://host:port` or `https://…` of the platform's api, where REST is too. */
+      /** `http://host:port` or `https://…` of the platform's api, the same as for REST. */
       readonly baseUrl: string
-      /** Instead of the global one. */
+      /** Used instead of the global `fetch`. */
       readonly fetch?: typeof globalThis.fetch
     }
   | {
-      /** Of `@connectrpc/connect-web` or `@connectrpc/connect-node`. */
+      /** A transport of `@connectrpc/connect-web` or `@connectrpc/connect-node`. */
       readonly transport: Transport
     }
 
@@ -257,7 +259,7 @@ async function* iterate<A>(stream: Stream.Stream<A, unknown>, signal: AbortSigna
   signal?.throwIfAborted()
 }
 
-/** Carries what the source of an import throws to whoever reads the outcomes. */
+/** Carries an error that the source of an import throws to the reader of the outcomes. */
 class SourceFailure extends Error {}
 
 const fromSource = (documents: Iterable<unknown> | AsyncIterable<unknown>): Stream.Stream<unknown, SourceFailure> =>

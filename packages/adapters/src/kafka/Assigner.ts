@@ -1,24 +1,25 @@
 import { type Broker, type Cluster, type PartitionAssigner, PartitionAssigners } from "kafkajs"
 import { KafkaFailure } from "./KafkaFailure.ts"
 
-/** The tries of a member to join its group (again). */
+/** What a group member does about its attempts to join its group (again), and what it answers about them. */
 export interface Joins {
-  /** To finish before the try goes out. */
+  /** Runs before an attempt, which waits for it. */
   readonly prepare: () => Promise<void>
-  /** It failed, and kafkajs will not try again by itself. */
+  /** An attempt failed, and kafkajs will not try again by itself. */
   readonly failed: (failure: KafkaFailure) => void
-  /** Whether a try is under way. */
+  /** Whether an attempt is under way. */
   readonly isJoining: () => boolean
   /** Whether the consumer is being stopped, or has been. */
   readonly isStopping: () => boolean
 }
 
 /**
- * Round robin, and an eye on the tries to join. kafkajs has an event for some of its reasons to join and none that it
- * waits for, and none for a try that failed: when it joined because a leader had moved, it then goes on with the old
- * member. But every try begins with looking up the coordinator, through the cluster that it hands to its assigners,
- * and goes on with two requests to that; the group's leader reads the cluster's metadata between them, and whoever is
- * assigned a partition that it doesn't know does so after them.
+ * Round robin that also observes the attempts to join. kafkajs has events for some of its reasons to join only, waits
+ * for none of their listeners, and has no event for a failed attempt: if it joined because a leader had moved, it then
+ * goes on with the old membership. But every attempt begins with looking up the coordinator, through the cluster that
+ * kafkajs passes to its assigners, and goes on with two requests to that coordinator. Between them the group's leader
+ * refreshes the cluster's metadata; after them a member that was assigned a partition that it doesn't know does the
+ * same.
  */
 export const roundRobinWatching =
   (joins: Joins): PartitionAssigner =>
@@ -35,16 +36,16 @@ export const roundRobinWatching =
       return watched(coordinator, joins)
     }
     cluster.refreshMetadata = () => (isFound && joins.isJoining() ? reporting(refresh, joins) : refresh())
-    neverSpin(cluster, joins)
+    endStoppedFetchers(cluster, joins)
     return PartitionAssigners.roundRobin(config)
   }
 
 /**
- * Ends the fetchers of a consumer that is stopped. kafkajs makes new ones when it finds that the brokers are others than
- * before; when it was stopped at that moment nobody stops those: they fetch nothing, wait for nothing, and the process does
- * nothing else any more. Before each fetch they ask which brokers there are.
+ * Ends the fetchers of a stopped consumer. kafkajs makes new fetchers when the set of brokers has changed. If the
+ * consumer is stopped at that moment, nothing stops the new ones: they neither fetch nor wait, and their loop blocks
+ * the process. Each fetcher asks for the brokers before each fetch, so an error there ends it.
  */
-const neverSpin = (cluster: Cluster, { isStopping }: Joins): void => {
+const endStoppedFetchers = (cluster: Cluster, { isStopping }: Joins): void => {
   const nodeIds = cluster.getNodeIds.bind(cluster)
   cluster.getNodeIds = () => {
     if (isStopping()) throw new Error("the consumer is stopped")
@@ -52,7 +53,7 @@ const neverSpin = (cluster: Cluster, { isStopping }: Joins): void => {
   }
 }
 
-/** With these kafkajs begins the whole try again. */
+/** Whether kafkajs begins the whole attempt again after this failure. */
 const triesAgain = (failure: KafkaFailure): boolean => failure.rebalances || failure.type === "UNKNOWN_MEMBER_ID"
 
 const reporting = async <A>(request: () => Promise<A>, joins: Joins): Promise<A> => {
@@ -67,7 +68,7 @@ const reporting = async <A>(request: () => Promise<A>, joins: Joins): Promise<A>
 
 const steps: ReadonlySet<string | symbol> = new Set(["joinGroup", "syncGroup"])
 
-/** The coordinator, with a look at what becomes of the requests of which a try to join consists. */
+/** The coordinator, with a report of failures of the two requests that belong to an attempt to join. */
 const watched = (coordinator: Broker, joins: Joins): Broker =>
   new Proxy(coordinator, {
     get: (target, name, receiver) => {

@@ -24,7 +24,7 @@ export interface Connection {
   readonly brokers: ReadonlyArray<string>
   /** Shows in the brokers' logs and quotas; default `invoice`. */
   readonly clientId?: string
-  /** True uses the system's certificate authorities; default no TLS. */
+  /** True uses the default certificate authorities of Node.js; default no TLS. */
   readonly tls?: boolean | Tls
   readonly sasl?: Sasl
   /** How long a connection may take to open; default 3 s. */
@@ -52,15 +52,15 @@ const saslOf = ({ mechanism, username, password }: Sasl): NonNullable<KafkaConfi
   }
 }
 
-/** Whatever these parts of kafkajs log as an error is dealt with there or fails the call. */
-const loud: ReadonlySet<string> = new Set(["Connection", "BrokerPool", "Producer", "Consumer"])
+/** Parts of kafkajs whose logged errors need no attention: they are handled there, or they fail the call. */
+const debugOnly: ReadonlySet<string> = new Set(["Connection", "BrokerPool", "Producer", "Consumer"])
 
 const severity = (namespace: string, level: logLevel) => {
-  if (loud.has(namespace)) return Effect.logDebug
+  if (debugOnly.has(namespace)) return Effect.logDebug
   return level === logLevel.ERROR ? Effect.logWarning : Effect.logInfo
 }
 
-/** A client whose warnings and errors go to Effect's log. Dies when kafkajs is not the one that the adapter knows. */
+/** A client whose warnings and errors go to Effect's log. Dies when kafkajs does not behave as the adapter needs it. */
 export const make = (connection: Connection): Effect.Effect<Kafka> =>
   Effect.map(Effect.andThen(requireShapes, Effect.context<never>()), (context) => {
     cureRequestQueue()
@@ -77,18 +77,18 @@ export const make = (connection: Connection): Effect.Effect<Kafka> =>
       ...(sasl === undefined ? {} : { sasl: saslOf(sasl) }),
       connectionTimeout: millis(connection.connectTimeout ?? "3 seconds"),
       requestTimeout: millis(connection.requestTimeout ?? "10 seconds"),
-      // who uses the client has its own back-off; this is for elections and moved coordinators
+      // the users of the client have a back-off of their own; this one is for elections and moved coordinators
       retry: { retries: 3, initialRetryTime: 100, maxRetryTime: 1_000 },
       logLevel: logLevel.WARN,
       logCreator: () => log
     })
   })
 
-/** A last step that a broker which does not answer must not hold up. */
+/** Runs a closing step that may take no longer than `timeout`, even if the broker does not answer. Never fails. */
 export const bounded = (step: Effect.Effect<unknown, KafkaFailure>, timeout: Duration.Input): Effect.Effect<void> =>
-  // finalizers are not interruptible unless they say so
+  // finalizers are not interruptible by default
   Effect.ignore(Effect.timeout(Effect.interruptible(step), timeout))
 
-/** A call of kafkajs, with whatever it rejects with as a typed failure. */
+/** A call of kafkajs; its rejection becomes a typed failure. */
 export const call = <A>(evaluate: () => Promise<A>): Effect.Effect<A, KafkaFailure> =>
   Effect.tryPromise({ try: evaluate, catch: KafkaFailure.from })

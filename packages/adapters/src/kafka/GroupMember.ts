@@ -6,7 +6,7 @@ import type { KafkaFailure } from "./KafkaFailure.ts"
 import { after, type Offsets } from "./Offsets.ts"
 import { PartitionQueue } from "./PartitionQueue.ts"
 
-/** What of a consumer decides which partitions are fetched, and from where. */
+/** The methods of a consumer that decide which partitions are fetched, and from which offset. */
 export interface Fetching {
   readonly pause: (partition: number) => void
   readonly resume: (partition: number) => void
@@ -18,7 +18,7 @@ export interface Options {
   readonly queue: Queue.Enqueue<Delivery>
   readonly offsets: Offsets
   readonly fetching: Fetching
-  /** Commits what the offsets have pending. */
+  /** Commits the pending offsets. */
   readonly commit: Effect.Effect<void, KafkaFailure>
   readonly maxBatch: number
   readonly setAsideAfter: Duration.Input
@@ -26,24 +26,24 @@ export interface Options {
   readonly drainTimeout: Duration.Input
 }
 
-/** kafkajs' own, which its types leave out: what the fetch asked for, while `firstOffset` is what it got. */
+/** The offset that the fetch asked for, which kafkajs' types leave out. `firstOffset` is the first one that it got. */
 const fetchedOffset = (batch: EachBatchPayload["batch"]): string | undefined =>
   "fetchedOffset" in batch && typeof batch.fetchedOffset === "string" ? batch.fetchedOffset : undefined
 
-/** Where a partition goes on; the same place by two names when records between them are for Kafka's eyes only. */
+/** Where a partition goes on. Between `from` and `next` there are only records that kafkajs shows to nobody. */
 interface Position {
   readonly from: string
   readonly next: string
 }
 
-/** What a member of a group has in hand, between the fetches of kafkajs and the subscriber. */
+/** The batches that a group member has in hand, between the fetches of kafkajs and the subscriber. */
 export class GroupMember {
   private readonly options: Options
-  /** By partition; one that is done stays until the next fetch. */
+  /** By partition; a queue that is done stays until the next fetch. */
   private readonly queues = new Map<number, PartitionQueue>()
   private readonly positions = new Map<number, Position>()
   private readonly paused = new Set<number>()
-  /** The heartbeat of the member, as the last fetch brought it. */
+  /** Sends the member's heartbeat; comes with each fetch. */
   private heartbeat: Effect.Effect<void, KafkaFailure> = Effect.void
   private readonly ending = Deferred.makeUnsafe<void>()
   /** While the group waits for this member to join (again) nothing new is handed out. */
@@ -54,19 +54,21 @@ export class GroupMember {
   }
 
   /**
-   * To do before joining: finishes what is in hand and commits it, in bounded time, so that others need not do it again.
-   * What is not finished then is given back.
+   * Runs before joining: waits until the batches in hand are acknowledged and commits them, in bounded time, so that
+   * other members need not handle them again. A batch that is not acknowledged by then is given back.
    */
   get settle(): Effect.Effect<void> {
     const { commit, drainTimeout, heartbeatInterval } = this.options
-    // whoever is silent while the group waits for it is expelled
-    const beating = Effect.forever(Effect.delay(Effect.ignore(Effect.suspend(() => this.heartbeat)), heartbeatInterval))
+    // the group expels a member that sends no heartbeat while the group waits for it
+    const heartbeats = Effect.forever(
+      Effect.delay(Effect.ignore(Effect.suspend(() => this.heartbeat)), heartbeatInterval)
+    )
     return Effect.suspend(() => {
       this.joining = true
       const done = [...this.queues.values()].map((queue) => Deferred.await(queue.done))
       return Effect.raceFirst(
         Effect.all(done, { concurrency: "unbounded", discard: true }),
-        Effect.raceFirst(Deferred.await(this.ending), beating)
+        Effect.raceFirst(Deferred.await(this.ending), heartbeats)
       ).pipe(
         Effect.timeoutOption(drainTimeout),
         Effect.andThen(Effect.sync(() => this.giveBack())),
@@ -81,7 +83,7 @@ export class GroupMember {
     return this.joining
   }
 
-  /** The partitions are assigned anew: kafkajs reads them from what the group has committed. */
+  /** The partitions are assigned anew: kafkajs reads them from the group's committed offsets on. */
   joined(): void {
     this.giveBack()
     this.queues.clear()
@@ -92,7 +94,7 @@ export class GroupMember {
     this.joining = false
   }
 
-  /** Gives back what is in hand, for good. */
+  /** Gives back the batches in hand, and hands out nothing more. */
   get end(): Effect.Effect<void> {
     return Effect.andThen(
       Effect.sync(() => this.giveBack()),
@@ -100,10 +102,10 @@ export class GroupMember {
     )
   }
 
-  /** kafkajs goes past records that nobody is meant to see (transaction markers) without showing them. */
+  /** Notes records that kafkajs has passed without showing them to anybody, such as transaction markers. */
   passedOver(batch: {
     readonly partition: number
-    /** None when all that was fetched lies before what was asked for (compressed and compacted). */
+    /** Null when all fetched records lie before the offset that was asked for (compressed and compacted). */
     readonly firstOffset: string | null
     readonly lastOffset: string
   }): void {
@@ -113,15 +115,15 @@ export class GroupMember {
   }
 
   /**
-   * Hands out what was fetched of a partition. kafkajs fetches no partition of a broker before all of the last fetch is
-   * done with; so a partition that takes its time is set aside: not fetched until what is in hand is done with.
+   * Hands out the fetched records of a partition. kafkajs fetches from a broker again only when all records of the last
+   * fetch are handled. So a slow partition is set aside: it is not fetched until its records in hand are handled.
    */
   handle(payload: EachBatchPayload): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.heartbeat = call(() => payload.heartbeat())
       const { partition } = payload.batch
       if (this.joining || Deferred.isDoneUnsafe(this.ending)) {
-        // comes again after the join; not at once, and over and over
+        // the records come again after the join; without the pause kafkajs would fetch them over and over until then
         this.pause(partition)
         return Effect.void
       }
@@ -129,7 +131,7 @@ export class GroupMember {
       const queue = this.makeQueue(payload)
       this.queues.set(partition, queue)
       return Effect.flatMap(Effect.timeoutOption(Deferred.await(queue.done), this.options.setAsideAfter), (done) => {
-        // a join that came between has given it back and resumed all partitions
+        // if there was a join meanwhile, it has given the queue back and resumed all partitions
         if (done._tag === "Some" || this.queues.get(partition) !== queue) return Effect.void
         this.pause(partition)
         return Effect.asVoid(
@@ -157,7 +159,7 @@ export class GroupMember {
         },
         rewind: (offset) => {
           this.positions.delete(partition)
-          // whoever has the partition next goes back as well
+          // so that the member that has the partition next goes back as well
           offsets.goOnAt(partition, offset)
           this.options.fetching.seek(partition, offset)
         }

@@ -13,11 +13,12 @@ import { Offsets } from "./Offsets.ts"
 import { ensure } from "./Topics.ts"
 
 /**
- * One member of the group, from joining to whatever ends it; it never succeeds. When interrupted it commits what is
- * acknowledged, gives back the rest and leaves the group.
+ * A group session: one group member, from joining until it fails or is interrupted; it never succeeds. When interrupted
+ * it commits the acknowledged offsets, gives back the other batches and leaves the group.
  *
- * It fails, so that another takes its place with new connections, when kafkajs crashes, when a try to join fails, when a
- * request is not answered in time, and when it neither fetched nor joined for {@link stallMillis}.
+ * It fails when kafkajs crashes, when an attempt to join fails, when a request is not answered in time, and when it
+ * neither fetched nor joined for {@link stallMillis}. The caller then begins another session, which has new
+ * connections.
  */
 export const session = (
   kafka: KafkaClient,
@@ -70,7 +71,7 @@ export const session = (
           heartbeatInterval: millis(options.heartbeatInterval),
           maxWaitTimeInMs: millis(options.maxWait ?? "100 millis"),
           allowAutoTopicCreation: false,
-          // a session of ours takes its place, with a new connection
+          // a new session takes its place, with a new connection
           retry: { restartOnFailure: async () => false }
         }),
       catch: (cause) => new KafkaFailure({ type: "INVALID_CONFIG", cause })
@@ -82,12 +83,12 @@ export const session = (
     listen(consumer, { member, liveness, end })
 
     const eachBatch = (payload: EachBatchPayload): Promise<void> => run(member.handle(payload))
-    // joining can't be called off: a member that vanishes halfway holds up its group until the session times out
+    // a join is not cancelled: a member that vanishes halfway holds up its group until its session times out
     const started = yield* Effect.forkDetach(call(() => start(consumer, topic, options, eachBatch)))
     const leave = [Fiber.await(started), commit, call(disconnect)]
     yield* Effect.addFinalizer((exit) => {
-      // after a failure the next session matters more, and these may go through the connection that is dead
-      const longest = failed(exit) ? Math.min(millis(drainTimeout), givenUpAfter) : drainTimeout
+      // after a failure the next session matters more, and these steps may use the dead connection
+      const longest = failed(exit) ? Math.min(millis(drainTimeout), leaveMillis) : drainTimeout
       return Effect.andThen(
         member.end,
         Effect.forEach(leave, (step) => bounded(step, longest), { discard: true })
@@ -103,35 +104,35 @@ export const session = (
     ])
   }).pipe(Effect.scoped)
 
-/** The longest that a session which failed spends on each step of leaving, in milliseconds. */
-const givenUpAfter = 3_000
+/** How long a failed session spends at most on each step of leaving, in milliseconds. */
+const leaveMillis = 3_000
 
 const failed = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
 
 /**
- * How long the group waits for its members to join again, in milliseconds: each may finish what it has in hand and then
- * commit it, and hears of it with its next heartbeat.
+ * How long the group waits for its members to join again, in milliseconds: a member learns of the rebalance with its
+ * next heartbeat, may finish its batches in hand, and may then commit them.
  */
 const rebalanceMillis = ({ drainTimeout, sessionTimeout }: Resolved): number =>
   2 * millis(drainTimeout) + millis(sessionTimeout)
 
-/** What finishing, joining and waiting for the group's leader may take together, in milliseconds; 65 s unless configured. */
+/** How long finishing, joining and waiting for the group's leader may take together, in milliseconds; default 65 s. */
 const stallMillis = (options: Resolved): number => 2 * rebalanceMillis(options) + 5_000
 
-interface Heard {
+interface Listening {
   readonly member: GroupMember
   readonly liveness: Liveness
   readonly end: (failure: KafkaFailure) => void
 }
 
-const listen = (consumer: ConsumerClient, { end, liveness, member }: Heard): void => {
+const listen = (consumer: ConsumerClient, { end, liveness, member }: Listening): void => {
   consumer.on("consumer.group_join", () => {
     liveness.sign()
     member.joined()
   })
   consumer.on("consumer.fetch", () => {
-    // kafkajs goes on fetching beside a join and after one that failed, and nothing is handed out
+    // kafkajs goes on fetching during a join and after a failed join, although nothing is handed out then
     if (!member.isJoining) liveness.sign()
   })
   consumer.on("consumer.end_batch_process", ({ payload }) => {

@@ -6,12 +6,12 @@ const nameOf = (topic: string, partition: number): string => `${topic}/${partiti
 
 const decimal = /^\d+$/u
 
-/** Where a producer's next record comes to lie at the earliest, by partition. */
+/** The lowest offset that a producer's next record can have, by partition. */
 export type Ends = Map<string, bigint>
 
 /**
- * The records of one send: what kafkajs was given, into which partitions they were put, and whether the answer speaks of
- * all of them. kafkajs resolves a send also when it has dropped records of partitions whose leader moved.
+ * The records of one send: what kafkajs was given, into which partitions it put the records, and whether the answer
+ * names all of them. kafkajs resolves a send even when it has dropped records of partitions whose leader moved.
  */
 export class Handover {
   readonly topicMessages: Array<TopicMessages>
@@ -32,8 +32,9 @@ export class Handover {
   }
 
   /**
-   * The partitioner has put a message into a partition. Throws what makes kafkajs give up the send: for a message that
-   * was not handed over, and when kafkajs asks again, since what it did with the first try is not known.
+   * Notes that the partitioner has put a message into a partition. Throws, which makes kafkajs give up the send, for a
+   * message that was not handed over, and when kafkajs asks again, since it is not known what it did with the first
+   * try.
    */
   put(message: Outgoing, partition: number): void {
     if (!this.records.has(message)) {
@@ -43,7 +44,7 @@ export class Handover {
     this.chosen.set(message, partition)
   }
 
-  /** The records by topic and partition; none when kafkajs has not asked for all of them. */
+  /** The records by topic and partition; empty when kafkajs has not asked for the partition of all of them. */
   get groups(): ReadonlyArray<ReadonlyArray<Indexed>> {
     if (this.chosen.size < this.records.size) return []
     const placed = [...this.records].map(([message, record]) => ({
@@ -53,7 +54,7 @@ export class Handover {
     return [...Map.groupBy(placed, ({ message, partition }) => nameOf(message.topic, partition)).values()]
   }
 
-  /** What the answer leaves open; undefined when it acknowledges every record. Remembers where the partitions end. */
+  /** Why the answer does not acknowledge every record; undefined when it does. Remembers where the partitions end. */
   unacknowledged(answer: ReadonlyArray<RecordMetadata>, ends: Ends): string | undefined {
     if (this.chosen.size < this.records.size) {
       return "kafkajs answers a send without having asked for the partition of every message"
@@ -65,7 +66,7 @@ export class Handover {
       if (count === undefined) return `the answer names ${name}, which was given nothing or is named twice`
       open.delete(name)
       if (errorCode !== 0) return `${name} has the error ${errorCode}`
-      const reason = baseOffset === undefined ? undefined : passed(name, baseOffset, count, ends)
+      const reason = baseOffset === undefined ? undefined : offsetFault(name, baseOffset, count, ends)
       if (reason !== undefined) return reason
     }
     return open.size === 0 ? undefined : `the answer says nothing of ${[...open.keys()].join(", ")}`
@@ -81,12 +82,12 @@ export class Handover {
   }
 }
 
-/** One with a key has its partition by that. */
+/** A record without a key goes again to the partition that it had before; the key of a record decides its partition. */
 const message = ({ message, partition }: Indexed): Outgoing =>
   message.key === undefined && partition !== undefined ? { ...outgoing(message), partition } : outgoing(message)
 
-/** An offset before what this producer has written already: the broker took the batch for one that it has. */
-const passed = (name: string, baseOffset: string, count: number, ends: Ends): string | undefined => {
+/** An offset below what this producer has written already: the broker took the batch for one that it has. */
+const offsetFault = (name: string, baseOffset: string, count: number, ends: Ends): string | undefined => {
   if (!decimal.test(baseOffset)) return `${name} has the offset ${baseOffset}`
   const base = BigInt(baseOffset)
   const end = ends.get(name) ?? 0n

@@ -3,11 +3,11 @@
  * methods can take its place (`KafkaPublisher.publisherOver`, `KafkaConsumer.consumerOver`).
  *
  * Beyond the types the adapter relies on this behaviour:
- * - `createPartitioner` is called once for a producer, and what it returns once for every message of a send, with the very
- *   object that was handed to `sendBatch`.
- * - Every partition assigner is called with the consumer's `cluster` when the consumer is made. Each try to join a group
- *   begins with `cluster.findGroupCoordinator` of that object and goes on with `joinGroup` and `syncGroup` of the answer.
- *   Each fetch begins with `cluster.getNodeIds`; when that throws the fetcher ends.
+ * - `createPartitioner` is called once for a producer. The function that it returns is called once for every message of
+ *   a send, with the very object that was handed to `sendBatch`.
+ * - Every partition assigner is called with the consumer's `cluster` when the consumer is made. Each attempt to join a
+ *   group begins with `findGroupCoordinator` of that object and goes on with `joinGroup` and `syncGroup` of the answer.
+ *   Each fetch begins with `cluster.getNodeIds`; when that throws, the fetcher ends.
  * - `resolveOffset` of a batch moves the partition also after `eachBatch` has returned.
  */
 import type {

@@ -1,7 +1,7 @@
 /**
- * `MessageConsumer` over Kafka. A partition's next batch comes when the one before is acknowledged; offsets of what is
- * acknowledged are committed on a timer, at a rebalance and at the end, so a crash brings back at most what was
- * acknowledged in the last {@link Options.commitInterval}.
+ * `MessageConsumer` over Kafka. A partition's next batch comes when the one before is acknowledged. Acknowledged
+ * offsets are committed on a timer, at a rebalance and at the end, so of the acknowledged messages a crash brings back
+ * at most those of the last {@link Options.commitInterval}.
  */
 import { ConsumerUnavailable } from "@invoice/core/InvoiceError"
 import { MessageConsumer } from "@invoice/core/ports/MessageConsumer"
@@ -12,12 +12,13 @@ import type { Delivery } from "./Delivery.ts"
 import { session } from "./GroupSession.ts"
 import type { KafkaClient } from "./KafkaClient.ts"
 
-/** An answer is awaited for at least 5 s longer than the session timeout, whatever `requestTimeout` is. */
+/** A request times out no earlier than 5 s after the session timeout, even if `requestTimeout` is shorter. */
 export interface Options extends Connection, ConsumerOptions.ConsumerOptions {}
 
 /**
- * The answer to SyncGroup waits for the group's leader, and when that is dead until its session times out. A member that
- * gives up before leaves the group and joins it again, and then all wait for a whole session once more.
+ * The answer to SyncGroup waits for the group's leader; if the leader is dead, it waits until the leader's session
+ * times out. A member that gives up earlier leaves the group and joins it again, and then all members wait for a whole
+ * session again.
  */
 const connectionOf = ({
   requestTimeout = "10 seconds",
@@ -31,8 +32,8 @@ const connectionOf = ({
 const backOff = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])
 
 /**
- * Creates a topic that is missing, and joins again after any loss of the broker: at once when joining failed, when a request
- * is not answered in time, and whatever it is when nothing was fetched for 65 s (with the default timeouts).
+ * Creates a topic that is missing. Joins again, with new connections, when a join failed, when a request is not
+ * answered in time, and in any case when nothing was fetched for 65 s (with the default timeouts).
  */
 export const layer = (options: Options): Layer.Layer<MessageConsumer> =>
   Layer.effect(
@@ -40,7 +41,7 @@ export const layer = (options: Options): Layer.Layer<MessageConsumer> =>
     Effect.map(make(connectionOf(options)), (kafka) => consuming(kafka, options))
   )
 
-/** The same over a client that is there already, or a model of one. */
+/** The same over an existing client, or a model of one. */
 export const consumerOver = (
   kafka: KafkaClient,
   options: ConsumerOptions.ConsumerOptions = {}
@@ -61,7 +62,7 @@ const consuming = (kafka: KafkaClient, given: ConsumerOptions.ConsumerOptions): 
           Effect.mapError((cause) => new ConsumerUnavailable({ cause }))
         )
       ).pipe(
-        // given back before anyone took it
+        // a batch may have been given back before the subscriber took it
         Stream.filter((delivery) => delivery.isHeld()),
         Stream.map((delivery) => delivery.batch)
       )

@@ -1,6 +1,6 @@
 import { Schema } from "effect"
 
-/** What of kafkajs' error objects is read here: they wrap one another, and a protocol error has a `type`. */
+/** The properties of kafkajs' errors that are read here: errors wrap one another, and a protocol error has a `type`. */
 interface Wrapped {
   readonly name?: unknown
   readonly type?: unknown
@@ -21,9 +21,9 @@ const typeOf = (error: unknown, depth = 0): string => {
 }
 
 /**
- * The records themselves, or the name of their topic, are what the broker objects to. Not what somebody can set right
- * without touching the records: missing rights, a policy that keeps a topic from being created (POLICY_VIOLATION), and this
- * machine's clock (INVALID_TIMESTAMP).
+ * The broker objects to the records themselves or to the name of their topic. Errors that somebody can correct without
+ * touching the records are not listed: missing rights, a policy that keeps a topic from being created
+ * (POLICY_VIOLATION), and this machine's clock (INVALID_TIMESTAMP).
  */
 const refusals: ReadonlySet<string> = new Set([
   "MESSAGE_TOO_LARGE",
@@ -56,9 +56,9 @@ const rebalances: ReadonlySet<string> = new Set([
   "ILLEGAL_GENERATION"
 ])
 
-/** Whatever kafkajs rejected with. */
+/** A rejection of kafkajs, or a failure that the adapter itself detects. */
 export class KafkaFailure extends Schema.TaggedError<KafkaFailure>()("KafkaFailure", {
-  /** Kafka's name for the error (`MESSAGE_TOO_LARGE`), else the name of kafkajs' error class. */
+  /** Kafka's name for the error (`MESSAGE_TOO_LARGE`), else kafkajs' error class or the adapter's name (`STALLED`). */
   type: Schema.String,
   cause: Schema.Defect()
 }) {

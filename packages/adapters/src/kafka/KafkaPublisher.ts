@@ -1,6 +1,6 @@
 /**
- * `MessagePublisher` over Kafka: idempotent, acknowledged by all replicas, one send at a time. A publish succeeds when the
- * brokers' answers name every partition that was given records.
+ * `MessagePublisher` over Kafka: idempotent, acknowledged by all replicas, one send at a time. A publish succeeds when
+ * the brokers' answers name every partition that was given records.
  */
 import { PublishTransient } from "@invoice/core/InvoiceError"
 import { topics as pipelineTopics } from "@invoice/core/InvoiceEvent"
@@ -16,13 +16,13 @@ import { Sender } from "./Sender.ts"
 import { TopicLimits } from "./TopicLimits.ts"
 import { ensure, type TopicOptions, withAdmin } from "./Topics.ts"
 
-/** What holds for whatever client the messages go through. */
+/** Publisher options that hold for every Kafka client. */
 export interface PublisherOptions extends TopicOptions {
   /** Topics to create at start if missing; default the pipeline's. Others are created at their first message. */
   readonly topics?: ReadonlyArray<string>
   /**
-   * Most bytes of a send; default 900,000. Not more than the brokers' `message.max.bytes` (1,048,588 unless
-   * configured): a send may go to one partition as one batch.
+   * Maximum number of bytes of a send; default 900,000. Not more than the brokers' `message.max.bytes` (1,048,588 by
+   * default), since a send may go to one partition as one batch.
    */
   readonly maxSendBytes?: number
   /** How long the brokers may take to replicate a send, and to answer `ready`; default 10 s. */
@@ -31,7 +31,7 @@ export interface PublisherOptions extends TopicOptions {
 
 export interface Options extends Connection, PublisherOptions {}
 
-/** The brokers' `socket.request.max.bytes`: on a larger request they hang up without a word. */
+/** The brokers' default `socket.request.max.bytes`: they close the connection on a larger request without an answer. */
 const requestLimit = 104_857_600
 
 const backOff = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])
@@ -43,7 +43,7 @@ export const layer = (options: Options): Layer.Layer<MessagePublisher> =>
     Effect.flatMap(make(options), (kafka) => publishing(kafka, options))
   )
 
-/** The same over a client that is there already, or a model of one. */
+/** The same over an existing client, or a model of one. */
 export const publisherOver = (kafka: KafkaClient, options: PublisherOptions = {}): Layer.Layer<MessagePublisher> =>
   Layer.effect(MessagePublisher, publishing(kafka, options))
 
@@ -67,13 +67,13 @@ const publishing = (
         })
       })
 
-    /** Makes sure that the topics are there; those that can't be are refused. */
+    /** Makes sure that the topics exist; refuses the records of a topic whose name the broker refuses. */
     const prepare = (publication: Publication, records: ReadonlyArray<Indexed>) => {
       const groups = Map.groupBy(records, ({ message }) => message.topic)
       return Effect.catchIf(
         ensureAll(groups.keys()),
         (failure) => failure.refuses,
-        // one at a time, to name the one that can't be had
+        // one at a time, to find the topic that is refused
         () =>
           Effect.forEach(
             groups,
@@ -104,16 +104,16 @@ const publishing = (
         Effect.suspend(() => {
           const records = messages.map((message, index) => ({ index, message, size: sizeOf(message) }))
           const publication = new Publication(records, parts)
-          const enormous = records.filter(({ size }) => batchOverhead + size > requestLimit)
+          const oversized = records.filter(({ size }) => batchOverhead + size > requestLimit)
           return prepare(publication, records).pipe(
-            Effect.andThen(Effect.sync(() => publication.refuse(enormous, `larger than ${requestLimit} bytes`))),
+            Effect.andThen(Effect.sync(() => publication.refuse(oversized, `larger than ${requestLimit} bytes`))),
             Effect.andThen(publication.deliver),
-            // a topic may be gone
+            // a topic may have been deleted
             Effect.tapErrorTag("PublishTransient", () => Effect.sync(() => ensured.clear()))
           )
         }).pipe(oneAtATime.withPermit),
       ready: withAdmin(kafka, (admin) => call(() => admin.describeCluster())).pipe(
-        // what the cluster is asked for covers all topics, and fails when any of them has a partition without leader
+        // the request covers all topics, and fails when any of them has a partition without a leader
         Effect.catchIf(
           ({ type }) => type === "LEADER_NOT_AVAILABLE",
           () => Effect.void

@@ -1,6 +1,6 @@
 /**
- * `TopicReader` over Kafka. kafkajs reads nothing without a group, so each reading has one of its own, which commits
- * nothing and is gone afterwards. It fails when nothing comes for {@link ReaderOptions.stallTimeout}.
+ * `TopicReader` over Kafka. kafkajs reads nothing without a group, so each reading has a group of its own, which
+ * commits nothing and is gone afterwards. A reading fails when nothing comes for {@link ReaderOptions.stallTimeout}.
  */
 import { ConsumerUnavailable } from "@invoice/core/InvoiceError"
 import type { Located } from "@invoice/core/Message"
@@ -21,7 +21,7 @@ export interface ReaderOptions {
 
 export interface Options extends Connection, ReaderOptions {}
 
-/** Messages that are read ahead. */
+/** Maximum number of messages that are read ahead. */
 const ahead = 2_000
 
 /** Somebody waits for the answer: a broker that can't be reached is tried for some twenty seconds. */
@@ -34,7 +34,7 @@ const tries = {
 
 const retried = <A>(step: Effect.Effect<A, KafkaFailure>): Effect.Effect<A, KafkaFailure> => Effect.retry(step, tries)
 
-/** Where the partitions end now, of those that hold anything. */
+/** Where the partitions that hold messages end now. */
 const endsOf = (admin: AdminClient, topic: string): Effect.Effect<Map<number, bigint>, KafkaFailure> =>
   Effect.gen(function* () {
     if (!(yield* exists(admin, topic))) return new Map()
@@ -49,19 +49,19 @@ const endsOf = (admin: AdminClient, topic: string): Effect.Effect<Map<number, bi
 /** How long a consumer may take to leave its group and close. */
 const closing = "5 seconds"
 
-/** What is left to read of a topic: where the partitions end that are not read to their end, and what is read of them. */
+/** What is left to read of a topic: where the unfinished partitions end, and the next offset to read of each. */
 interface Rest {
   readonly ends: Map<number, bigint>
   readonly nexts: Map<number, bigint>
 }
 
-/** Where it goes to, and who is told that something came. */
+/** Where messages go to, and where their arrival is noted. */
 interface Sink {
   readonly queue: Queue.Enqueue<Located>
   readonly liveness: Liveness
 }
 
-/** Waits while nobody takes what was read; that is not the brokers' fault. */
+/** Waits while the subscriber takes nothing. That is no stall, since it is not the brokers' fault. */
 const offer = ({ liveness, queue }: Sink, one: Located): Effect.Effect<unknown> => {
   const waiting = Effect.repeat(
     Effect.sync(() => liveness.sign()),
@@ -70,7 +70,7 @@ const offer = ({ liveness, queue }: Sink, one: Located): Effect.Effect<unknown> 
   return Effect.raceFirst(Queue.offer(queue, one), waiting)
 }
 
-/** Reads on until nothing is left. kafkajs begins anew each time; what was read before is passed over. */
+/** Reads until nothing is left. After a failure kafkajs begins anew, and messages that were read before are skipped. */
 const readInto = (
   kafka: KafkaClient,
   topic: string,
@@ -120,7 +120,7 @@ const readInto = (
     })
     consumer.on("consumer.end_batch_process", ({ payload }) => {
       sink.liveness.sign()
-      // records that kafkajs shows to nobody
+      // the batch held only records that kafkajs shows to nobody
       if (payload.batchSize === 0) reached(payload.partition, BigInt(payload.lastOffset) + 1n)
     })
     const reading = call(async () => {
@@ -146,7 +146,7 @@ export const layer = (options: Options): Layer.Layer<TopicReader> =>
     Effect.map(make(options), (kafka) => reader(kafka, options))
   )
 
-/** The same over a client that is there already, or a model of one. */
+/** The same over an existing client, or a model of one. */
 export const readerOver = (kafka: KafkaClient, options: ReaderOptions = {}): Layer.Layer<TopicReader> =>
   Layer.succeed(TopicReader, reader(kafka, options))
 

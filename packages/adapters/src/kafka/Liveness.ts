@@ -1,13 +1,13 @@
 import { type Clock, Effect, Schedule } from "effect"
 import { KafkaFailure } from "./KafkaFailure.ts"
 
-/** When something last did what it is there for. */
+/** Remembers the time of the last sign of life. */
 export class Liveness {
   private readonly clock: Clock.Clock
   private readonly missing: string
   private seen: number
 
-  /** @param missing what there was none of when it stalls, after which comes *for n ms* */
+  /** @param missing the failure's message without its end, *for n ms* */
   constructor(clock: Clock.Clock, missing: string) {
     this.clock = clock
     this.missing = missing

@@ -1,11 +1,11 @@
 import type { ConsumerClient } from "./KafkaClient.ts"
 
-/** The offset behind one: what Kafka is told when everything up to it is handled. */
+/** The offset after the given one: what is committed when everything up to the given one is handled. */
 export const after = (offset: string): string => (BigInt(offset) + 1n).toString()
 
 /**
- * Where the group goes on in the partitions of a topic, as far as it is not committed yet. Commits go out apart from the
- * handlers: kafkajs would make each batch wait for its commit.
+ * The offsets at which the group goes on in the partitions of a topic, as far as they are not committed yet. Commits
+ * are sent apart from the handlers, since kafkajs would make each batch wait for its commit.
  */
 export class Offsets {
   private readonly topic: string
@@ -17,19 +17,20 @@ export class Offsets {
     this.topic = topic
   }
 
-  /** Everything before this offset is handled, or the partition was sent back to it. */
+  /** Everything before this offset is handled, or the partition was rewound to it. */
   goOnAt(partition: number, next: string): void {
     this.pending.set(partition, next)
   }
 
-  /** What is pending belongs to partitions that others may have now. */
+  /** Drops the pending offsets, since other members may have their partitions now. */
   forget(): void {
     this.pending = new Map()
   }
 
   /**
-   * One after the other: whoever asks for a commit may rely on an earlier one being through as well. Rejects when the
-   * broker did not take it; it is pending again then, unless there is newer or it was forgotten.
+   * Commits run one after the other, so a caller that waits for its commit has waited for all earlier ones too. Rejects
+   * when the broker did not take the offsets; they are pending again then, unless there are newer ones or they were
+   * forgotten.
    */
   commit(consumer: Pick<ConsumerClient, "commitOffsets">): Promise<void> {
     const next = this.committing.then(() => this.send(consumer))

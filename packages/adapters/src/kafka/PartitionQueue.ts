@@ -9,9 +9,9 @@ export interface Options {
   readonly partition: number
   readonly queue: Queue.Enqueue<Delivery>
   readonly maxBatch: number
-  /** Everything up to this record is handled, and `next` is where the partition goes on. */
+  /** Called when everything up to the record `last` is handled; the partition goes on at `next`. */
   readonly acknowledged: (last: string, next: string) => void
-  /** Goes on at an earlier offset. */
+  /** Makes the partition go on at an earlier offset. */
   readonly rewind: (offset: string) => void
 }
 
@@ -19,17 +19,17 @@ export interface Fetched {
   readonly messages: ReadonlyArray<KafkaMessage>
   /** Where the fetch began. */
   readonly from: string
-  /** Its last record, which may be one that only Kafka sees (a transaction marker). */
+  /** The offset of its last record, which may be one that kafkajs shows to nobody (a transaction marker). */
   readonly last: string
 }
 
-/** What was fetched of a partition, on its way to the subscriber: one bounded batch after the other. */
+/** The fetched records of a partition on their way to the subscriber: one bounded batch after the other. */
 export class PartitionQueue {
-  /** When all of it is acknowledged, or the rest was given back. */
+  /** Done when all records are acknowledged, or the rest was given back. */
   readonly done = Deferred.makeUnsafe<void>()
   private readonly options: Options
   private readonly fetched: Fetched
-  /** The batch in hand begins with this message. */
+  /** Index of the first message of the batch in hand. */
   private index = 0
   private from: string
 

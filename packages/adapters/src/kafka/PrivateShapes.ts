@@ -1,6 +1,7 @@
 /**
- * What the adapter relies on of kafkajs beyond its documented interface (ADR 0003). Each is looked at when the first client
- * of a process is made: another kafkajs, or one that somebody has patched, fails there and not with a message.
+ * The behaviour of kafkajs on which the adapter relies beyond its documented interface (ADR 0003). All of it is checked
+ * when a process makes its first client, so that another kafkajs, or a patched one, fails then and not with the first
+ * message.
  */
 import { createRequire } from "node:module"
 import { isDeepStrictEqual } from "node:util"
@@ -9,7 +10,7 @@ import { KafkaFailure } from "./KafkaFailure.ts"
 import { connecting, fetchersEnd, handling, handsOutCluster, joining, type Load, sends, silent } from "./ShapeChecks.ts"
 
 export interface Shape {
-  /** What is not so, when it is not so. */
+  /** What is wrong when the check fails. */
   readonly sentence: string
   readonly holds: (load: Load) => boolean | Promise<boolean>
 }
@@ -88,7 +89,7 @@ export const shapes: Readonly<Record<string, Shape>> = {
     }
   },
   targetTopics: {
-    sentence: "a producer that connected in vain can't be told which topics matter by a send of no messages",
+    sentence: "a producer that failed to connect does not learn from a send of no messages which topics matter",
     holds: async (load) =>
       isDeepStrictEqual(await connecting(load), ["connect", "failed", "look at t", "connect", "initProducerId"])
   },
@@ -111,7 +112,7 @@ export const shapes: Readonly<Record<string, Shape>> = {
   }
 }
 
-/** The sentences of what is otherwise. */
+/** The sentences of the checks that fail. */
 export const violations = async (load: Load): Promise<ReadonlyArray<string>> => {
   const sentences = await Promise.all(
     Object.values(shapes).map(async ({ holds, sentence }) => {
@@ -125,12 +126,12 @@ export const violations = async (load: Load): Promise<ReadonlyArray<string>> => 
   return sentences.flat()
 }
 
-let looked: Promise<ReadonlyArray<string>> | undefined
+let checked: Promise<ReadonlyArray<string>> | undefined
 
-/** Dies when kafkajs is otherwise. */
+/** Dies when a check fails. */
 export const requireShapes: Effect.Effect<void> = Effect.promise(() => {
-  looked ??= violations(createRequire(import.meta.url))
-  return looked
+  checked ??= violations(createRequire(import.meta.url))
+  return checked
 }).pipe(
   Effect.flatMap((sentences) =>
     sentences.length === 0

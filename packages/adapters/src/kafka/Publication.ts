@@ -8,7 +8,7 @@ import type { TopicLimits } from "./TopicLimits.ts"
 export interface Parts {
   readonly sender: Sender
   readonly limits: TopicLimits
-  /** Most bytes of a send. */
+  /** Maximum number of bytes of a send. */
   readonly maxSendBytes: number
 }
 
@@ -16,9 +16,10 @@ const tooLarge = "MESSAGE_TOO_LARGE"
 const invalidTopic = "INVALID_TOPIC_EXCEPTION"
 
 /**
- * One call of `publish`. Kafka does not say which record of a batch it refuses. So what was refused is sent again one
- * partition at a time, which the broker takes or refuses as a whole, and then in parts: what is taken was appended twice
- * at most, by the first send and by one of these. Nothing is sent behind a refused record of its topic and key.
+ * One call of `publish`. Kafka does not say which record of a batch it refuses. So the records of a refused send are
+ * sent again one partition at a time, since the broker takes or refuses a partition's batch as a whole, and then in
+ * parts. An accepted record is appended twice at most: by the first send and by one of the later ones. No record is
+ * sent after a refused record of its topic and key.
  */
 export class Publication {
   private readonly records: ReadonlyArray<Indexed>
@@ -26,13 +27,13 @@ export class Publication {
   private readonly limits: TopicLimits
   private readonly bounds: Bounds
   private readonly refused = new Map<number, string>()
-  /** By topic and key the first refused record: nothing from there on is sent. */
+  /** Index of the first refused record by topic and key: nothing from there on is sent. */
   private readonly held = new Map<string, number>()
-  /** Topics and keys with a record that is not likely to be taken; they come last, so that they hold up nothing else. */
+  /** Topics and keys with a record that is likely to be refused. They come last, so that they hold up nothing else. */
   private readonly late = new Set<string>()
   private readonly postponed: Array<Indexed> = []
   private isLast = false
-  /** What is neither acknowledged nor refused, by index. */
+  /** Indexes of the records that are neither acknowledged nor refused. */
   private readonly open: Set<number>
   /** Topics whose limit was asked for. */
   private readonly asked = new Set<string>()
@@ -45,20 +46,20 @@ export class Publication {
     this.bounds = { maxBytes: maxSendBytes, limitOf: (topic) => limits.of(topic) }
   }
 
-  /** Sends all but what is refused, or held back behind that. */
+  /** Sends all records but those that are refused or held back after a refused one. */
   get deliver(): Effect.Effect<void, PublishTransient | PublishRefused> {
     return Effect.gen({ self: this }, function* () {
       this.suspect()
       yield* this.send(this.records)
-      // nothing is put off twice, whatever is learned from now on
+      // no record is postponed twice, whatever limits are learned from now on
       this.isLast = true
       this.late.clear()
-      yield* this.sendEach(parcels(this.postponed))
+      yield* this.sendEach(groupsOf(this.postponed))
       return yield* this.outcome
     })
   }
 
-  /** Notes that these records are never taken. */
+  /** Notes that the broker will never take these records. */
   refuse(records: ReadonlyArray<Indexed>, reason: string): void {
     for (const record of records) {
       this.refused.set(record.index, reason)
@@ -126,12 +127,12 @@ export class Publication {
       return Effect.sync(() => this.refuse(run, failure.message))
     }
     if (groups.length > 1) return this.sendEach(groups)
-    // it didn't come to choosing partitions
+    // the send failed before it chose partitions
     if (topics.length > 1) return this.sendEach(topics)
     return Effect.flatMap(this.learn(run, failure), (splits) => (splits ? this.send(run) : this.sendEach(halves(run))))
   }
 
-  /** Asks for the topic's limit, once; whether the run is to be split by it. */
+  /** Asks for the topic's limit, once; answers whether the run is to be split by it. */
   private learn(run: ReadonlyArray<Indexed>, { type }: KafkaFailure): Effect.Effect<boolean> {
     const topic = run[0]?.message.topic
     if (topic === undefined || type !== tooLarge || this.asked.has(topic)) return Effect.succeed(false)
@@ -144,9 +145,10 @@ export class Publication {
 }
 
 /**
- * Each key in order. What was in a refused send goes one partition at a time from then on, and the rest of its key with it.
+ * Groups to send, with each key in order. Records of a refused send go one partition at a time, and the rest of their
+ * keys with them.
  */
-const parcels = (records: ReadonlyArray<Indexed>): ReadonlyArray<ReadonlyArray<Indexed>> => {
+const groupsOf = (records: ReadonlyArray<Indexed>): ReadonlyArray<ReadonlyArray<Indexed>> => {
   const partitions = new Map<string, number>()
   for (const record of records) {
     if (record.partition !== undefined) partitions.set(orderedWith(record), record.partition)
@@ -164,7 +166,7 @@ const halves = (run: ReadonlyArray<Indexed>): ReadonlyArray<ReadonlyArray<Indexe
   return [run.slice(0, middle), run.slice(middle)]
 }
 
-/** Says which right somebody has to grant; the broker is asked again meanwhile. */
+/** Logs which right somebody has to grant; until then the caller publishes again. */
 export const explain = (failure: KafkaFailure, records: ReadonlyArray<Indexed>): Effect.Effect<void> => {
   if (!failure.denied) return Effect.void
   const topics = [...new Set(records.map(({ message }) => message.topic))].toSorted().join(", ")

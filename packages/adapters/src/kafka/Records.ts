@@ -2,12 +2,12 @@
 import type { Message } from "@invoice/core/Message"
 import type { IHeaders, KafkaMessage, Message as Outgoing } from "kafkajs"
 
-/** Of a record beyond its texts, at most: lengths, attributes and deltas (KIP-98). */
+/** Maximum bytes of a record beyond its texts: lengths, attributes and deltas (KIP-98). */
 const overhead = 40
-/** The lengths of a name and a value of less than a megabyte each. */
+/** Bytes for the lengths of a header's name and value, each of less than a megabyte. */
 const headerOverhead = 6
 
-/** What the message takes in a request, in bytes; rather too much than too little. */
+/** Estimated size of the message in a request, in bytes; rather too high than too low. */
 export const sizeOf = (message: Message): number => {
   let size = overhead + Buffer.byteLength(message.key ?? "") + message.value.byteLength
   for (const name in message.headers) {

@@ -3,7 +3,8 @@
  * itself again, with a negative delay (so 1 ms), for ever. On Node 24 that also prints `TimeoutNegativeWarning`. The
  * timer is needed only while requests wait in the queue.
  *
- * No release of kafkajs has a fix (tulios/kafkajs#1704, #1751); the peer dependency is pinned, so what is patched is known.
+ * No release of kafkajs has a fix (tulios/kafkajs#1704, #1751). The peer dependency is pinned, so the patched code is
+ * known.
  */
 import { createRequire } from "node:module"
 

@@ -3,41 +3,41 @@ import type { Message } from "@invoice/core/Message"
 
 /** A message of a publish. */
 export interface Indexed {
-  /** Where it is in what was published. */
+  /** Its index in the published batch. */
   readonly index: number
   readonly message: Message
-  /** Bytes in a request, at most. */
+  /** Maximum number of bytes in a request. */
   readonly size: number
-  /** Where it was put, once it was in a send that was refused; one without key has to go there again. */
+  /** Its partition, once it was in a refused send; a message without key has to go there again. */
   readonly partition?: number
 }
 
-/** Of a batch of records beyond them (KIP-98). */
+/** Bytes of a batch beyond its records (KIP-98). */
 export const batchOverhead = 61
 
-/** Whose order counts: the topic and key; a message without key has nobody to keep it with. */
+/** Names the messages that keep an order: those of one topic and key. A message without key has a name of its own. */
 export const orderedWith = ({ index, message: { key, topic } }: Indexed): string =>
   key === undefined ? `${topic}\0${index}` : `${topic}\0${key}\0`
 
 export interface Bounds {
-  /** Most bytes of a send. */
+  /** Maximum number of bytes of a send. */
   readonly maxBytes: number
-  /** What is known of the largest batch that the topic takes (`max.message.bytes`), in bytes. */
+  /** The largest batch that the topic takes (`max.message.bytes`), in bytes; undefined when it is not known. */
   readonly limitOf: (topic: string) => number | undefined
 }
 
 interface Run {
   readonly records: Array<Indexed>
   bytes: number
-  /** All that goes to a topic may go to one partition, as one batch. */
+  /** By topic, since all records of a topic may go to one partition as one batch. */
   readonly bytesOf: Map<string, number>
 }
 
-/** Larger than what its topic is known to take: only the broker can say whether that is still so. */
+/** Whether a record is above its topic's known limit. Only the broker can say whether that limit still holds. */
 export const isSuspect = ({ message, size }: Indexed, { limitOf }: Bounds): boolean =>
   batchOverhead + size > (limitOf(message.topic) ?? Number.POSITIVE_INFINITY)
 
-/** Consecutive runs that stay below the bounds; a message larger than that is alone. */
+/** Consecutive runs that stay within the bounds; a message above them has a run of its own. */
 export const runsOf = (
   records: ReadonlyArray<Indexed>,
   { limitOf, maxBytes }: Bounds

@@ -9,7 +9,7 @@ import type { Indexed } from "./Runs.ts"
 /** A send that is not known to be durable. */
 export interface Unsent {
   readonly failure: KafkaFailure
-  /** The records by topic and partition, as far as it came to that. */
+  /** The records by topic and partition; empty when the send failed before it chose partitions. */
   readonly groups: ReadonlyArray<ReadonlyArray<Indexed>>
 }
 
@@ -21,8 +21,8 @@ interface Open {
 /**
  * One idempotent producer, acknowledged by all replicas, one send at a time, and no second try within kafkajs.
  *
- * A producer whose send failed is never used again: kafkajs gives the sequence numbers of a failed send to the next one,
- * and a broker that did append the first would drop the second as a duplicate. The exception is a send to a single
+ * A producer whose send failed is never used again: kafkajs gives the sequence numbers of a failed send to the next
+ * one, and a broker that did append the first would drop the second as a duplicate. The exception is a send to a single
  * partition that the broker refused: a batch is appended as a whole or not at all, so its numbers are free.
  */
 export class Sender {
@@ -38,22 +38,22 @@ export class Sender {
   }
 
   /**
-   * Succeeds when the answer acknowledges every record. Not interruptible: kafkajs would go on sending behind the next
-   * producer's back; its timeouts bound it.
+   * Succeeds when the answer acknowledges every record. Not interruptible, since kafkajs would go on sending beside the
+   * next producer; its timeouts bound it.
    */
   send(records: ReadonlyArray<Indexed>): Effect.Effect<void, Unsent> {
     return Effect.suspend(() => {
       const handover = new Handover(records)
       return this.connected(handover.topics).pipe(
         Effect.flatMap((open) => this.handOver(open, handover)),
-        Effect.onError((cause) => (leavesNoDoubt(cause, handover) ? Effect.void : this.discard)),
+        Effect.onError((cause) => (keepsProducer(cause, handover) ? Effect.void : this.discard)),
         Effect.mapError((failure) => ({ failure, groups: handover.groups })),
         Effect.uninterruptible
       )
     })
   }
 
-  /** Ends the producer, when what it has under way is answered or timed out; the next send makes a new one. */
+  /** Ends the producer once its requests under way are answered or timed out; the next send makes a new one. */
   get discard(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const old = this.open
@@ -104,16 +104,18 @@ export class Sender {
         }
       },
       allowAutoTopicCreation: false,
-      // kafkajs wants an idempotent producer to try at least twice, and then skips who has answered the first try even
-      // when more partitions have moved there: not a number is not less than one, and no count of tries is less than it
+      // NaN means no retry. kafkajs requires at least one retry of an idempotent producer, but a retry skips the
+      // brokers that have answered the first try, even if more partitions have moved there. NaN is not less than one,
+      // so kafkajs accepts it, and no count of retries is less than NaN
       retry: { retries: Number.NaN }
     })
   }
 }
 
 /**
- * kafkajs looks at all topics of the cluster when it connects, and fails when any of them has a partition without leader,
- * whosever it is. It can be told first which topics matter, by a send of no messages to them.
+ * When kafkajs connects it looks at all topics of the cluster, and fails when any of them, also one of another
+ * application, has a partition without a leader. A send of no messages first makes it look only at the topics that
+ * matter.
  */
 const connect = (client: ProducerClient, topics: ReadonlyArray<string>): Effect.Effect<void, KafkaFailure> =>
   Effect.catchIf(
@@ -126,5 +128,5 @@ const connect = (client: ProducerClient, topics: ReadonlyArray<string>): Effect.
       })
   )
 
-const leavesNoDoubt = (cause: Cause.Cause<KafkaFailure>, handover: Handover): boolean =>
+const keepsProducer = (cause: Cause.Cause<KafkaFailure>, handover: Handover): boolean =>
   handover.groups.length === 1 && Option.exists(Cause.findErrorOption(cause), (failure) => failure.refuses)

@@ -1,4 +1,4 @@
-/** kafkajs' own code run for a moment against nothing, to see how it does what its interface does not say. */
+/** Runs kafkajs' own code for a moment, without a broker, to observe behaviour that its interface does not document. */
 import type { EachBatchPayload, ICustomPartitioner, Message, PartitionAssigner, PartitionMetadata } from "kafkajs"
 import type { ProducerClient } from "./KafkaClient.ts"
 
@@ -83,7 +83,7 @@ export const sends = async (load: Load): Promise<Sends> => {
   return { given, asked, sequences, errors, answer: await send() }
 }
 
-/** What a producer asks its cluster for when it connects in vain, sends no messages, and connects again. */
+/** What a producer asks its cluster for when it fails to connect, sends no messages, and connects again. */
 export const connecting = async (load: Load): Promise<ReadonlyArray<string>> => {
   const createProducer = load("kafkajs/src/producer") as (parts: object) => ProducerClient
   const steps: Array<string> = []
@@ -118,7 +118,7 @@ export const connecting = async (load: Load): Promise<ReadonlyArray<string>> => 
   return steps
 }
 
-/** The steps of a try to join of the group's leader, as they were asked for. */
+/** The requests of an attempt to join by the group's leader, in order. */
 export const joining = async (load: Load): Promise<ReadonlyArray<string>> => {
   const ConsumerGroup = load("kafkajs/src/consumer/consumerGroup") as new (
     parts: object
@@ -176,7 +176,7 @@ export const fetchersEnd = async (load: Load): Promise<boolean> => {
       cluster.getNodeIds = () => {
         throw ends
       }
-      // one that asks no more would fetch for ever
+      // a fetcher that asks no more would fetch for ever
       if (fetched > 2) throw new Error("it goes on")
       return []
     },
@@ -211,9 +211,9 @@ export interface Fetched {
 
 export interface Handled {
   readonly payload: EachBatchPayload | undefined
-  /** The offsets that were resolved; a late one is seen as well. */
+  /** The resolved offsets, including those that are resolved after the batch was handled. */
   readonly resolved: ReadonlyArray<unknown>
-  /** By name, the events of handling the batch. */
+  /** By name, the events that handling the batch emitted. */
   readonly events: ReadonlyMap<string, unknown>
 }
 

@@ -9,8 +9,8 @@ const topicResource = 2
 const name = "max.message.bytes"
 
 /**
- * The largest batch that a topic takes, as far as it was asked for: only a hint where to split, since it may be changed
- * at any time, and may be denied. What decides is the broker's answer to the records.
+ * The largest batch that a topic takes, for topics that were asked for. It is only a hint where to split, since the
+ * limit may change at any time, and reading it may be denied. The broker's answer to the records decides.
  */
 export class TopicLimits {
   private readonly kafka: KafkaClient
@@ -20,7 +20,7 @@ export class TopicLimits {
     this.kafka = kafka
   }
 
-  /** In bytes. */
+  /** In bytes; undefined when it is not known. */
   of(topic: string): number | undefined {
     return this.known.get(topic)
   }
@@ -36,7 +36,7 @@ export class TopicLimits {
     ).pipe(
       Effect.flatMap(({ resources }) => Effect.sync(() => this.note(topic, resources[0]?.configEntries ?? []))),
       Effect.catch((failure) =>
-        Effect.annotateLogs(Effect.logDebug(`${name} can't be had`, failure.message), { topic })
+        Effect.annotateLogs(Effect.logDebug(`${name} can't be read`, failure.message), { topic })
       )
     )
   }

@@ -5,9 +5,9 @@ import type { KafkaFailure } from "./KafkaFailure.ts"
 
 /** What a topic gets when it is created. */
 export interface TopicOptions {
-  /** Default 6. */
+  /** Number of partitions; default 6. */
   readonly partitions?: number
-  /** 3 where the cluster has 3 brokers, default else 1. */
+  /** Number of replicas; default 3 where the cluster has at least 3 brokers, else 1. */
   readonly replication?: number
 }
 
@@ -34,14 +34,14 @@ export const withAdmin = <Client extends AdminClient, A>(
   )
 
 /**
- * The broker stamps the records. By default the producer's clock does, and one that is an hour ahead has all it sends
- * refused (`message.timestamp.after.max.ms`).
+ * The broker stamps the records with its own clock. By default the producer does, and a producer whose clock is an hour
+ * ahead has all its records refused (`message.timestamp.after.max.ms`).
  */
 const configEntries = [{ name: "message.timestamp.type", value: "LogAppendTime" }] as const
 
 /**
- * Asked by its name: a look at all topics fails when any of them, whosever it is, has a partition without leader. So
- * whether this one has all its leaders is not asked.
+ * Asks for the topic by its name: a look at all topics fails when any of them, also one of another application, has a
+ * partition without a leader. A topic that itself lacks a leader exists.
  */
 export const exists = (admin: AdminClient, topic: string): Effect.Effect<boolean, KafkaFailure> =>
   call(() => admin.fetchTopicMetadata({ topics: [topic] })).pipe(
@@ -53,8 +53,9 @@ export const exists = (admin: AdminClient, topic: string): Effect.Effect<boolean
   )
 
 /**
- * The leaders of a new topic are known before they have made all of its partitions; what is sent to it meanwhile is taken
- * in part, and comes twice. So all of them are asked for an offset. Whoever can't be had after 5 s is waited for by no one.
+ * Waits until a new topic is served, for at most 5 s. Its leaders are known before they have made all of its
+ * partitions; a send in the meantime is taken in part, and its repetition brings records twice. So every partition is
+ * asked for its offset.
  */
 const isServed = (admin: AdminClient, topic: string): Effect.Effect<void> =>
   call(() => admin.fetchTopicOffsets(topic)).pipe(

@@ -1,11 +1,11 @@
 /**
  * An in-process broker: topics with partitions and consumer groups over one shared state.
  *
- * `publish` resolves only when every group of the topic has acknowledged the batch, so that durability stays with
- * whoever publishes (the outbox). A group counts from its first subscription on, also while nobody is subscribed, or
- * from the start when {@link Options} names it; a topic without groups takes messages at once.
+ * `publish` resolves only when every group of the topic has acknowledged the batch, so that durability stays with the
+ * publisher (the outbox). A group counts from its first subscription on, also while it has no subscriber, or from the
+ * start when {@link Options.groups} names it; a topic without groups takes messages at once.
  *
- * What all groups have acknowledged is kept for groups still to come: the last {@link Options.kept} of a
+ * Messages that all groups have acknowledged are kept for groups still to come: the last {@link Options.kept} of a
  * topic. Nothing is kept across a restart.
  */
 import { MessageConsumer, type Subscription } from "@invoice/core/ports/MessageConsumer"
@@ -17,11 +17,11 @@ import { Topic } from "./Topic.ts"
 export interface Options {
   /** Partitions of each topic; default 6. */
   readonly partitions?: number
-  /** Most messages in a batch; default 500. */
+  /** Maximum number of messages in a batch; default 500. */
   readonly maxBatch?: number
   /** Messages that a topic keeps at least (and at most twice as many) when its groups are done; default 100,000. */
   readonly kept?: number
-  /** Groups that publish waits for, even before their first subscription. */
+  /** Groups for which `publish` waits even before their first subscription. */
   readonly groups?: ReadonlyArray<Subscription>
 }
 

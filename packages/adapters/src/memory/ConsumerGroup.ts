@@ -79,7 +79,7 @@ export class ConsumerGroup {
     }
   }
 
-  /** Hands batches to whoever waits, as far as there are any. */
+  /** Hands batches to the subscribers that wait, as long as there are any. */
   serve(): void {
     for (;;) {
       const partition = this.takers.length === 0 ? undefined : this.nextReady()

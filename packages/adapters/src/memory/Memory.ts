@@ -1,4 +1,4 @@
-/** Store and outbox over one shared state, as they are over one database elsewhere. */
+/** Store and outbox over one shared state, as those of the Postgres adapter are over one database. */
 import type { InvoiceStore, Outbox } from "@invoice/core"
 import { Layer } from "effect"
 import * as MemoryOutbox from "./MemoryOutbox.ts"

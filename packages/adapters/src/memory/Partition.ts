@@ -24,7 +24,7 @@ export class Partition {
     return this.messages.slice(index, index + limit)
   }
 
-  /** Lets go of what is before `needed`, but for the last `kept` messages. */
+  /** Drops the messages before the offset `needed`, but keeps the last `kept` messages. */
   trim(needed: number, kept: number): void {
     const excess = Math.min(needed, this.end - kept) - this.first
     // in large steps: each one moves the whole array

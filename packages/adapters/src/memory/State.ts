@@ -14,7 +14,7 @@ export class State extends Context.Service<
     /** In the order of creation. */
     readonly invoices: Map<string, Entry>
     readonly events: Array<OutboxEvent.OutboxEvent>
-    /** Appends events; call it in the same synchronous step as the change that they tell of. */
+    /** Appends an event; call it in the same synchronous step as the change that the event describes. */
     readonly record: (draft: InvoiceEvent.Draft, at: Timestamp.Timestamp, traceparent: string | undefined) => void
   }
 >()("@invoice/adapters/memory/State") {

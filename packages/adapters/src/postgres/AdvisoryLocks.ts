@@ -1,6 +1,6 @@
 /**
- * The numbers of this project's advisory locks. They are one space for a whole database, so two that are the same make
- * those who take them wait for one another. Any number will do, as long as every process uses the same.
+ * The numbers of this project's advisory locks. All advisory locks of a database share one number space, so two locks
+ * with the same number block each other. Any number will do, as long as every process uses the same one.
  */
 import { Effect } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
@@ -14,7 +14,7 @@ export const partitions = 4_021_001
 /** Held while the inbox's tables are made. */
 export const inbox = 4_021_002
 
-/** Runs in a transaction that holds the lock, one process at a time. */
+/** Runs the effect in a transaction that holds the lock, so in one process at a time. */
 export const holding = <A, E, R>(
   lock: number,
   effect: Effect.Effect<A, E, R>

@@ -7,28 +7,28 @@ import { type SqlClient, SqlError } from "effect/sql"
 export interface Options {
   /** `postgres://user:password@host:port/database` */
   readonly url: Redacted.Redacted
-  /** Most connections of the pool, default 8. */
+  /** Maximum number of connections in the pool; default 8. */
   readonly maxConnections?: number
   /**
-   * How long a statement may take, in milliseconds, the wait for a connection included; default 5,000. Reading the outbox may
-   * take six times as long: a page of a long backlog is put in order first.
+   * Deadline of a statement in milliseconds, including the wait for a connection; default 5,000. A read of the outbox
+   * may take six times as long, since Postgres sorts a long backlog before it answers the first page.
    */
   readonly timeoutMillis?: number
 }
 
 export const timeoutMillisOf = ({ timeoutMillis }: Options): number => timeoutMillis ?? 5_000
 
-/** The same for reading the outbox. */
+/** The deadline of a read of the outbox. */
 export const readMillisOf = (options: Options): number => 6 * timeoutMillisOf(options)
 
-/** Runs a statement; one that is not answered within `millis` (default the options' timeout) fails as a lost connection does. */
+/** Runs a statement; with no answer within `millis` (default: the options' timeout) it fails like a lost connection. */
 export type Run = <Row extends object>(
   statement: string,
   parameters: ReadonlyArray<unknown>,
   millis?: number
 ) => Effect.Effect<ReadonlyArray<Row>, SqlError.SqlError>
 
-const lateAfter = (millis: number): SqlError.SqlError => {
+const timedOut = (millis: number): SqlError.SqlError => {
   const message = `Postgres did not answer within ${millis} ms`
   return new SqlError.SqlError({
     reason: new SqlError.ConnectionError({ cause: new Error(message), message, operation: "execute" })
@@ -40,23 +40,25 @@ export const run =
   <Row extends object>(statement: string, parameters: ReadonlyArray<unknown>, millis = timeoutMillis) =>
     within(sql.unsafe<Row>(statement, parameters), millis)
 
-/** The same for what is more than a statement. */
+/** The same deadline for an effect that is more than one statement. */
 export const within = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   millis: number
-): Effect.Effect<A, E | SqlError.SqlError, R> => Deadline.within(effect, { millis, orElse: () => lateAfter(millis) })
+): Effect.Effect<A, E | SqlError.SqlError, R> => Deadline.within(effect, { millis, orElse: () => timedOut(millis) })
 
 /**
- * A pool of its own. What correctness rests on is said for every connection, since the defaults of a database or a role may
- * be others: each statement sees what is committed when it begins, a commit is answered when it is durable, and how long
- * statements and locks may take is this code's to say.
+ * A pool of its own. Every connection sets what correctness depends on, since the defaults of a database or a role may
+ * differ: each statement sees what is committed when it begins, a commit returns when it is durable, and this code
+ * decides how long statements and locks may take.
  *
- * A generic plan that Postgres cached while a table was empty scans it for ever after, at 300 verdicts a second instead
- * of 20,000: no statement here ever wants a scan, so scans are switched off. Nor can Postgres guess how much of a leaf a
- * snapshot sees: from a bitmap it would fetch and sort all of a backlog for every page of it, 345 ms instead of 0.5.
+ * Sequential scans are off: a generic plan that Postgres cached while a table was empty would scan that table for ever,
+ * at 300 verdicts a second instead of 20,000, and no statement here needs a scan. Bitmap scans are off: Postgres can't
+ * estimate how much of a partition a snapshot sees, and would fetch and sort a whole backlog for every page, 345 ms
+ * instead of 0.5.
  *
- * @param limits `deadlines`: Postgres itself ends what the caller no longer waits for, and a wait for a lock a little before,
- * so that it can be told from a server that does not answer; `none`: for an operator's commands, which may take long
+ * @param limits `deadlines`: Postgres itself ends a statement when no caller waits for it any longer, and a wait for a
+ * lock a little before its caller's deadline, so that a held lock can be distinguished from a server that does not
+ * answer; `none`: no limits, for an operator's commands, which may take long
  */
 export const layer = (
   options: Options,

@@ -20,7 +20,7 @@ export interface CreateRequest {
   readonly traceparent: string | undefined
 }
 
-/** The outcome of a creation: new, or what was there under its id. */
+/** Answers the invoices that are new; there is no row for an id that is taken already. */
 const insertInvoices = `
 with input as (
   select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::numeric[], $5::text[], $6::text[], $7::text[], $8::text[],
@@ -81,7 +81,7 @@ const createParameters = (requests: ReadonlyArray<CreateRequest>): ReadonlyArray
 
 export interface Options {
   readonly query: StoreQuery
-  /** What is there already. */
+  /** Reads the invoices whose ids are taken already. */
   readonly getMany: InvoiceStore["Service"]["getMany"]
   /** Notified when events were written. */
   readonly signal: Signal
@@ -108,11 +108,11 @@ export const make = ({ getMany, query, signal }: Options) =>
       const storedAt = inserted.get(invoice.id)
       return isNew(request) && storedAt !== undefined
         ? created(invoice, storedAt)
-        : meet(invoice, there.get(invoice.id))
+        : compared(invoice, there.get(invoice.id))
     })
   })
 
-/** The first request of each id: it is written, and what comes after it meets it as already there. */
+/** The first request of each id. Only this one is written; the later ones find the id taken. */
 const firstOfEach = (requests: ReadonlyArray<CreateRequest>): ReadonlyMap<string, CreateRequest> => {
   const firsts = new Map<string, CreateRequest>()
   for (const request of requests) {
@@ -124,8 +124,8 @@ const firstOfEach = (requests: ReadonlyArray<CreateRequest>): ReadonlyMap<string
 const created = (invoice: Invoice.Invoice, storedAt: Timestamp.Timestamp): Outcome =>
   Exit.succeed({ outcome: "Created", stored: { invoice, status: "Pending", version: 1, violations: [], storedAt } })
 
-/** What a request is told whose id is taken. */
-const meet = (invoice: Invoice.Invoice, stored: StoredInvoice | undefined): Outcome =>
+/** The outcome of a request whose id is taken. */
+const compared = (invoice: Invoice.Invoice, stored: StoredInvoice | undefined): Outcome =>
   stored === undefined
     ? Exit.fail(
         new StoreUnavailable({

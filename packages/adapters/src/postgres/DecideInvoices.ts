@@ -7,8 +7,8 @@ import * as Client from "./Client.ts"
 import { byId, type StoreQuery } from "./StoreQuery.ts"
 
 /**
- * Rows are locked by the update before their events take a number from the sequence: so `seq` is commit order per key.
- * Compared on version and status, so that no verdict is ever applied twice or to something else.
+ * The update locks an invoice's row before its event takes a number from the sequence, so `seq` is commit order per
+ * key. It compares version and status, so that no verdict is ever applied twice or to a version that was not judged.
  */
 const decideInvoices = `
 with input as (
@@ -77,7 +77,7 @@ export const make = ({ query, signal }: Options) =>
 
 const judged = (id: string, version: number | bigint): string => `${id} ${version}`
 
-/** Of those that judged the same version of an invoice only the first can ever apply. */
+/** Of several decisions on the same version of an invoice, only the first can ever apply. */
 const firstOfEach = (decisions: ReadonlyArray<Decision>): ReadonlyMap<string, Decision> => {
   const firsts = new Map<string, Decision>()
   for (const decision of decisions) {
@@ -92,11 +92,11 @@ const outcomes = (
   applied: Set<Decision>,
   statuses: Map<string, InvoiceStatus.InvoiceStatus>
 ): ReadonlyArray<Decided> => {
-  // pending until its turn in the order given, where one of the batch decides it
+  // an invoice that this batch decides is pending until the turn of the decision that applies
   for (const { id } of applied) statuses.set(id, "Pending")
   return decisions.map((decision): Decided => {
     const { id } = decision
-    // once, also when the same one is there twice
+    // `delete`, so that it applies once, even if the same decision is in the batch twice
     if (applied.delete(decision)) {
       statuses.set(id, decision.verdict.status)
       return { id, outcome: "Decided" }

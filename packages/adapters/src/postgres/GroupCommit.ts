@@ -1,18 +1,18 @@
 /**
- * Group commit: a transaction per request is bound by the disk's flush, so requests that wait at the same time are
- * written by one statement, and each caller gets the outcome of its own row.
+ * Group commit: with a transaction per request the disk's flushes limit the throughput. So one statement writes all
+ * requests that wait at the same time, and each caller gets the outcome of its own row.
  *
- * Collects until `setImmediate` and no longer: a lone request goes at once. One that fails for good with its neighbours
- * is tried alone, so that a bad row never fails a good one.
+ * It collects requests until `setImmediate` and no longer, so a lone request goes at once. When a statement fails and
+ * one of its rows may be the cause, each request is tried alone, so that a bad row never fails a good one.
  */
 import { Effect, Exit, Fiber } from "effect"
 
 export interface Options<Request, Outcome, E> {
   /** Statements in flight at once. */
   readonly workers: number
-  /** Most requests in one statement. */
+  /** Maximum number of requests in one statement. */
   readonly maxBatch: number
-  /** One exit for each request, in order. Failing as a whole is a failure of the statement. */
+  /** Answers one exit for each request, in order. Fails as a whole when the statement fails. */
   readonly write: (requests: ReadonlyArray<Request>) => Effect.Effect<ReadonlyArray<Exit.Exit<Outcome, E>>, E>
   /** Whether a statement's failure may be the fault of one row. */
   readonly blamesRow: (error: E) => boolean
@@ -21,13 +21,13 @@ export interface Options<Request, Outcome, E> {
 interface Waiting<Request, Outcome, E> {
   readonly request: Request
   readonly resume: (effect: Effect.Effect<Outcome, E>) => void
-  /** What to do when its caller leaves: nothing before its statement is being made. */
+  /** Called when the caller is interrupted; does nothing until the request's statement runs. */
   leave: () => void
 }
 
 /**
- * A function that joins whatever is waiting. A caller that is interrupted before its statement is taken out of it; one
- * whose callers have all left is cancelled.
+ * Makes a function that adds a request to those that wait. The request of a caller that is interrupted before its
+ * statement runs is removed from it; a statement whose callers have all been interrupted is cancelled.
  */
 export const make = Effect.fnUntraced(function* <Request, Outcome, E>(options: Options<Request, Outcome, E>) {
   const scope = yield* Effect.scope

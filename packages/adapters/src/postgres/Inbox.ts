@@ -1,11 +1,11 @@
 /**
- * Effects exactly once, for an application's own consumer: what a batch does to the database and how far the consumer
- * has come are written in one transaction. Delivered again, a batch changes nothing.
+ * Effects exactly once, for an application's own consumer: one transaction writes what a batch does to the database and
+ * how far the consumer has come. A batch that is delivered again changes nothing.
  *
- * Two things come twice. A message at the same offset, after a crash or a rebalance: the offset in the database tells.
- * And an event at two offsets, when the relay sent it again: its version tells, which counts the events of a key.
- * Versions tell only while the events of a key come in order: add no partitions to a topic before its consumers have
- * handled all of it.
+ * There are two kinds of duplicates. After a crash or a rebalance a message comes again at the same offset: the offset
+ * in the database shows it. When the relay sends an event again, the event comes at two offsets: its version, which
+ * counts the events of its key, shows it. Versions do so only while the events of a key come in order: add no
+ * partitions to a topic before its consumers have handled all of it.
  *
  * ```ts
  * const inbox = yield* Inbox.make({ consumer: "running-total" })
@@ -27,7 +27,7 @@ import * as InboxOffsets from "./InboxOffsets.ts"
 import * as InboxVersions from "./InboxVersions.ts"
 import { migration } from "./migrations/0002_inbox.ts"
 
-/** What the topic still holds begins above what the consumer has to handle next: messages are gone for good. */
+/** The topic now begins above the offset that the consumer has to handle next: the messages between are lost. */
 export class InboxGap extends Schema.TaggedError<InboxGap>()("InboxGap", {
   consumer: Schema.String,
   topic: Schema.String,
@@ -42,7 +42,7 @@ export class InboxGap extends Schema.TaggedError<InboxGap>()("InboxGap", {
   }
 }
 
-/** An event by its place among those of its key. */
+/** Identifies an event: its key, and its version among the events of that key. */
 export interface Versioned {
   readonly key: string
   /** From 1. */
@@ -54,26 +54,27 @@ export interface Incoming {
   readonly message: Message
   readonly offset: string
   /**
-   * The version of the last event of its key that was handled from this topic, 0 when there was none. The event is the
-   * next one when its own version is one more; a topic with only some events of a key has gaps by nature.
+   * The version of the last event of its key that was handled from this topic, 0 when there was none. If the event's
+   * own version is one more, no event is missing between them; a topic with only some events of a key always has gaps.
    */
   readonly previous: number
 }
 
 export interface Options {
   /**
-   * Names the one who keeps track: as a rule the consumer group. It belongs to one database and one topic of each name:
-   * another database, another cluster or a topic that was deleted and made again needs another name.
+   * The name under which offsets and versions are kept, as a rule the consumer group's. It belongs to one database and
+   * one topic of each name: use another name for another database, another cluster, or a topic that was deleted and
+   * made again.
    */
   readonly consumer: string
   /**
-   * Recognises an event that was published twice; default {@link invoiceEvent}. None for a message that is not known
-   * again by what it says: it is handled at every offset at which it comes.
+   * Reads the key and version by which an event that was published twice is recognised; default {@link invoiceEvent}.
+   * Undefined for a message that has none: it is handled at every offset at which it comes.
    */
   readonly eventOf?: (message: Message) => Versioned | undefined
 }
 
-/** How many messages of a batch there were: new ones, and those handled before. */
+/** How many messages of a batch were new, and how many had been handled before. */
 export interface Handled {
   readonly handled: number
   readonly repeated: number
@@ -81,41 +82,43 @@ export interface Handled {
 
 export interface Inbox {
   /**
-   * Runs the effects with what is new of the batch, in a transaction with the offset, then acknowledges. Effects are not
-   * run when nothing is new. When they or the database fail, nothing has happened: call it again, or leave it to
-   * whoever gets the batch next. The transaction's isolation is the database's default, for the effects' sake: above
-   * read committed, expect serialization failures, which can be tried again. Call it outside of any other transaction:
-   * a batch must not be acknowledged before what it did is committed.
+   * Runs the effects with the new messages of the batch, in one transaction with the offset, then acknowledges the
+   * batch. The effects do not run when no message is new. When they or the database fail, nothing has happened: call
+   * `handle` again, or leave the batch to the consumer that gets it next. The transaction has the database's default
+   * isolation, on which the effects may rely: above read committed, expect serialization failures, which can be tried
+   * again. Call `handle` outside of any other transaction: a batch must not be acknowledged before its effects are
+   * committed.
    *
-   * A database that is behind the topic (restored, say) makes the topic go back; the batch comes again later then.
+   * If the database is behind the topic (for example after a restore), the partition is rewound and the batch comes
+   * later.
    */
   readonly handle: <E, R>(
     batch: MessageBatch,
     effects: (messages: ReadonlyArray<Incoming>) => Effect.Effect<unknown, E, R>
   ) => Effect.Effect<Handled, E | SqlError.SqlError | InboxGap, R>
-  /** Goes on after a gap: what is gone is given up. To be called by a person's decision only. */
+  /** Gives up the lost messages and goes on after the gap. Call it only when a person has decided so. */
   readonly accept: (gap: InboxGap) => Effect.Effect<void, SqlError.SqlError>
 }
 
-/** The events of this pipeline, by their CloudEvents headers; whatever else a topic has is no event to it. */
+/** Recognises this pipeline's events by their CloudEvents headers; undefined for every other message. */
 export const invoiceEvent = (message: Message): Versioned | undefined => {
   const event = fromMessage(message)
   return event?.version === undefined ? undefined : { key: event.id, version: event.version }
 }
 
-/** Makes the tables where they are missing: for a database without this project's migrations. */
+/** Makes the inbox's tables if they are missing: for a database without this project's migrations. */
 export const ensure: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = AdvisoryLocks.holding(
   AdvisoryLocks.inbox,
   migration
 )
 
 /**
- * How often a partition is sent back before what lies between is taken for gone. A single time proves nothing: the
- * partition may have been away and come back meanwhile, at what the group had committed before.
+ * How often a partition is rewound before the messages between are considered lost. A single rewind proves nothing: the
+ * partition may have moved to another member and back meanwhile, and begun at the offset that the group had committed.
  */
 const rewindsBeforeGap = 3
 
-/** The batch begins above what is to be handled next. */
+/** The batch begins above the offset to be handled next. */
 interface Behind {
   readonly expected: string
 }
@@ -161,14 +164,14 @@ export const make = Effect.fnUntraced(function* (
 
 type Offered = Omit<Incoming, "previous">
 
-/** What a batch has from an offset on. */
+/** The messages of a batch from an offset on. */
 const from = ({ messages, offsets }: MessageBatch, first: bigint): ReadonlyArray<Offered> =>
   messages.flatMap((message, index) => {
     const offset = offsets[index]
     return offset === undefined || BigInt(offset) < first ? [] : [{ message, offset }]
   })
 
-/** Leaves out events that were published before, and remembers the others. */
+/** Leaves out events that were handled before, and remembers the versions of the others. */
 const makeUnseen = (versions: InboxVersions.InboxVersions, eventOf: NonNullable<Options["eventOf"]>) =>
   Effect.fnUntraced(function* (topic: string, messages: ReadonlyArray<Offered>) {
     const events = messages.map((one) => ({ ...one, event: eventOf(one.message) }))
@@ -189,11 +192,11 @@ const makeUnseen = (versions: InboxVersions.InboxVersions, eventOf: NonNullable<
     return incoming
   })
 
-/** Makes a partition go back to what is to be handled next; fails once that has been tried often enough. */
+/** Rewinds a partition to the offset to be handled next; fails after {@link rewindsBeforeGap} rewinds. */
 const makeSendBack = (consumer: string) => {
   const sentBack = new Map<string, { readonly to: string; readonly times: number }>()
   return Effect.fnUntraced(function* (batch: MessageBatch, expected: string): Effect.fn.Return<Handled, InboxGap> {
-    // given back meanwhile: sending it back does nothing, and so proves nothing
+    // the batch was given back meanwhile, so a rewind would do nothing and prove nothing
     if (!(yield* batch.isHeld)) return nothing
     const { from: found, partition, topic } = batch
     const place = `${topic}/${partition}`

@@ -1,4 +1,4 @@
-/** How far a consumer has come in each partition, in the transaction of its effects. */
+/** How far a consumer has come in each partition, written in the transaction of its effects. */
 import type { MessageBatch } from "@invoice/core/ports/MessageConsumer"
 import { Effect } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
@@ -12,8 +12,9 @@ insert into inbox_offset (consumer, topic, partition, next_offset) values ($1, $
 on conflict do nothing`
 
 /**
- * A crash must not lose the row that a partition begins with while the group is ahead already: nothing would tell then
- * that the database is behind. Later batches may be lost, the row makes the topic go back.
+ * Makes the commit of a partition's first row durable. If a crash lost that row after the group had committed an
+ * offset, nothing would show that the database is behind. Later commits may be lost: the row then makes the partition
+ * go back.
  */
 const waitForTheDisk = `
 select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'`
@@ -23,14 +24,14 @@ update inbox_offset set next_offset = $4::int8 where consumer = $1 and topic = $
 
 const skipTo = `${updateOffset} and next_offset = $5::int8`
 
-/** A partition of a topic, as far as a consumer is concerned. */
+/** A partition of a topic. */
 type Place = Pick<MessageBatch, "topic" | "partition">
 
 export interface InboxOffsets {
-  /** The offset to handle next. Locks the partition's row, so that two who both think they have it take turns. */
+  /** The offset to handle next. Locks the partition's row: two members that both believe they own it take turns. */
   readonly expected: (batch: MessageBatch) => Effect.Effect<string, SqlError.SqlError>
   readonly advance: (place: Place, next: string) => Effect.Effect<void, SqlError.SqlError>
-  /** Passes over what lies between, if `expected` is still what is to be handled next. */
+  /** Skips to `next`, if `expected` is still the offset to be handled next. */
   readonly skip: (place: Place, expected: string, next: string) => Effect.Effect<void, SqlError.SqlError>
 }
 

@@ -1,11 +1,11 @@
-/** The last event of each key that a consumer has handled, in the transaction of its effects. */
+/** The last event of each key that a consumer has handled, written in the transaction of its effects. */
 import { Data, Effect } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import * as Client from "./Client.ts"
 
 /**
- * Locked, since a key may come in two partitions at once, after partitions were added; in one order, so that the two
- * don't deadlock.
+ * Locks the rows, since a key may come in two partitions at once after partitions were added; always in the order of
+ * the keys, so that two transactions don't deadlock.
  */
 const selectVersions = `
 select key, version::text as version from inbox_version
@@ -13,16 +13,16 @@ where consumer = $1 and topic = $2 and key = any($3::text[]) order by key for up
 
 const risenVersions = `select $1, $2, t.key, t.version from unnest($3::text[], $4::int8[]) as t (key, version) order by t.key`
 
-/** Of keys that have no row; answers those that nobody else has made meanwhile. */
+/** Inserts keys that have no row; answers the keys that no other transaction has inserted meanwhile. */
 const insertVersions = `
 insert into inbox_version (consumer, topic, key, version) ${risenVersions} on conflict do nothing returning key`
 
-/** Of keys whose row is locked. An upsert never scans, whatever the planner knows of the table. */
+/** Updates keys whose rows are locked. It is an upsert, which never scans, whatever the planner knows of the table. */
 const updateVersions = `
 insert into inbox_version (consumer, topic, key, version) ${risenVersions}
 on conflict (consumer, topic, key) do update set version = excluded.version`
 
-/** A batch of another partition has a key of this one too, and was first. Only rolls back: try the transaction again. */
+/** A batch of another partition has inserted one of the keys first. This transaction is rolled back: try it again. */
 export class Overtaken extends Data.TaggedError("Overtaken") {}
 
 export interface InboxVersions {

@@ -1,4 +1,4 @@
-/** Invoices as rows: how they are read, and how they are turned into the arrays of a statement. */
+/** Invoices as rows: which columns are read, and how a row becomes an invoice. */
 import { Decimal, type Invoice, type InvoiceStatus, Money, Timestamp, type Violation } from "@invoice/core"
 import type { StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 
@@ -20,7 +20,7 @@ export interface InvoiceRow {
   readonly lines: string
 }
 
-/** The columns of `InvoiceRow`, of `invoice i`. */
+/** The columns of `InvoiceRow`, selected from `invoice i`. */
 export const columns = `i.id, i.position, i.customer_id, i.currency, i.amount, i.due_date, i.created_at, i.updated_at,
   i.notes, i.status, i.version, i.violations::text as violations, i.stored_at,
   coalesce((

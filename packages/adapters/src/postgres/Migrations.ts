@@ -1,4 +1,4 @@
-/** Migrations: append-only files, run at start by every program, one program at a time. */
+/** Migrations: append-only files. Every program that connects to Postgres runs them at start, one program at a time. */
 import { Effect, Layer } from "effect"
 import { Migrator, type SqlClient, type SqlError } from "effect/sql"
 import * as AdvisoryLocks from "./AdvisoryLocks.ts"
@@ -43,5 +43,5 @@ export const layer = (options: Client.Options): Layer.Layer<never, Migrator.Migr
     Effect.scoped(Effect.provide(run, Client.layer({ ...options, maxConnections: 1 }, "invoice-migrate", "none")))
   )
 
-/** What bringing the schema up to date can fail with. */
+/** The errors of `run`. */
 export type Failure = Migrator.MigrationError | SqlError.SqlError

@@ -1,4 +1,4 @@
-/** What an operator does to the outbox: another number of lanes, and a new start after a restore. */
+/** An operator's commands for the outbox: change the number of lanes, and make it usable after a restore. */
 import { Lane } from "@invoice/core"
 import { Effect, type Layer, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
@@ -6,7 +6,7 @@ import * as Client from "./Client.ts"
 import * as Migrations from "./Migrations.ts"
 import * as SnapshotWindow from "./SnapshotWindow.ts"
 
-/** Nothing was changed, and why. */
+/** Nothing was changed; `reason` says why. */
 export class OutboxNotChanged extends Schema.TaggedError<OutboxNotChanged>()("OutboxNotChanged", {
   reason: Schema.String
 }) {
@@ -16,17 +16,17 @@ export class OutboxNotChanged extends Schema.TaggedError<OutboxNotChanged>()("Ou
 }
 
 export interface ResizeOptions {
-  /** How many lanes there shall be, from 1. */
+  /** The new number of lanes, from 1. */
   readonly lanes: number
-  /** Partitions of the topics: the lanes must divide them, else two lanes would share a partition. */
+  /** Number of partitions of the topics: the lanes must divide it, else two lanes would share a partition. */
   readonly partitions: number
-  /** How long writers are kept waiting at most, in milliseconds; default 10,000. */
+  /** How long to wait at most for the lock, and then for the relays, in milliseconds each; default 10,000. */
   readonly waitMillis?: number
 }
 
 const pollMillis = 20
 
-/** Events that some lane's committed position has not passed; the second half is for those within a window. */
+/** Whether a lane's committed position has not passed all its events. The last condition is for one within a window. */
 const selectWaiting = `
 select exists (
   select from outbox_cursor c join outbox_event e on e.lane = c.lane
@@ -35,9 +35,9 @@ select exists (
 ) as waiting`
 
 /**
- * Changes the number of lanes. A key may go to another lane by it, and must not be in both at once: so writers wait
- * (readers don't) until the relays have published everything, and then it is changed in the same transaction. When that
- * takes too long nothing is changed.
+ * Changes the number of lanes. This may move a key to another lane, and a key must not be in two lanes at once. So
+ * writers wait (readers don't) until the relays have published everything, and then the number is changed in the same
+ * transaction. When that takes too long nothing is changed.
  */
 export const resize = ({ lanes, partitions, waitMillis = 10_000 }: ResizeOptions) =>
   Effect.gen(function* () {
@@ -50,12 +50,12 @@ export const resize = ({ lanes, partitions, waitMillis = 10_000 }: ResizeOptions
     yield* sql.withTransaction(
       Effect.gen(function* () {
         yield* sql.unsafe(`set local lock_timeout = ${Math.max(1, Math.ceil(waitMillis))}`)
-        // writers of events wait from here on; every one before has committed or rolled back
+        // from here on writers of events wait; all earlier writers have committed or rolled back
         yield* sql`lock table outbox_event in share row exclusive mode`
         yield* drained(waitMillis)
         yield* sql`update outbox_state set lanes = ${lanes}`
-        const lo = yield* here
-        // everything is published, so every lane begins now; a new epoch ends the leases of before
+        const lo = yield* currentPosition
+        // everything is published, so every lane begins here; the new epoch ends the old leases
         yield* sql`update outbox_cursor set lo = ${lo}::text::pg_snapshot, hi = null, pos = null, epoch = epoch + 1,
           owner = null, lease_until = null, lease_millis = null`
         yield* sql`insert into outbox_cursor (lane, lo)
@@ -71,10 +71,10 @@ export const resize = ({ lanes, partitions, waitMillis = 10_000 }: ResizeOptions
   })
 
 /**
- * A position behind every event that is committed by now. It ends at this transaction, whose commit is flushed, and not at
- * the latest id that is known: one that a crash makes Postgres forget is handed out again.
+ * A position after every event that is committed by now. It ends at this transaction, whose commit is flushed, and not
+ * at the latest known id: a crash may make Postgres forget that id and assign it again.
  */
-const here = Effect.gen(function* () {
+const currentPosition = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const [row] = yield* sql<{ own: string; snapshot: string }>`
     select pg_current_xact_id()::text as own, pg_current_snapshot()::text as snapshot`
@@ -105,15 +105,16 @@ export interface Restamped {
   readonly published: number
 }
 
-/** A row's own `xmin` has 32 bits: the newest transaction id of 64 bits that ends in them and has been. */
+/** Id of the transaction that wrote a row: the newest completed one that ends in the 32 bits which `xmin` has. */
 const writtenBy = (row: string): string => `(m.ended - 1 - (m.ended - 1 - ${row}.xmin::text::bigint) % 4294967296)`
 
 /**
- * Events that wait in a database that was restored elsewhere. Those that came with the dump: what the lanes' positions
- * have not passed, by the old system's transaction ids. Those that were written here: all, for no relay has run here.
+ * Events that wait in a database that was restored elsewhere. Of the events that came with the dump these are the ones
+ * that the lanes' positions have not passed, by the old system's transaction ids. All events that were written here
+ * wait, since no relay has run here.
  *
- * What was written here names a transaction of this system, after the restore (so not before the oldest of the rows that
- * came with it), which wrote the row itself or by a savepoint, whose id is later.
+ * The `xid` of an event that was written here is a transaction of this system after the restore (so not older than the
+ * oldest restored row). That transaction wrote the row itself, or in a savepoint, which has a later id.
  */
 const selectWaitingHere = `
 with m as (
@@ -131,9 +132,10 @@ where e.xid::text::bigint between r.since and ${writtenBy("e")}
     and (c.pos is null or e.seq > c.pos or not pg_visible_in_snapshot(e.xid, c.hi)))`
 
 /**
- * Makes the outbox of a restored database good for the system that it is in now. A dump knows the old system's
- * transaction ids, which mean nothing here: so what waits is stamped with this transaction, what was published with the
- * first of all, and every position is put between the two. Order within a key is the order of numbers, as ever.
+ * Makes the outbox of a restored database usable in the system that it is in now. A dump has the old system's
+ * transaction ids, which mean nothing here. So waiting events are stamped with this transaction's id, published events
+ * with the first id of all, and every position is put between the two. The order within a key is still the order of
+ * `seq`.
  */
 export const restamp: Effect.Effect<Restamped, SqlError.SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -148,11 +150,11 @@ export const restamp: Effect.Effect<Restamped, SqlError.SqlError, SqlClient.SqlC
       const [published] = yield* sql<{ count: number }>`with stamped as (
           update outbox_event e set xid = '3' where not exists (select from waiting w where w.seq = e.seq) returning 1
         ) select count(*)::int as count from stamped`
-      // a writer that has its transaction id and has not written yet will commit under an id below this one's
+      // a writer that has its transaction id and has not written yet will commit under an id below this transaction's
       yield* sql`update outbox_cursor set hi = null, pos = null, epoch = epoch + 1, owner = null, lease_until = null,
         lease_millis = null, lo = (select (oldest || ':' || oldest || ':')::pg_snapshot
           from (select least(pg_snapshot_xmin(pg_current_snapshot()), pg_current_xact_id())::text as oldest) s)`
-      // a cursor from before says nothing here: whoever watches begins anew
+      // cursors from before the restore mean nothing here: they expire, and watches begin anew
       yield* sql`update outbox_state set system_identifier = (select system_identifier from pg_control_system()),
         emptied_xid = pg_current_xact_id(), emptied_seq = (select last_value + 1 from outbox_seq)`
       return { waiting: waiting?.count ?? 0, published: published?.count ?? 0 }
@@ -160,7 +162,7 @@ export const restamp: Effect.Effect<Restamped, SqlError.SqlError, SqlClient.SqlC
   )
 })
 
-/** Says that the transaction ids of before go on here, as after `pg_upgrade`: nothing is stamped. */
+/** Declares that this system continues the old transaction ids, as after `pg_upgrade`: no event is stamped. */
 export const adopt: Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> = Effect.flatMap(
   SqlClient.SqlClient,
   (sql) =>

@@ -22,12 +22,12 @@ export interface EventRow {
 
 type Row = SnapshotWindow.Row & EventRow
 
-/** The columns of `EventRow`, of `outbox_event e` or `outbox_parked e`. */
+/** The columns of `EventRow`, selected from `outbox_event e` or `outbox_parked e`. */
 export const columns = `e.id, e.topic, e.key, e.ver, e.type, e.payload, e.headers ->> 'traceparent' as traceparent, e.at`
 
 /**
- * The one write that need not wait for the disk: a position that a crash loses is read again, and Postgres never keeps a
- * later write while it loses an earlier one.
+ * The only write that need not wait for the disk: when a crash loses a position, its events are read again, and
+ * Postgres never keeps a later write while it loses an earlier one.
  */
 const commitPosition = `
 update outbox_cursor set lo = $4::text::pg_snapshot, hi = $5::text::pg_snapshot, pos = $6::text::bigint

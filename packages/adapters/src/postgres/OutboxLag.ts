@@ -18,8 +18,9 @@ interface LaneRow {
 }
 
 /**
- * The lanes, with what waits in each, counted up to a limit. At the tail by transaction id, within a window by number:
- * the other way round the statement would walk over everything that is delivered.
+ * The lanes, with the waiting events of each, counted up to a limit. At the tail they are counted by transaction id,
+ * within a window by `seq` (and by transaction id where a lower `seq` lies after the window's end): the other way round
+ * the statement would walk over all delivered events.
  */
 const selectLanes = `
 select c.lane, case when c.lease_until > clock_timestamp() then c.owner end as owner, c.epoch::text as epoch,

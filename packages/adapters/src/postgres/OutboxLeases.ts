@@ -12,24 +12,26 @@ interface Acquired {
   readonly expected: string
   readonly found: string
   readonly server: string
-  /** Whether the transactions of the position have been; null when there is no such lane. */
+  /** Whether this system has reached the position's transaction ids; null when there is no such lane. */
   readonly known: boolean | null
   /** Null when the lane was not free. */
   readonly epoch: string | null
   readonly lo: string | null
   readonly hi: string | null
   readonly pos: string | null
-  /** The lease as it was found, and for how long it was given; null when nobody ever held the lane. */
+  /** The lease that was found, as epoch and end; null when nobody holds the lane. */
   readonly held: string | null
+  /** The length of that lease. */
   readonly lease_millis: number | null
 }
 
 const leaseOf = "(c.epoch || ' ' || c.lease_until)"
 
 /**
- * The lane, unless the transaction ids that its position is made of are another system's. Free are a lane without an owner,
- * one's own, and one whose lease is still the one that the caller has watched for as long as it was given. The database's
- * clock has no say in it, since a clock can be set: forward, and two would hold the lane; back, and nobody could have it.
+ * Takes the lane, unless the transaction ids of its position belong to another system. A lane is free when it has no
+ * owner, when the caller owns it, or when its lease is still the one that the caller has watched for the lease's whole
+ * length. The database's clock decides only about a lease without a length, since a clock can be set: if it were set
+ * forward, two relays would hold the lane; if it were set back, no relay could take it.
  *
  * Parameters: 1 lane, 2 owner, 3 milliseconds, 4 the lease that was watched, or null.
  */
@@ -64,7 +66,7 @@ update outbox_cursor set owner = null, lease_until = null, lease_millis = null w
 
 export const statements = { acquireLane, renewLane, releaseLane } as const
 
-/** Who holds a lane, and since when (by this process' monotonic clock) nothing about that has changed. */
+/** A lane's lease, and since when (by this process' monotonic clock) it has been seen unchanged. */
 interface Watched {
   readonly held: string
   readonly since: bigint
@@ -73,8 +75,8 @@ interface Watched {
 export const make = ({ fenced, run }: OutboxQuery): Pick<Port, "acquire" | "renew" | "release"> => {
   const watched = new Map<number, Watched>()
 
-  /** The lease that was found when the lane was last asked for, once it has been the same for as long as it was given. */
-  const outlived = (lane: number, { held, lease_millis }: Acquired): Effect.Effect<string | undefined> =>
+  /** The lease that was found, once this process has seen it unchanged for the lease's whole length. */
+  const expired = (lane: number, { held, lease_millis }: Acquired): Effect.Effect<string | undefined> =>
     Effect.map(Clock.currentTimeNanos, (now) => {
       const before = watched.get(lane)
       if (held === null || lease_millis === null) watched.delete(lane)
@@ -95,7 +97,7 @@ export const make = ({ fenced, run }: OutboxQuery): Pick<Port, "acquire" | "rene
         const position = OutboxPosition.format(SnapshotWindow.format(lo, hi, pos), server)
         return Option.some<Lease>({ lane, owner, epoch, position })
       }
-      const old = seen === null ? yield* outlived(lane, row) : undefined
+      const old = seen === null ? yield* expired(lane, row) : undefined
       return old === undefined ? Option.none() : yield* acquire(options, old)
     })
 

@@ -1,4 +1,4 @@
-/** Events that are held back, since the broker refused one of their key, and their replay. */
+/** Holds back the events of a key of which the broker has refused one, and replays them. */
 import { Timestamp } from "@invoice/core"
 import type { Outbox, ParkedKey } from "@invoice/core/ports/Outbox"
 import { Effect } from "effect"

@@ -1,6 +1,7 @@
 /**
  * The partitions of the outbox's table: made ahead of the sequence, emptied when all of their events are published and
- * their retention is over, dropped much later. Events are never updated or deleted, so no row ever dies.
+ * their retention is over, dropped much later. Nothing but `restamp` updates or deletes events, so there are no dead
+ * rows.
  */
 import { Effect, Schedule } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
@@ -13,8 +14,8 @@ const ahead = 2
 const lockMillis = 100
 
 /**
- * Makes the partitions that the sequence will need next. One is made beside the outbox and attached: that doesn't lock
- * writers out, as `create table … partition of` would.
+ * Makes the partitions that the sequence will need next. Each is created as a separate table and then attached: that
+ * doesn't lock writers out, as `create table … partition of` would.
  */
 export const ensure = AdvisoryLocks.holding(
   AdvisoryLocks.partitions,
@@ -40,7 +41,7 @@ export const ensure = AdvisoryLocks.holding(
 
 interface OutboxPartition {
   readonly name: string
-  /** The number after its last one. */
+  /** The first `seq` after the partition. */
   readonly until: bigint
 }
 
@@ -55,17 +56,18 @@ const attached = Effect.flatMap(
 )
 
 /**
- * Whether every event of a partition is behind every lane's position: below its snapshot's xmin all transactions are seen.
- * A transaction that is open anywhere holds that xmin, so this waits for it; publishing doesn't.
+ * One row if every lane's position has passed every event of a partition: a position has seen all transactions below
+ * its snapshot's xmin. A transaction that is open anywhere holds that xmin back, so emptying waits for it; publishing
+ * doesn't.
  */
 const passed = (name: string) => `
   select (select max(xid) from ${name})::text as xid
   where coalesce((select max(xid) from ${name}) < (select min(pg_snapshot_xmin(lo)) from outbox_cursor), false)`
 
 /**
- * Empties one partition. Writers must never wait for it, so the lock is tried for a moment only. Under the lock nobody writes
- * to the partition, so it is asked again whether everything is passed: a late writer may have committed meanwhile. One that
- * is still at it holds a lock of its own, and the partition stays.
+ * Empties one partition. Writers wait behind its request for the lock, so it waits {@link lockMillis} for it at most.
+ * Under the lock nobody writes to the partition, so it checks again whether everything is passed: a late writer may
+ * have committed meanwhile. A late writer that has not committed yet holds a lock of its own, so the partition stays.
  */
 const empty = (partition: OutboxPartition) =>
   Effect.gen(function* () {
@@ -89,8 +91,8 @@ const empty = (partition: OutboxPartition) =>
   })
 
 /**
- * Empties the partitions behind the sequence whose last event is older than the retention, and drops those that have been
- * empty for as long again. One process at a time; what can't be locked at once is left for the next time.
+ * Empties the full partitions whose last event is older than the retention, and drops those that have been empty for as
+ * long again. A partition that can't be locked within {@link lockMillis} is left for the next run.
  */
 export const retire = (retentionMillis: number) =>
   Effect.gen(function* () {
@@ -103,7 +105,7 @@ export const retire = (retentionMillis: number) =>
         [BigInt(retentionMillis)]
       )
       if (old?.old === true && (yield* sql.unsafe(passed(partition.name))).length > 0) {
-        const emptied = yield* giveWay(empty(partition))
+        const emptied = yield* orLater(empty(partition))
         if (emptied) {
           yield* Effect.logInfo("outbox partition emptied").pipe(Effect.annotateLogs({ partition: partition.name }))
         }
@@ -112,11 +114,11 @@ export const retire = (retentionMillis: number) =>
     const gone = yield* sql<{ name: string }>`select name from outbox_emptied_leaf
       where at < clock_timestamp() - ${BigInt(retentionMillis)}::bigint * interval '1 ms'`
     for (const { name } of gone.filter(({ name }) => full.some((partition) => partition.name === name))) {
-      yield* giveWay(drop(name))
+      yield* orLater(drop(name))
     }
   })
 
-/** A partition that a very late writer has come back to is not dropped. */
+/** Drops an emptied partition, unless a very late writer has written to it again. */
 const drop = (name: string) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -134,16 +136,16 @@ const drop = (name: string) =>
     )
   })
 
-/** False when somebody else holds the lock, or another process did the same at the same time. */
-const giveWay = <R>(effect: Effect.Effect<boolean, SqlError.SqlError, R>): Effect.Effect<boolean, never, R> =>
+/** Answers false when another transaction holds the lock, or another process did the same at the same time. */
+const orLater = <R>(effect: Effect.Effect<boolean, SqlError.SqlError, R>): Effect.Effect<boolean, never, R> =>
   Effect.catch(effect, (error) =>
     Effect.as(Effect.logDebug("outbox partition left for later").pipe(Effect.annotateLogs({ error })), false)
   )
 
-/** How long both may take together, in milliseconds. */
+/** How long `ensure` and `retire` may take together, in milliseconds. */
 const maintainMillis = 60_000
 
-/** Both, every minute. Done by whoever has a store: a relay that does not run must never stop the creates. */
+/** Runs both every minute, in every process with a store, so that creates never depend on a running relay. */
 export const maintain = (retentionMillis: number) =>
   Client.within(Effect.andThen(ensure, retire(retentionMillis)), maintainMillis).pipe(
     Effect.catch((error) =>

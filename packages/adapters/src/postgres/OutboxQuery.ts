@@ -5,13 +5,13 @@ import { Effect } from "effect"
 import type * as Client from "./Client.ts"
 
 export interface OutboxQuery {
-  /** Answers the rows. `millis` is another deadline than usual. */
+  /** Answers the rows. `millis` replaces the default deadline. */
   readonly run: <Row extends object>(
     statement: string,
     parameters: ReadonlyArray<unknown>,
     millis?: number
   ) => Effect.Effect<ReadonlyArray<Row>, OutboxUnavailable>
-  /** Runs a statement that answers no row when the lane is no longer held under the lease: its first three parameters. */
+  /** Runs a statement whose first parameters are the lease's lane, epoch and owner. No row: the lease is lost. */
   readonly fenced: (
     lease: Lease,
     statement: string,
@@ -31,8 +31,8 @@ export const make = (runs: Client.Run): OutboxQuery => {
   }
 }
 
-/** Whether the parameters 1 lane, 2 epoch and 3 owner are those of the lane's lease. */
+/** Whether parameter 1 (lane), 2 (epoch) and 3 (owner) match the lane's lease. */
 export const isHolder = "lane = $1 and epoch = $2::text::bigint and owner = $3"
 
-/** Every write of a relay locks its lane's row and goes through only under the lane's epoch, for its owner. */
+/** Locks the lane's row. A write that joins it does nothing unless epoch and owner are the lane's. */
 export const fence = `fence as (select lane from outbox_cursor where ${isHolder} for update)`

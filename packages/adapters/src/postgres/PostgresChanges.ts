@@ -1,4 +1,4 @@
-/** The changes of all invoices, from the outbox's events of all lanes. A cursor is a relay's position. */
+/** The changes of all invoices, from the outbox's events of all lanes. A cursor is a position of `SnapshotWindow`. */
 import { CursorExpired, InvalidCursor, OutboxEvent, StoreUnavailable, Timestamp } from "@invoice/core"
 import type { ChangesPage } from "@invoice/core/ports/InvoiceStore"
 import { Effect } from "effect"
@@ -14,7 +14,7 @@ interface Row extends SnapshotWindow.Row {
 
 const columns = "e.key, e.ver, e.type, e.payload, e.at"
 
-/** By name, so that they can be run by something else than Postgres. */
+/** By name, so that a simulator of Postgres can run them. */
 export const statements = {
   tail: SnapshotWindow.tail(columns),
   rest: SnapshotWindow.rest(columns),
@@ -39,7 +39,7 @@ const isExpired = ({ lo, window }: SnapshotWindow.Position, row: Row): boolean =
     ? SnapshotWindow.xminOf(lo) <= BigInt(row.emptied_xid)
     : BigInt(window.pos) + 1n < row.emptied_seq
 
-/** None for an event that tells of no invoice. */
+/** Undefined for an event that is not about an invoice. */
 const toChange = ({ at, key, payload, type, ver }: Row) =>
   OutboxEvent.toChange({ key, type, version: Number(ver), payload, at: Timestamp.fromMillis(at.getTime()) })
 
@@ -69,7 +69,7 @@ export const make = (select: Select) => {
       if (first !== undefined && options.cursor !== undefined && isExpired(position, first)) {
         return Effect.fail(new CursorExpired({ cursor }))
       }
-      // transaction ids only rise: a cursor of another database
+      // transaction ids only rise, so the cursor is from another database
       if (SnapshotWindow.unusable(position, first) !== undefined) return Effect.fail(new InvalidCursor({ cursor }))
       const { hi, more, next, rows } = SnapshotWindow.page(position, limit, all)
       return Effect.succeed({

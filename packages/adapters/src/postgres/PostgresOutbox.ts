@@ -9,7 +9,7 @@ import * as OutboxLeases from "./OutboxLeases.ts"
 import * as OutboxParking from "./OutboxParking.ts"
 import * as OutboxQuery from "./OutboxQuery.ts"
 
-/** By name, so that they can be run by something else than Postgres. */
+/** By name, so that a simulator of Postgres can run them. */
 export const statements = {
   ...OutboxLeases.statements,
   ...OutboxEvents.statements,

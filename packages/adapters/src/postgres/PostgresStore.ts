@@ -14,13 +14,13 @@ import * as StoreQuery from "./StoreQuery.ts"
 import * as WriteProbe from "./WriteProbe.ts"
 
 export interface Options extends Client.Options {
-  /** How long published events are kept at least, in milliseconds; default seven days. Changes can be watched that far. */
+  /** How long published events are kept at least, in milliseconds; default 7 days. A watch can begin that far back. */
   readonly outboxRetentionMillis?: number
 }
 
 const defaultRetentionMillis = 7 * 24 * 3_600_000
 
-/** Requests that wait at the same time share a statement: two in flight, each of at most so many. */
+/** Requests that wait at the same time share a statement: at most 2 are in flight, of at most 256 requests each. */
 const group = { workers: 2, maxBatch: 256 } as const
 
 const make = Effect.fnUntraced(function* (
@@ -56,7 +56,7 @@ const make = Effect.fnUntraced(function* (
     ...PostgresChanges.make((statement, parameters) => query(statement, parameters, Client.readMillisOf(options))),
     ready: ready(query),
     writable: Effect.asVoid(run(WriteProbe.probe, [])).pipe(
-      // whatever Postgres has against it, it is not the probe's fault
+      // always unavailable: the probe is valid, so it is never at fault itself
       Effect.mapError((cause) => new StoreUnavailable({ kind: "unavailable", cause }))
     )
   })

@@ -1,14 +1,15 @@
 /**
- * Reading what was committed, by windows between two snapshots: the rows that `lo` does not see and `hi` does, in the
- * order of their numbers. Nothing is lost or reordered, whatever transactions are open meanwhile (the idea is PgQ's).
+ * Reads committed events by windows between two snapshots: the rows that `lo` does not see and `hi` does, in the order
+ * of `seq`. Nothing is lost or reordered, whatever transactions are open meanwhile (the idea is PgQ's).
  *
- * A position is `lo`, the snapshot before which everything is read, and within a window that is larger than a page also
- * `hi|pos`: the window's end and the last `seq` read of it.
+ * A position is `lo`, the snapshot up to which everything is read. Within a window that is larger than a page it also
+ * has `hi|pos`: the window's end and the last `seq` that was read of it.
  *
- * A position outlives a crash of the server. Crash recovery hands out transaction ids again whose write-ahead log was not
- * flushed, so a snapshot as Postgres gives it (its xmax is the latest completed id + 1) would call transactions passed that
- * are still to come. Here a snapshot ends behind the newest *event* that is visible: that event's commit was flushed before
- * anybody could see it (`synchronous_commit`), so its id and every lower one are never handed out again. See ADR 0032.
+ * A position stays valid after a crash of the server. Crash recovery assigns transaction ids again if their write-ahead
+ * log was not flushed, so a snapshot as Postgres gives it (its xmax is the latest completed id + 1) may count
+ * transactions as seen that are still to come. Here a snapshot ends right after the newest visible *event*: that
+ * event's commit was flushed before anybody could see it (`synchronous_commit`), so its id and every lower one are
+ * never assigned again. See ADR 0032.
  */
 
 export interface Position {
@@ -30,24 +31,24 @@ export const format = (lo: string, hi: string | null, pos: string | null): strin
 export const xminOf = (snapshot: string): bigint => BigInt(snapshot.split(":")[0] ?? 0)
 export const xmaxOf = (snapshot: string): bigint => BigInt(snapshot.split(":")[1] ?? 0)
 
-/** The transactions that were in progress, rising. */
+/** The ids of the transactions that were in progress, in rising order. */
 const xipOf = (snapshot: string): ReadonlyArray<bigint> => {
   const list = snapshot.split(":")[2] ?? ""
   return list === "" ? [] : list.split(",").map(BigInt)
 }
 
-/** A snapshot cut off before the id `limit`: what is in progress or finished from there on is not seen yet. */
+/** The snapshot cut off before the id `limit`: it does not see any transaction from there on. */
 export const before = (snapshot: string, limit: bigint): string => {
   const xmax = xmaxOf(snapshot)
-  // an event's id can be beyond all ids only in a database that was restored from another system
+  // an event's id can be above the snapshot's xmax only in a database that was restored from another system
   const end = limit < xmax ? limit : xmax
   const xip = xipOf(snapshot).filter((xid) => xid < end)
   return `${xip[0] ?? end}:${end}:${xip.join(",")}`
 }
 
 /**
- * The end of a window that begins at `lo`: behind the newest visible event, or where `lo` ended when there is none behind
- * it. What `lo` has seen in progress is in progress, or is finished for good.
+ * The end of a window that begins at `lo`: right after the newest visible event, or where `lo` ends when no event lies
+ * after it. A transaction that was in progress at `lo` still is, or is finished for good.
  */
 const endOf = (lo: string, hi: string, newest: string | null): string => {
   const end = xmaxOf(lo)
@@ -55,10 +56,10 @@ const endOf = (lo: string, hi: string, newest: string | null): string => {
   return before(hi, after > end ? after : end)
 }
 
-/** The run of the server, which a restart or another server changes: microseconds since the epoch. */
+/** The server's start, which identifies its run: microseconds since 1970. It differs after a restart or a failover. */
 export const serverStart = "(extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint::text"
 
-/** Of the first row alone: it costs more to hand it over with each of a thousand events than to read them. */
+/** The value in the first row only: sending it with each of a thousand events would cost more than reading them. */
 const onFirst = (expression: string): string =>
   `case when row_number() over (order by e.seq) = 1 then ${expression} end`
 
@@ -66,10 +67,10 @@ const common = `${onFirst("s.emptied_seq")} as emptied_seq, ${onFirst("s.emptied
   ${onFirst("pg_is_in_recovery()")} as standby, ${onFirst(serverStart)} as server`
 
 /**
- * The first page of a window, in two halves that are each on the index: those that were in progress at `lo`, and those
- * that began after it. Under READ COMMITTED a statement sees exactly what its `pg_current_snapshot()` sees, so the upper
- * bound needs no condition. Always at least one row, the first, for `hi` and its like; its `seq` is null when there is no
- * event.
+ * The first page of a window, in two halves that both use the index: events of transactions that were in progress at
+ * `lo`, and of those that began after it. Under READ COMMITTED a statement sees exactly what its
+ * `pg_current_snapshot()` sees, so the upper bound needs no condition. There is always at least one row, to carry the
+ * columns of the first row such as `hi`; its `seq` is null when there is no event.
  *
  * Parameters: 1 `lo`, 2 limit; more belong to `condition`.
  *
@@ -90,7 +91,7 @@ from (select pg_current_snapshot() as hi, emptied_seq, emptied_xid from outbox_s
 ) e on true order by e.seq`
 
 /**
- * The next pages of a window, by number. Always at least one row, as in `tail`.
+ * The next pages of a window, by `seq`. There is always at least one row, as in `tail`.
  *
  * Parameters: 1 `lo`, 2 limit, 3 `hi`, 4 `pos`; more belong to `condition`.
  */
@@ -103,7 +104,7 @@ from outbox_state s left join lateral (
   order by e.seq limit $2
 ) e on true order by e.seq`
 
-/** A cursor behind everything that is visible, from `selectHead`'s one row. */
+/** One row, from which `head` makes a cursor after every visible event. */
 export const selectHead = `
 select pg_current_snapshot()::text as hi, pg_is_in_recovery() as standby, greatest(s.emptied_xid,
   (select n.xid from outbox_event n order by n.xid desc limit 1))::text as newest
@@ -117,12 +118,12 @@ export interface HeadRow {
 
 export const head = ({ hi, newest }: HeadRow): string => endOf(beginning, hi, newest)
 
-/** What the first row of both statements has; in the others all but `seq` are null. */
+/** The first row of both statements; in the other rows all of these but `seq` are null. */
 export interface Row {
   readonly hi: string
-  /** The newest visible event behind `lo`, of whatever lane; null when there is none, and in a window. */
+  /** Transaction id of the newest visible event after `lo`, in any lane; null when there is none, and in `rest`. */
   readonly newest: string | null
-  /** Of every row; null in the one row of a page without events. */
+  /** Set in every row; null only in the single row of a page without events. */
   readonly seq: bigint | null
   readonly emptied_seq: bigint
   readonly emptied_xid: string
@@ -133,15 +134,15 @@ export interface Row {
 
 export interface Page<A extends Row> {
   readonly rows: ReadonlyArray<A>
-  /** The end of the window that the rows are of. */
+  /** The end of the window to which the rows belong. */
   readonly hi: string
-  /** The position after it. */
+  /** The position after this page. */
   readonly next: string
-  /** Whether more was waiting. At the end of a window nobody knows, so there it says yes. */
+  /** Whether more events may wait. At the end of a window of several pages that is unknown, so it is true. */
   readonly more: boolean
 }
 
-/** Why a page can't be believed; undefined when it can. */
+/** Why a page can't be used; undefined when it can. */
 export const unusable = ({ lo, window }: Position, first: Row | undefined): string | undefined => {
   if (first === undefined) return "the outbox has no state: is its schema there?"
   if (first.standby) return "this is a hot standby, whose snapshots don't tell which transactions are in progress"

@@ -1,12 +1,12 @@
-/** Whose fault a failed statement is, by the code that Postgres gave it (PostgreSQL documentation, appendix A). */
+/** The kind of a statement's failure, by the code that Postgres gave it (PostgreSQL documentation, appendix A). */
 import type { StoreUnavailable } from "@invoice/core"
 import type { SqlError } from "effect/sql"
 
 type Kind = StoreUnavailable["kind"]
 
 /**
- * By class, the first two characters. What is not listed may be the request's fault: 40 (rolled back: a deadlock, a
- * serialization failure), 55 (a lock that is not to be had).
+ * By class, the first two characters. A class that is not listed is retryable, since the request may be at fault: 40
+ * (rolled back: a deadlock, a serialization failure), 55 (a lock that is not available).
  */
 const classes: Readonly<Record<string, Kind>> = {
   "08": "unavailable", // connection
@@ -30,10 +30,10 @@ const classes: Readonly<Record<string, Kind>> = {
   XX: "unavailable" // internal
 }
 
-/** Only the row in question is damaged, for all that Postgres knows. */
+/** Data or an index is damaged, perhaps only where this request needs it: retryable, unlike the rest of class XX. */
 const damaged: ReadonlySet<string> = new Set(["XX001", "XX002"])
 
-/** Failures that the client finds by itself. */
+/** Failures without a code that are unavailable: the client detects them by itself. */
 const withoutCode: ReadonlySet<SqlError.SqlErrorReason["_tag"]> = new Set([
   "ConnectionError",
   "AuthenticationError",
@@ -41,7 +41,7 @@ const withoutCode: ReadonlySet<SqlError.SqlErrorReason["_tag"]> = new Set([
   "StatementTimeoutError"
 ])
 
-/** The SQLSTATE that the server gave; none where it is the client that failed. */
+/** The SQLSTATE that the server gave; undefined when the client failed. */
 export const of = ({ reason }: SqlError.SqlError): string | undefined => {
   const { cause } = reason
   // an error of Node.js has a code too (EPIPE), and no severity

@@ -5,7 +5,7 @@ import type { SqlError } from "effect/sql"
 import type * as Client from "./Client.ts"
 import * as SqlState from "./SqlState.ts"
 
-/** Answers the rows; a failure says whether it may be the fault of the request. `millis` is another deadline than usual. */
+/** Answers the rows; a failure's kind says if the request may be at fault. `millis` replaces the default deadline. */
 export type StoreQuery = <Row extends object>(
   statement: string,
   parameters: ReadonlyArray<unknown>,
@@ -20,6 +20,6 @@ export const make =
 const unavailable = (error: SqlError.SqlError): StoreUnavailable =>
   new StoreUnavailable({ kind: SqlState.kindOf(error), cause: error })
 
-/** Two statements on one invoice deadlock unless they lock in the same order. */
+/** Sorts by id: two statements on the same invoices deadlock unless they lock them in the same order. */
 export const byId = (self: { readonly id: string }, that: { readonly id: string }): number =>
   self.id < that.id ? -1 : self.id > that.id ? 1 : 0

@@ -1,9 +1,9 @@
 /**
  * The write by which the store proves that it takes writes.
  *
- * A made-up invoice goes the way of every other one (row, line, history, verdict, event), so that whatever refuses all
- * of them refuses it: a full tablespace, a lost privilege, a lock, a trigger, a missing leaf of the outbox. That is undone
- * by a savepoint, and what is committed is a row of the probe's own.
+ * A made-up invoice is written like a real one (row, line, history, verdict, event), so that everything that refuses
+ * all invoices refuses it too: a full tablespace, a lost privilege, a lock, a trigger, a missing partition of the
+ * outbox. A savepoint undoes these writes, and only the probe's own row is committed.
  */
 export const probe = `
 do $$

@@ -1,4 +1,4 @@
-/** The first schema: invoices with lines and history, and the outbox as `docs/adr` and the pipeline design describe it. */
+/** The first schema: invoices with lines and history, and the outbox with its positions and parked events. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 

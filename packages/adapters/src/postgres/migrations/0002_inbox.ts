@@ -1,8 +1,8 @@
-/** How far the consumers of applications have come, beside what they write: `Inbox`. */
+/** The tables of `Inbox`: how far the consumers of applications have come, beside what they write. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
-/** Harmless where they are: an application's own database gets them from `Inbox.ensure`. */
+/** They change nothing when the tables exist: an application's own database gets them from `Inbox.ensure`. */
 const statements = [
   // one row for each partition of a consumer, updated with every batch
   `create table if not exists inbox_offset (
