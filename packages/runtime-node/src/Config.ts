@@ -8,9 +8,11 @@ import {
   address,
   type Entry,
   entry,
+  hostNames,
   integer,
   list,
   milliseconds,
+  origins,
   type Setting,
   withDefault
 } from "./Setting.ts"
@@ -140,6 +142,20 @@ const entries = {
     description:
       "loopback: without authentication, so refuse to listen beyond this machine; off: listen anywhere without authentication",
     read: (name) => Config.Literals(["loopback", "off"], name)
+  }),
+  allowedHosts: withDefault<ReadonlyArray<string>>([], {
+    name: "ALLOWED_HOSTS",
+    default: "with AUTH=loopback localhost, 127.0.0.0/8 and ::1; with AUTH=off every name",
+    description:
+      "host names that requests may name, without ports, comma separated; others are refused (DNS rebinding)",
+    read: hostNames
+  }),
+  allowedOrigins: withDefault<ReadonlyArray<string>>([], {
+    name: "ALLOWED_ORIGINS",
+    default: "none but the program's own",
+    description:
+      "origins whose web pages may send requests and read the answers (CORS), such as https://app.example.com, comma separated",
+    read: origins
   }),
   dataDir: entry<string>({
     name: "DATA_DIR",

@@ -84,14 +84,36 @@ export const integer =
   (name: string): Config.Config<number> =>
     Config.schema(Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum, maximum })), name)
 
+const splitList = (text: string): ReadonlyArray<string> =>
+  text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "")
+
 /** Comma separated. */
 export const list = (name: string): Config.Config<ReadonlyArray<string>> =>
-  Config.map(Config.NonEmptyString(name), (text) =>
-    text
-      .split(",")
-      .map((part) => part.trim())
-      .filter((part) => part !== "")
-  )
+  Config.map(Config.NonEmptyString(name), splitList)
 
 /** 1 ms to an hour. */
 export const milliseconds = integer(1, 3_600_000)
+
+/** Each of a list must match. */
+const listOf =
+  (pattern: RegExp, message: string) =>
+  (name: string): Config.Config<ReadonlyArray<string>> =>
+    Config.schema(
+      Schema.String.check(
+        Schema.makeFilter((text: string) => splitList(text).every((part) => pattern.test(part)) || message)
+      ),
+      name
+    ).pipe(Config.map((text) => splitList(text).map((part) => part.toLowerCase())))
+
+export const hostNames = listOf(
+  /^([a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:]*:[0-9a-f:]*)$/iu,
+  "Expected host names or addresses without ports, such as invoices.example.com"
+)
+
+export const origins = listOf(
+  /^https?:\/\/([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?$/iu,
+  "Expected origins without a path, such as https://app.example.com"
+)

@@ -157,7 +157,10 @@ describe("one port", () => {
       yield* dribble(http2, preface + emptySettings)
       // a SETTINGS frame: length, then type 4
       assert.strictEqual((yield* heard(http2))[3], 4)
-      for (const request of ["GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n", "PUT /healthz HTTP/1.1\r\nhost: x\r\n\r\n"]) {
+      for (const request of [
+        "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "PUT /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+      ]) {
         const http1 = yield* open(url ?? "")
         yield* dribble(http1, request)
         assert.match((yield* heard(http1)).toString("latin1"), /^HTTP\/1\.1 (200|405)/u)
@@ -176,7 +179,7 @@ describe("one port", () => {
       http2.write(preface + emptySettings)
       yield* closed(http2)
       const http1 = yield* open(url ?? "")
-      http1.write("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+      http1.write("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
       yield* heard(http1)
       yield* closed(http1)
     }).pipe(Effect.provide(memory))

@@ -1,4 +1,5 @@
 /** The parts that programs are made of, each running while its scope lasts. */
+import type { RequestListener } from "node:http"
 import { Server as RpcServer } from "@invoice/adapters/connect"
 import {
   InvoiceStore,
@@ -14,6 +15,7 @@ import { Context, Effect, Layer, Schedule, type Scope } from "effect"
 import type { Settings } from "../Config.ts"
 import * as Listener from "../http/Listener.ts"
 import * as Operations from "../http/Operations.ts"
+import * as OriginPolicy from "../http/OriginPolicy.ts"
 import * as ReferenceApi from "../http/ReferenceApi.ts"
 import * as Server from "../http/Router.ts"
 import * as Rpc from "../http/Rpc.ts"
@@ -21,12 +23,18 @@ import * as Tls from "../http/Tls.ts"
 import { group } from "./Backends.ts"
 import { StartupError } from "./StartupError.ts"
 
+/** Listens behind the origin policy; `setting` names the address in an error. */
 const listen = (
+  settings: Settings,
   setting: string,
-  ...[handler, options]: Parameters<typeof Listener.listen>
+  handler: RequestListener,
+  options: Omit<Listener.Options, "idleMillis">
 ): Effect.Effect<string, StartupError, Scope.Scope> =>
   Effect.mapError(
-    Listener.listen(handler, options),
+    Listener.listen(OriginPolicy.guard(OriginPolicy.of(settings, options.tls !== undefined), handler), {
+      ...options,
+      idleMillis: settings.idleTimeoutMillis
+    }),
     (error) => new StartupError({ reason: `${setting}: ${error.message}` })
   )
 
@@ -51,9 +59,9 @@ export const api = (
       rest
     )
     const tls = yield* Tls.load(settings)
-    const options = { tls, onStop, idleMillis: settings.idleTimeoutMillis, stopMillis: settings.shutdownMillis }
+    const options = { tls, onStop, stopMillis: settings.shutdownMillis }
     const onePort = settings.onePort || tls !== undefined
-    const api = yield* listen("HTTP_ADDRESS", handler, {
+    const api = yield* listen(settings, "HTTP_ADDRESS", handler, {
       ...options,
       address: settings.httpAddress,
       speaks: onePort ? "any" : "http1"
@@ -62,7 +70,11 @@ export const api = (
       ? { api }
       : {
           api,
-          grpc: yield* listen("GRPC_ADDRESS", handler, { ...options, address: settings.grpcAddress, speaks: "http2" })
+          grpc: yield* listen(settings, "GRPC_ADDRESS", handler, {
+            ...options,
+            address: settings.grpcAddress,
+            speaks: "http2"
+          })
         }
   }).pipe(Effect.provide(Invoices.layer))
 
@@ -77,10 +89,9 @@ export const storage = (
       { ready: Operations.ready(checks), maxInFlight: settings.maxInFlight },
       yield* Server.handler({}, { maxInFlight: settings.maxInFlight })
     )
-    return yield* listen("GRPC_ADDRESS", handler, {
+    return yield* listen(settings, "GRPC_ADDRESS", handler, {
       tls: yield* Tls.load(settings),
       onStop,
-      idleMillis: settings.idleTimeoutMillis,
       stopMillis: settings.shutdownMillis,
       address: settings.grpcAddress,
       speaks: "any"
@@ -95,10 +106,9 @@ export const operations = (
   Effect.flatMap(
     Effect.flatMap(Operations.routes(checks), (routes) => Server.handler(routes, { maxInFlight: 100 })),
     (handler) =>
-      listen("METRICS_ADDRESS", handler, {
+      listen(settings, "METRICS_ADDRESS", handler, {
         address: settings.metricsAddress,
         speaks: "http1",
-        idleMillis: settings.idleTimeoutMillis,
         stopMillis: 1_000
       })
   )

@@ -1,6 +1,7 @@
 /** Why a program doesn't start, for the person who typed the command: no stack, exit code 1. */
 import { Effect, Option, Schema } from "effect"
 import type { Address, Settings } from "../Config.ts"
+import { isLoopback } from "../Loopback.ts"
 
 export class StartupError extends Schema.TaggedError<StartupError>()("StartupError", { reason: Schema.String }) {
   override get message(): string {
@@ -10,10 +11,8 @@ export class StartupError extends Schema.TaggedError<StartupError>()("StartupErr
 
 const refuse = (reason: string): Effect.Effect<never, StartupError> => Effect.fail(new StartupError({ reason }))
 
-const loopback = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/u
-
 const guard = (name: string, { host }: Address, settings: Settings): Effect.Effect<void, StartupError> =>
-  settings.auth === "off" || loopback.test(host)
+  settings.auth === "off" || isLoopback(host)
     ? Effect.void
     : refuse(
         `${name} listens beyond this machine (${host}) and nobody is authenticated: say AUTH=off if that is meant, or use 127.0.0.1`

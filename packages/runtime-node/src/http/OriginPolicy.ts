@@ -1,0 +1,116 @@
+/**
+ * Keeps the web pages of strangers out while nobody is authenticated: a browser on this machine reaches loopback, and a page
+ * that it shows may send requests there.
+ *
+ * - A page of another origin is refused on every method, unless its origin is allowed (`Origin`, RFC 6454; browsers send it
+ *   with every request that a page may read the answer of, and with every POST).
+ * - A host name that is not ours is refused: with DNS rebinding a page's own host name leads to this machine, and the page
+ *   has our origin then.
+ *
+ * Pages of allowed origins get the headers of CORS (https://fetch.spec.whatwg.org/#http-cors-protocol).
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http"
+import { cors } from "@connectrpc/connect"
+import type { Settings } from "../Config.ts"
+import { isLoopback } from "../Loopback.ts"
+
+export interface OriginPolicy {
+  /** Host names that are ours, in lower case and without a port; `any` trusts every name. */
+  readonly hosts: ReadonlyArray<string> | "loopback" | "any"
+  /** Origins whose pages may send requests and read the answers, such as `https://app.example.com`. */
+  readonly origins: ReadonlyArray<string>
+  /** Whether the port speaks TLS. */
+  readonly tls: boolean
+}
+
+/** Without authentication beyond this machine (`AUTH=off`) every host name is ours unless `ALLOWED_HOSTS` lists them. */
+export const of = ({ allowedHosts, allowedOrigins, auth }: Settings, tls: boolean): OriginPolicy => ({
+  hosts: allowedHosts.length > 0 ? allowedHosts : auth === "loopback" ? "loopback" : "any",
+  origins: allowedOrigins,
+  tls
+})
+
+const methods = ["GET", "HEAD", ...cors.allowedMethods.filter((method) => method !== "GET"), "OPTIONS"].join(", ")
+const requestHeaders = [...cors.allowedHeaders, "Authorization", "Traceparent"].join(", ")
+const exposedHeaders = [...cors.exposedHeaders, "Retry-After"].join(", ")
+/** How long a browser may remember what a page may send, in seconds; Chromium takes no more than this. */
+const maxAgeSeconds = "7200"
+
+// a name, an IPv4 address, or an IPv6 address in brackets; then perhaps a port (RFC 3986, section 3.2)
+const hostPattern = /^(?:([a-z0-9._-]+)|\[([0-9a-f:.]+)\])(?::\d{1,5})?$/iu
+
+/** The name of a host without its port, in lower case, without brackets; undefined when it can't be read. */
+const nameOf = (host: string): string | undefined => {
+  const [, name, address] = hostPattern.exec(host) ?? []
+  return (name ?? address)?.toLowerCase()
+}
+
+/** The hosts that a request names, each once: HTTP/1.0 may name none, and a second one is an attack (RFC 9112, 3.2; RFC 9113, 8.3.1). */
+const hostsOf = ({ rawHeaders }: IncomingMessage): ReadonlyArray<string> => {
+  const named = new Set<string>()
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    if (/^(host|:authority)$/iu.test(rawHeaders[index] ?? "")) named.add(rawHeaders[index + 1] ?? "")
+  }
+  return [...named]
+}
+
+const isOurs = (hosts: OriginPolicy["hosts"], name: string): boolean =>
+  hosts === "any" || (hosts === "loopback" ? isLoopback(name) : hosts.includes(name))
+
+const refuse = (response: ServerResponse, status: number, title: string, detail: string): void => {
+  const body = JSON.stringify({ type: "about:blank", status, title, detail })
+  response.writeHead(status, { "content-type": "application/problem+json" }).end(body)
+}
+
+/** Headers of every answer: nothing of ours is a page, is to be framed, or is to be read by another site. */
+const harden = (response: ServerResponse, { tls }: OriginPolicy): void => {
+  response.setHeader("x-content-type-options", "nosniff")
+  response.setHeader("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
+  response.setHeader("referrer-policy", "no-referrer")
+  response.setHeader("cross-origin-resource-policy", "same-origin")
+  response.setHeader("cache-control", "no-store")
+  if (tls) response.setHeader("strict-transport-security", "max-age=31536000")
+}
+
+const allow = (response: ServerResponse, origin: string): void => {
+  response.setHeader("access-control-allow-origin", origin)
+  response.setHeader("access-control-expose-headers", exposedHeaders)
+  response.setHeader("cross-origin-resource-policy", "cross-origin")
+  response.setHeader("vary", "origin")
+}
+
+/** Answers the question that a browser asks before a page's request (a preflight request). */
+const answerPreflight = (response: ServerResponse): void =>
+  void response
+    .writeHead(204, {
+      "access-control-allow-methods": methods,
+      "access-control-allow-headers": requestHeaders,
+      "access-control-max-age": maxAgeSeconds
+    })
+    .end()
+
+/** The listener behind the policy. */
+export const guard =
+  (policy: OriginPolicy, handler: RequestListener): RequestListener =>
+  (request, response) => {
+    harden(response, policy)
+    const hosts = hostsOf(request)
+    const names = hosts.map(nameOf)
+    if (hosts.length > 1 || names.includes(undefined)) {
+      return refuse(response, 400, "Bad Request", "the request must name one host")
+    }
+    // none: HTTP/1.0, which no browser speaks
+    if (!names.every((name) => isOurs(policy.hosts, name ?? ""))) {
+      return refuse(response, 403, "Forbidden", "this host name is not served here: see ALLOWED_HOSTS")
+    }
+    const { origin } = request.headers
+    if (origin === undefined || origin === `${policy.tls ? "https" : "http"}://${hosts[0]}`) {
+      return handler(request, response)
+    }
+    if (!policy.origins.includes(origin)) {
+      return refuse(response, 403, "Forbidden", "pages of another origin are refused: see ALLOWED_ORIGINS")
+    }
+    allow(response, origin)
+    const isPreflight = request.method === "OPTIONS" && "access-control-request-method" in request.headers
+    return isPreflight ? answerPreflight(response) : handler(request, response)
+  }
