@@ -1,6 +1,6 @@
 /**
- * Bundles `@invoice/core/validate` for browsers, as it is published, and prints what it weighs. Fails above the limit, and when
- * the bundle needs more than ECMAScript and `TextDecoder`. Needs `npm run build` before.
+ * Bundles `@invoice/core/validate` for browsers, as it is published, and prints its size. Fails above the limit, and
+ * when the bundle needs more than ECMAScript and `TextDecoder`. Run `npm run build` before.
  */
 import { fileURLToPath } from "node:url"
 import { runInNewContext } from "node:vm"
@@ -11,7 +11,7 @@ import { build } from "rolldown"
 const limit = 40_000
 
 const root = fileURLToPath(new URL("..", import.meta.url))
-/** A program that uses nothing else; it stands at the root, so that packages are found. */
+/** A program that uses nothing else. Its path is in the root, so that its imports are resolved from there. */
 const entry = `${root}bundle-size.js`
 const program = `import { validate } from "@invoice/core/validate"\nglobalThis.validate = validate`
 

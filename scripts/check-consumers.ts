@@ -1,7 +1,7 @@
 /**
- * Installs the tarballs in projects of somebody else: with npm and the lowest versions that the packages allow beside
- * them, with pnpm and the newest. There types are checked as `nodenext` and as `bundler` find them (`skipLibCheck: false`),
- * the unit tests and examples run against the tarballs, and so do the programs of the READMEs.
+ * Installs the tarballs in two projects like those of users: one with npm and the lowest versions that the packages'
+ * ranges allow, one with pnpm and the newest. In each, types are checked with the resolutions `nodenext` and `bundler`
+ * (`skipLibCheck: false`), and the unit tests, the examples and the READMEs' programs run against the tarballs.
  */
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"

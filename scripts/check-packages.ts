@@ -1,6 +1,6 @@
 /**
- * Packs the packages and looks at the tarballs as whoever installs them does: nothing missing or misleading in them, types
- * where their modules are, and every entry of `exports` imported in plain JavaScript, whatever conditions Node.js is given.
+ * Packs the packages and checks the tarballs as their users see them: nothing is missing or misleading, types are where
+ * their modules are, and plain JavaScript imports every entry of `exports`, with and without the condition `source`.
  */
 import { execFileSync } from "node:child_process"
 import { mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises"
@@ -14,7 +14,7 @@ const directory = await mkdtemp(join(tmpdir(), "invoice-packages-"))
 const importing = (entries: ReadonlyArray<string>): string =>
   entries.map((entry) => `await import(${JSON.stringify(entry)})`).join("\n")
 
-/** A package folder can't be packed by itself: what it holds may be stale, and its manifest is this repository's. */
+/** Whether a package's folder can be packed by itself. It must not: `dist` may be stale, the manifest isn't staged. */
 const packsItself = (folder: string): boolean => {
   try {
     execFileSync("npm", ["pack", "--dry-run"], { cwd: join(root, "packages", folder), stdio: "ignore" })

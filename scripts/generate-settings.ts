@@ -11,8 +11,8 @@ writeFileSync(
   new URL("../docs/settings.md", import.meta.url),
   `# Settings
 
-Environment variables, the same for every program; \`invoice --help\` prints this list too. Where two names stand, the
-first wins; the second is the reference service's. This page is generated from
+Environment variables, the same for every program; \`invoice --help\` prints this list too. Where two names are given, the
+first one wins; the second is the name in the reference service. This page is generated from
 [Config.ts](../packages/runtime-node/src/Config.ts) by \`scripts/generate-settings.ts\`.
 
 | Name | Default | Meaning |

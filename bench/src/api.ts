@@ -1,6 +1,7 @@
 /**
- * How fast the REST API creates and reads, beside two baselines of the same run: pgbench with the same statement, one
- * transaction each, and a bare node:http server that answers the same bytes. Needs `wrk` and `pgbench` on the path.
+ * How fast the REST API creates and reads, compared with two baselines of the same run: pgbench with the same
+ * statement, one transaction each, and a bare node:http server that answers the same bytes. Needs `wrk` and `pgbench`
+ * on the path.
  *
  * BENCH_SECONDS: how long each figure is measured, default 8.
  */
@@ -26,7 +27,7 @@ interface Figure {
 }
 
 const directory = await mkdtemp(join(tmpdir(), "invoice-bench-"))
-// Postgres may run as another user, who must get through
+// Postgres may run as another user, who must be able to enter the directory
 await chmod(directory, 0o755)
 
 /** A wrk script that posts a body, with a fresh UUID wherever it says ID. */
@@ -168,7 +169,7 @@ say(`${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}, ${seconds
 say("| What | connections | per second | p50 ms | p99 ms | × baseline of this run | failed |")
 say("|---|---|---|---|---|---|---|")
 try {
-  // once unmeasured, for the compiler and the caches
+  // a first run without a measurement warms up the compiler and the caches
   await wrk(apiUrl, "/api/invoice/create", createBody, 32)
   for (const connections of [1, 32, 128]) {
     const create = await wrk(apiUrl, "/api/invoice/create", createBody, connections)

@@ -1,9 +1,10 @@
 /**
- * The figures of the pipeline, each beside its baselines of the same run; none is asserted. Programs run as processes of
- * their own, on one Postgres and one Kafka started for the run. Needs what the tests need for Kafka, and Linux (`/proc`).
+ * The figures of the pipeline, each with its baselines of the same run; none is asserted. Programs run as processes of
+ * their own, on one Postgres and one Kafka started for the run. Needs what the tests need for Kafka, and Linux
+ * (`/proc`).
  *
- * `npm run bench:pipeline -- --only a,c` takes some of them. Sizes and seconds come from BENCH_… (see each file), and
- * BENCH_PROFILES names a folder for CPU profiles.
+ * `npm run bench:pipeline -- --only a,c` measures some of them. BENCH_… variables set sizes and seconds (see each
+ * file), and BENCH_PROFILES names a folder for CPU profiles.
  */
 import { parseArgs } from "node:util"
 import * as Drain from "./pipeline/Drain.ts"

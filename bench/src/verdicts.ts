@@ -1,6 +1,6 @@
 /**
- * Verdicts from a backlog of pending invoices on real Kafka and Postgres, beside the rate of the same validator's decisions
- * without Kafka (load, judge, decide) in the same run. Needs what the tests need for Kafka.
+ * Verdicts for a backlog of pending invoices on real Kafka and Postgres, compared with the rate of the same validator's
+ * decisions without Kafka (load, judge, decide) in the same run. Needs what the tests need for Kafka.
  *
  * BENCH_INVOICES: how many, default 50,000.
  */
@@ -26,7 +26,7 @@ import { startKafka } from "../../test/infra/kafka/index.ts"
 
 const count = Number(process.env["BENCH_INVOICES"] ?? 50_000)
 const directory = await mkdtemp(join(tmpdir(), "invoice-bench-"))
-// Postgres may run as another user, who must get through
+// Postgres may run as another user, who must be able to enter the directory
 await chmod(directory, 0o755)
 const kafka = await startKafka()
 const brokers = kafka.brokers.split(",")
@@ -92,7 +92,7 @@ const program = Effect.gen(function* () {
     yield* Fiber.interrupt(relay)
 
     startedAt = performance.now()
-    // it also reads the messages of the invoices decided above, and passes over them
+    // the validator also reads the messages of the invoices decided above, and skips them
     const validator = yield* Effect.forkChild(Effect.flatMap(ValidateInvoices, ({ run }) => run))
     yield* allDecided
     const verdicts = rate(startedAt, count)

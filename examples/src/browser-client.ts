@@ -1,9 +1,9 @@
-/** A client over `fetch`, as in a browser: nothing of Node.js in it. Creates an invoice and waits for its verdict. */
+/** A client over `fetch`, as in a browser: it uses nothing of Node.js. Creates an invoice and waits for its verdict. */
 import { InvoiceClient } from "@invoice/adapters/connect"
 import { Invoices } from "@invoice/core"
 import { Effect, Option, Stream } from "effect"
 
-/** What became of an invoice: every change of it, until it has its verdict. */
+/** Creates an invoice; returns each status that it reaches, with the codes of its violations, up to its verdict. */
 export const follow = (baseUrl: string, invoice: { readonly id: string }) =>
   Effect.gen(function* () {
     const invoices = yield* Invoices

@@ -3,7 +3,7 @@ import { Memory } from "@invoice/adapters/memory"
 import { InvoiceStore } from "@invoice/core"
 import { Effect, Layer } from "effect"
 
-/** An adapter is a layer that provides the port; this one wraps another and provides its outbox as it is. */
+/** An adapter is a layer that provides the port. This one wraps another adapter, and provides its outbox unchanged. */
 export const layer = Layer.effect(
   InvoiceStore,
   Effect.map(InvoiceStore, (store) =>

@@ -1,4 +1,4 @@
-/** The validator program with layers of your own: your profile, and a publisher that tells of every dead letter. */
+/** The validator program with layers of your own: your profile, and a publisher that logs dead letters. */
 import { KafkaConsumer, KafkaPublisher } from "@invoice/adapters/kafka"
 import { MessagePublisher, ProfileValidator } from "@invoice/core"
 import { Main, Validator } from "@invoice/runtime-node"
@@ -7,7 +7,7 @@ import { acme } from "./acme.ts"
 
 const kafka = { brokers: (process.env["KAFKA_BROKERS"] ?? "127.0.0.1:9092").split(",") }
 
-const tellingPublisher = Layer.effect(
+const loggingPublisher = Layer.effect(
   MessagePublisher,
   Effect.map(MessagePublisher, ({ publish, ready }) => ({
     publish: (messages) => Effect.andThen(Effect.logWarning(`${messages.length} dead letters`), publish(messages)),
@@ -17,8 +17,8 @@ const tellingPublisher = Layer.effect(
 
 const layers = {
   validator: ProfileValidator.layer(acme),
-  broker: Layer.merge(tellingPublisher, KafkaConsumer.layer(kafka))
+  broker: Layer.merge(loggingPublisher, KafkaConsumer.layer(kafka))
 }
 
-// the store, and whatever else it needs, are as the settings say: `DATABASE_URL` or `STORAGE_ADDRESS`
+// the settings decide everything else, such as the store: `DATABASE_URL` or `STORAGE_ADDRESS`
 Main.start("validator", (settings) => Validator.make(settings, layers))

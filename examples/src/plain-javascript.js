@@ -1,4 +1,4 @@
-/** No TypeScript, no Effect: validates a file, creates the invoice on a running platform, and prints what became of it and why. */
+/** No TypeScript, no Effect: validates a file, creates the invoice on a platform, prints its verdict and reasons. */
 import { readFile } from "node:fs/promises"
 import { createClient, InvoiceClientError } from "@invoice/adapters/connect/promise"
 import { validate } from "@invoice/core/validate"

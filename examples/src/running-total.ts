@@ -1,6 +1,6 @@
 /**
  * A consumer of your own: keeps a running total of what was approved, by customer and currency, exactly once, however
- * often it is killed. `docs/guides/consumers.md` tells how; `running-total.e2e.test.ts` kills it.
+ * often it is killed. `docs/guides/consumers.md` explains how; `running-total.e2e.test.ts` kills it.
  *
  * DATABASE_URL: the pipeline's database. KAFKA_BROKERS: its brokers. TOPIC: default `invoice_approved`.
  */
@@ -47,7 +47,7 @@ const program = Effect.gen(function* () {
       (batch) =>
         inbox.handle(batch, write).pipe(
           Effect.tapError((error) => Effect.logWarning("not written yet", error.message)),
-          // a database that is away is waited for; anything else is for a person
+          // tries again while the database is unavailable; any other error ends the program, and a person has to decide
           Effect.retry({
             schedule: Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("1 second")]),
             while: (error) =>
@@ -66,7 +66,7 @@ await Effect.runPromise(
       Layer.mergeAll(
         PgClient.layer({ url, maxConnections: 4 }),
         PostgresStore.layer({ url, maxConnections: 2 }),
-        // the shortest that brokers allow by default: a consumer that was killed is missed for as long
+        // the shortest session that brokers allow by default: for so long a killed consumer keeps its partitions
         KafkaConsumer.layer({ brokers, sessionTimeout: "6 seconds", heartbeatInterval: "500 millis" })
       )
     )

@@ -1,6 +1,6 @@
 /**
- * A project of somebody else: an empty directory in which the tarballs are installed, with our unit tests and examples
- * moved in as its own code, so that they run against what was packed.
+ * A project like that of a user: an empty directory in which the tarballs are installed. Our unit tests and examples
+ * are copied into it as its own code, so that they run against what was packed.
  */
 import { spawnSync } from "node:child_process"
 import { existsSync, globSync, readFileSync, realpathSync } from "node:fs"
@@ -11,19 +11,19 @@ import { delimiter, dirname, join, relative, sep } from "node:path"
 import { type Packed, root, type Versions } from "./Pack.ts"
 
 export type Manager = "npm" | "pnpm"
-/** Of everything that the packages name with a range. */
+/** Which versions to install of everything that the packages name with a range. */
 export type Choice = "lowest" | "newest"
 
 export interface Consumer {
   readonly directory: string
-  /** What stands beside our packages. */
+  /** The installed versions of what our packages depend on, as text. */
   readonly versions: string
   readonly programs: ReadonlyArray<ReadmeProgram>
   readonly run: (command: string, ...args: ReadonlyArray<string>) => string
   readonly remove: () => Promise<void>
 }
 
-/** What the packages need beside one another, from every manifest. */
+/** What the packages need besides one another, from every manifest. */
 export const ranges = (packed: ReadonlyArray<Packed>): Versions =>
   Object.fromEntries(
     packed
@@ -44,7 +44,7 @@ const dependencies = (packed: ReadonlyArray<Packed>, choice: Choice): Versions =
   )
 })
 
-/** Ours, for what only compiles. */
+/** The compiler and the types of Node.js, in our own versions. */
 const tools = async (): Promise<Versions> => {
   const { devDependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8"))
   return { typescript: devDependencies.typescript, "@types/node": devDependencies["@types/node"] }
@@ -53,8 +53,8 @@ const tools = async (): Promise<Versions> => {
 const relativeImport = /"(\.{1,2}\/[^"]+)"/gu
 
 /**
- * The unit tests, with the files that they import. What they import of the package's own `src` becomes what is installed;
- * the rest they import by name already.
+ * Copies the unit tests and the files that they import. Imports from the package's own `src` are rewritten to the
+ * installed package; the tests import every other package by name already.
  */
 const copyTests = async (directory: string, { folder, manifest }: Packed): Promise<void> => {
   const from = join(root, "packages", folder)
@@ -77,12 +77,12 @@ const copyTests = async (directory: string, { folder, manifest }: Packed): Promi
     }
   }
   for (const file of globSync("test/*.unit.test.ts", { cwd: from })) {
-    // those that prove our suites, which takes a while, say nothing of a package
+    // the mutant tests prove the contract suites, not the package, and take long
     if (!file.endsWith(".mutants.unit.test.ts")) await copy(file)
   }
 }
 
-/** A program in a package's README, and what it says that the program prints, if anything. */
+/** A program in a package's README, and its output as the README gives it, if it does. */
 export interface ReadmeProgram {
   readonly file: string
   readonly prints: string | undefined
@@ -90,7 +90,7 @@ export interface ReadmeProgram {
 
 const readmeProgram = /```ts\n([\s\S]*?)```\n(?:\n```text\n([\s\S]*?)```)?/gu
 
-/** The programs of the README that is in the tarball. */
+/** Copies the programs of the README that is in the tarball. */
 const copyReadme = async (directory: string, { folder, manifest }: Packed): Promise<ReadonlyArray<ReadmeProgram>> => {
   const text = await readFile(join(directory, "node_modules", manifest.name, "README.md"), "utf8")
   return Promise.all(
@@ -146,7 +146,7 @@ const install: Record<Manager, ReadonlyArray<string>> = {
   pnpm: ["install", "--ignore-scripts", "--reporter=append-only", "--loglevel=warn"]
 }
 
-/** What a package finds by that name; effect's services are found only where everybody has the same. */
+/** The file that a package gets for that name. Effect's services work only when all packages get the same copy. */
 const copyOf = (name: string, from: string): string => createRequire(join(from, "package.json")).resolve(name)
 
 const haveOneCopy = (directory: string, packed: ReadonlyArray<Packed>, name: string): void => {

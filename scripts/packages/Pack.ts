@@ -1,6 +1,6 @@
 /**
- * The packages as they are published: built, then staged in a directory of their own, so that a tarball holds nothing
- * that only this repository can use and nothing that an earlier build left in `dist`.
+ * Builds the packages as they are published. Each is staged in a directory of its own before it is packed, so that a
+ * tarball holds nothing that only this repository can use, and nothing that an earlier build left in `dist`.
  */
 import { execFileSync } from "node:child_process"
 import { globSync } from "node:fs"
@@ -9,7 +9,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
-/** `null` hides what a pattern would offer. */
+/** `null` hides an entry that a pattern would export. */
 export type Exports = Readonly<Record<string, Readonly<Record<string, string>> | null>>
 export type Versions = Readonly<Record<string, string>>
 
@@ -36,7 +36,7 @@ export const root = fileURLToPath(new URL("../..", import.meta.url))
 const readManifest = async (folder: string): Promise<Manifest & { readonly scripts?: unknown }> =>
   JSON.parse(await readFile(join(root, "packages", folder, "package.json"), "utf8"))
 
-/** Without `source`, a condition of this repository: Node.js does not strip types from what is in node_modules. */
+/** The manifest without the condition `source`: Node.js does not strip types from files in node_modules. */
 const published = ({ scripts: _, ...manifest }: Manifest & { readonly scripts?: unknown }): Manifest => ({
   ...manifest,
   exports: Object.fromEntries(
@@ -47,13 +47,13 @@ const published = ({ scripts: _, ...manifest }: Manifest & { readonly scripts?: 
   )
 })
 
-/** The comment that a module begins with, if it does. */
+/** The comment at the beginning of a module, if there is one. */
 export const moduleComment = (source: string): string | undefined =>
   /^(?:#!.*\n)?(\/\*\*[\s\S]*?\*\/)/u.exec(source)?.[1]
 
 /**
- * tsc drops the comment of a module whose first import the declarations don't need. Puts it back, and moves the lines of
- * the declaration map.
+ * tsc drops the comment of a module when the declarations don't need its first import. Puts the comment back, and
+ * shifts the lines of the declaration map.
  */
 const documented = (
   source: string,
@@ -72,7 +72,7 @@ const documented = (
   }
 }
 
-/** What tsc makes of each source, and the source, which the maps name. */
+/** Copies what tsc makes of each source, and the source itself, to which the source maps refer. */
 const stageModules = async (from: string, to: string): Promise<void> => {
   for (const source of globSync("**/*.ts", { cwd: join(from, "src") })) {
     const built = join("dist", source.replace(/\.ts$/u, ""))

@@ -1,4 +1,4 @@
-/** What must hold for a tarball, whoever installs it; answers every complaint. */
+/** Checks a tarball for every way to install it, and answers all complaints. */
 import { existsSync, globSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
@@ -48,7 +48,7 @@ const lint = async (unpacked: string, { name }: Manifest): Promise<ReadonlyArray
   return messages.map((message) => `publint: ${name} ${formatMessage(message, pkg, { color: false })}`)
 }
 
-/** ESM only (ADR 0005): what resolves by CommonJS' rules loads ESM, which our Node.js versions do. */
+/** The packages are ESM only (ADR 0005). CommonJS code gets ESM from them, which our Node.js versions can load. */
 const ofCommonJs = (problem: Problem): boolean =>
   ("resolutionKind" in problem && ["node10", "node16-cjs"].includes(problem.resolutionKind)) ||
   ("resolutionOption" in problem && problem.resolutionOption === "node10")

@@ -1,4 +1,4 @@
-/** The brokers that this suite may harm, each behind a door of the proxy, and who leads what. */
+/** The brokers that this suite may harm, each behind a port of the proxy, and the leaders of their partitions. */
 import type { Admin, PartitionMetadata } from "kafkajs"
 import { offsetsPartitions } from "../infra/kafka/Cluster.ts"
 import { type StartedKafka, type StartedNode, startKafka } from "../infra/kafka/index.ts"
@@ -17,7 +17,7 @@ export type Partition = Pick<PartitionMetadata, "leader" | "replicas" | "isr"> &
 const offsets = "__consumer_offsets"
 const mostMillis = 30_000
 
-/** Java's `String.hashCode`, by which a group gets its partition of the offsets. */
+/** Java's `String.hashCode`, by which a consumer group gets its partition of `__consumer_offsets`. */
 const hashCode = (text: string): number => {
   let hash = 0
   for (let index = 0; index < text.length; index++) hash = (Math.imul(31, hash) + text.charCodeAt(index)) | 0
@@ -50,7 +50,7 @@ export class Cluster {
     await Promise.all([this.proxy.close(), this.kafka.stop()])
   }
 
-  /** How many brokers there are, with those that are down. */
+  /** How many brokers there are, including stopped ones. */
   get size(): number {
     return this.kafka.nodes.length
   }
@@ -65,21 +65,21 @@ export class Cluster {
     return node
   }
 
-  /** Resolves when its process has ended. */
+  /** Resolves when the broker's process has ended. */
   async kill(id: number, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
     this.down.add(id)
     await this.node(id).kill(signal)
   }
 
-  /** Starts it; `settled` says when it is back in its place. */
+  /** Starts a broker; `settled` resolves when it is a leader and a replica in sync again. */
   async restart(id: number): Promise<void> {
     await this.node(id).restart()
     this.down.delete(id)
   }
 
   /**
-   * What may be asked again, with a connection of its own for each try: for some seconds after its death a broker is still
-   * named to whoever asks, and refuses connections.
+   * Runs a call that may be repeated, with a connection of its own for each try: for some seconds after a broker's
+   * death the metadata still names it, and it refuses connections.
    */
   async administer<A>(use: (admin: Admin) => Promise<A>): Promise<A> {
     for (const deadline = performance.now() + mostMillis; ; await pause(100)) {
@@ -95,7 +95,7 @@ export class Cluster {
     }
   }
 
-  /** Of these topics, or of all. */
+  /** The partitions of these topics, or of all topics when none is named. */
   partitions(...topics: ReadonlyArray<string>): Promise<ReadonlyArray<Partition>> {
     return this.administer(async (admin) =>
       (await admin.fetchTopicMetadata(topics.length === 0 ? undefined : { topics: [...topics] })).topics.flatMap(
@@ -111,7 +111,7 @@ export class Cluster {
     )
   }
 
-  /** Waits until every partition is as told. */
+  /** Waits until the condition holds for every partition; rejects with the partitions that don't meet it. */
   async become(
     what: string,
     holds: (partition: Partition) => boolean,
@@ -128,7 +128,7 @@ export class Cluster {
     })
   }
 
-  /** Waits until every replica is in sync and every leader the preferred one. */
+  /** Waits until every replica is in sync and every leader is the preferred one. */
   settled(): Promise<void> {
     return this.become(
       "the cluster has settled",
@@ -144,8 +144,8 @@ export class Cluster {
   }
 
   /**
-   * Gives partitions to other leaders. The old one is no replica for a moment, so that it leads no longer from there on;
-   * then it comes back as the last one.
+   * Gives partitions to other leaders. The old leader is removed from the replicas, so that it can't lead, and is then
+   * added again as the last replica.
    */
   async moveLeaders(partitions: ReadonlyArray<Partition>, random: Random): Promise<void> {
     const wanted = partitions.map(({ leader, partition, replicas, topic }) => {
@@ -171,7 +171,7 @@ export class Cluster {
       {},
       ...topics
     )
-    // a broker that still removes a replica when it is told to add it may never fetch it: taken away and added again
+    // a broker that is to add a replica while it still removes it may never fetch it: then remove and add it again
     for (let tries = 1; ; tries++) {
       await reassign(({ old, replicas }) => [...replicas, old])
       try {
@@ -195,7 +195,7 @@ export class Cluster {
     }
   }
 
-  /** The broker that a consumer group's members talk to: the leader of the group's partition of the offsets. */
+  /** The group's partition of `__consumer_offsets`, whose leader is the group's coordinator. */
   async coordinatorOf(group: string): Promise<Partition> {
     const number = (hashCode(group) & 0x7fffffff) % offsetsPartitions
     const found = (await this.partitions(offsets)).find(({ partition }) => partition === number)

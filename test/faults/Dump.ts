@@ -1,6 +1,7 @@
 /**
- * A logical dump, restored into another cluster: every row of every table as text, sequences where they stood, leaves with
- * their bounds. What `pg_dump` writes, which no package brings for this version of Postgres.
+ * A logical dump, restored into another cluster: every row of every table as text, the values of sequences, and the
+ * outbox' partitions with their bounds. It stands in for `pg_dump`, which no npm package has for this version of
+ * Postgres.
  */
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
@@ -14,7 +15,7 @@ const sequences =
 
 /**
  * @param target has the same schema
- * @param directory where both servers may write, as they run as the same user
+ * @param directory where both servers may write, since they run as the same user
  */
 export const restore = async (source: Sql, target: Sql, directory: string): Promise<void> => {
   const [reader, writer] = [await source.session(), await target.session()]
@@ -22,11 +23,11 @@ export const restore = async (source: Sql, target: Sql, directory: string): Prom
   try {
     await reader.query("begin isolation level repeatable read")
     await writer.query("begin")
-    // as `pg_restore` does: constraints and triggers had their say when the rows were first written
+    // without constraints and triggers, as `pg_restore` does it: they ran when the rows were first written
     await writer.query("set local session_replication_role = replica")
     const there = await writer.query(tables)
-    const namesOf = (leaves: boolean): string =>
-      there.flatMap(({ bound, name }) => ((bound !== null) === leaves ? [String(name)] : [])).join(", ")
+    const namesOf = (partitions: boolean): string =>
+      there.flatMap(({ bound, name }) => ((bound !== null) === partitions ? [String(name)] : [])).join(", ")
     await writer.query(`drop table ${namesOf(true)}`)
     await writer.query(`truncate ${namesOf(false)}`)
     for (const { bound, name } of await reader.query(tables)) {

@@ -1,9 +1,9 @@
 /**
- * What the product owes the world, written once more and by hand: nothing here asks the product. The wire contract of a
- * record, and what becomes of the invoices that this suite sends.
+ * The expected results, written by hand and independent of the product's code: the wire contract of a record, and the
+ * verdicts on the invoices that this suite sends.
  */
 
-/** An event as it stands in the outbox. */
+/** An event as the outbox holds it. */
 export interface Event {
   readonly id: string
   readonly topic: string
@@ -17,7 +17,7 @@ export interface Event {
   readonly traceparent: string | undefined
 }
 
-/** What a consumer is given. */
+/** What a consumer sees of a record. */
 export interface Face {
   readonly topic: string
   readonly key: string
@@ -26,7 +26,7 @@ export interface Face {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** The topics of the pipeline, and the status that an invoice has reached when its event goes there. */
+/** The topics of the pipeline, and the type and the status of the events on each. */
 export const topics = {
   new_invoice: { type: "invoice.created", status: "Pending" },
   invoice_approved: { type: "invoice.approved", status: "Approved" },
@@ -61,7 +61,7 @@ export const recordOf = ({ at, id, key, topic, traceparent, type, value, ver }: 
   }
 }
 
-/** How two faces of an event differ, in words; empty when they don't. */
+/** How the record of an event differs from the expected one, in words; empty when it doesn't. */
 export const difference = (expected: Face, found: Face): string => {
   const parts = ["topic", "key", "value"] as const
   const names = [...new Set([...Object.keys(expected.headers), ...Object.keys(found.headers)])].toSorted()
@@ -74,7 +74,7 @@ export const difference = (expected: Face, found: Face): string => {
     .join("; ")
 }
 
-/** An invoice as a client writes it, and what the rules say to it. */
+/** An invoice as a client writes it, and the verdict that the rules give it. */
 export interface Case {
   readonly overrides: Readonly<Record<string, unknown>>
   readonly status: "Approved" | "Rejected"
@@ -84,7 +84,7 @@ export interface Case {
 
 const lines = (total: string) => [{ description: "Hosting (1 month)", quantity: 1, unit_price: "1050.00", total }]
 
-/** Kinds of invoices; most of those that are sent are good. */
+/** Kinds of invoices; most of the invoices that are sent are good. */
 export const cases = {
   good: { overrides: {}, status: "Approved", codes: [] },
   aCentOff: { overrides: { amount: "1050.01" }, status: "Rejected", codes: ["BR-CO-10"] },
@@ -95,10 +95,10 @@ export const cases = {
   }
 } as const satisfies Record<string, Case>
 
-/** The value of an invoice's first event: exactly this, since the reference decodes it strictly. */
+/** The exact value of an invoice's first event; the reference decodes it strictly. */
 export const createdValue = (id: string): string => JSON.stringify({ id })
 
-/** What is wrong with the value of a verdict; undefined when nothing is. Only a rejection needs to say why. */
+/** What is wrong with the value of a verdict's event; undefined when nothing is. Only a rejection must have reasons. */
 export const faultOfVerdict = (wanted: { readonly id: string } & Case, value: string): string | undefined => {
   const { id, status, version, violations = [], ...others } = JSON.parse(Buffer.from(value, "latin1").toString("utf8"))
   const codes: ReadonlyArray<string> = violations.map(({ code }: { readonly code: string }) => code)

@@ -1,10 +1,13 @@
-/** One address for a server: that moves, as a failover's virtual address does, or whose connections die without a word. */
+/**
+ * One address that forwards to a server. It can switch to another one, as a failover does, or make connections half
+ * open.
+ */
 import { createServer, connect as dial, type Server, type Socket } from "node:net"
 
 interface Link {
   readonly client: Socket
   readonly server: Socket
-  /** Nothing passes any more, and neither end is told. */
+  /** Nothing passes any more, and neither end gets an error. */
   dead: boolean
 }
 
@@ -31,13 +34,13 @@ export class Forward {
     return new Forward(server, typeof address === "object" && address !== null ? address.port : 0, target)
   }
 
-  /** New connections go there; the old ones are cut. */
+  /** Closes all connections; new ones go to `target`. */
   to(target: number): void {
     this.target = target
     this.cut()
   }
 
-  /** As when a route is dropped or a firewall forgets: what is connected now is half open from here on. Says how many. */
+  /** Makes the open connections half open, as a dropped route or a firewall does; answers how many there are. */
   silence(): number {
     let count = 0
     for (const link of this.links) {

@@ -1,4 +1,4 @@
-/** Invoices as clients send them, again and again until they are taken, and the judgement on what became of them. */
+/** Sends invoices as clients do, each until the API takes it, and judges the results. */
 import { DeadLetter, InvoiceEvent } from "@invoice/core"
 import { document } from "@invoice/testing/Generators"
 import * as Expected from "./Expected.ts"
@@ -9,13 +9,13 @@ import type { Outcome, Scene } from "./Scene.ts"
 import { pause, until } from "./Waiting.ts"
 
 export interface Flow {
-  /** Those that the API has answered 200 for. */
+  /** Ids of the invoices that the API has answered 200 for. */
   readonly taken: ReadonlySet<string>
-  /** All that a client tried, and what the rules say to them. */
+  /** All invoices that a client has sent, by id, with the verdict that they should get. */
   readonly tried: ReadonlyMap<string, Expected.Case>
-  /** How often a client was not answered 200. */
+  /** How often a client got another answer than 200, or none. */
   readonly refused: () => number
-  /** Waits until that many more are taken. */
+  /** Waits until that many more invoices are taken. */
   readonly more: (invoices: number) => Promise<void>
   readonly stop: () => Promise<void>
 }
@@ -29,13 +29,13 @@ const send = async (api: string, invoice: unknown): Promise<boolean> => {
       method: "POST",
       body: JSON.stringify({ invoice }),
       headers: { "content-type": "application/json" },
-      // a client that waits longer asks again
+      // after this time a client sends the invoice again
       signal: AbortSignal.timeout(clientSeconds * 1_000)
     })
     await response.text()
     return response.ok
   } catch {
-    // nobody listens, or it fell silent: whether it was taken is unknown, so it is sent again
+    // no connection, or no answer: the API may have taken the invoice or not, so the client sends it again
     return false
   }
 }
@@ -45,11 +45,11 @@ const caseOf = (random: Random): Expected.Case =>
   random.chance(0.75) ? Expected.cases.good : random.pick([Expected.cases.aCentOff, Expected.cases.lineOff])
 
 export interface FlowOptions {
-  /** Makes an id, else any. */
+  /** Makes an id; default a random one. */
   readonly id?: () => string
   /** Most milliseconds between two invoices of a client, default 40. */
   readonly restMillis?: number
-  /** What happens before the clients begin; it can send an invoice by its id. */
+  /** Runs before the clients begin; it can send a good invoice with the given id. */
   readonly first?: (one: (id: string) => Promise<void>) => Promise<void>
 }
 
@@ -100,7 +100,7 @@ const topics = [...Object.values(InvoiceEvent.topics), deadLetters]
 const pendingCount = async ({ sql }: Scene): Promise<number> =>
   Number((await sql.query("select count(*)::int as count from invoice where status = 'Pending'"))[0]?.["count"])
 
-/** Waits as long as verdicts come. */
+/** Waits until no invoice is pending but the poisoned ones, or no more verdicts come. */
 const allDecided = async (scene: Scene, poison: number): Promise<void> => {
   for (let before = Number.POSITIVE_INFINITY, now = await pendingCount(scene); now > poison && now < before; ) {
     before = now
@@ -110,12 +110,12 @@ const allDecided = async (scene: Scene, poison: number): Promise<void> => {
         now = await pendingCount(scene)
         return now < before
       },
-      { seconds: 2 * scene.patience }
+      { seconds: 2 * scene.quietSeconds }
     ).catch(() => {})
   }
 }
 
-/** What the store committed for the invoices, against what it should have: the events' values, and the verdicts. */
+/** Compares the events that the store committed with the expected ones: the values of creations, and the verdicts. */
 const faultsOf = (
   committed: ReadonlyArray<Ledger.Committed>,
   tried: Flow["tried"]
@@ -137,7 +137,7 @@ const faultsOf = (
   return { values, verdicts }
 }
 
-/** From the creation of an invoice to the first record of its verdict, the longest, in seconds. */
+/** The longest time from the creation of an invoice to the first record of its verdict, in seconds. */
 const waitedForVerdicts = (
   committed: ReadonlyArray<Ledger.Committed>,
   published: ReadonlyArray<Oracle.Published>
@@ -154,7 +154,7 @@ const waitedForVerdicts = (
 }
 
 export interface JudgeOptions {
-  /** Invoices that nobody can write a verdict for: they become dead letters, and stay without. */
+  /** Invoices for which the store refuses every verdict: their messages become dead letters, and they stay pending. */
   readonly poison?: ReadonlyArray<string>
 }
 

@@ -1,6 +1,6 @@
 /**
- * What was committed, kept beside the outbox: aggregates that count their events, and a ledger that is written in the
- * transaction of each event. Nothing of the product reads or writes it.
+ * What was committed, recorded independently of the outbox: aggregates that count their events, and a ledger that is
+ * written in the transaction of each event. The product neither reads nor writes these tables.
  */
 import type { Event } from "./Expected.ts"
 import type { Row, Sql } from "./Sql.ts"
@@ -29,8 +29,8 @@ const statements = [
       perform faults_event(topic_, key_, 0);
     end loop;
   end $$`,
-  // `saved`: within a savepoint that is kept
-  // seconds: `early` between taking a transaction id and the first lock, none when negative; `late` before the commit
+  // `saved`: writes within a savepoint that is kept; `undone`: writes one more event in a savepoint that is rolled back
+  // seconds: `early` from taking a transaction id to the first lock (negative: no early id); `late` before the commit
   `create function faults_write(topic_ text, keys text[], early float8, late float8, saved boolean, undone boolean, undo boolean)
     returns void language plpgsql as $$
   begin
@@ -58,7 +58,7 @@ const statements = [
       raise exception 'rolled back on purpose';
     end if;
   end $$`,
-  // a backlog at once: count / keys events of each key
+  // a backlog in one transaction: count / keys events of each key
   `create function faults_backlog(topic_ text, count_ bigint, keys int, noted boolean) returns void language plpgsql as $$
   declare at_ timestamptz := date_trunc('milliseconds', clock_timestamp());
   begin
@@ -80,7 +80,7 @@ export const prepare = async (sql: Sql, keys: number): Promise<void> => {
   await addKeys(sql, 0, keys)
 }
 
-/** More aggregates, from one number on, below another. */
+/** Adds the aggregates with the numbers from `from` to `below` - 1. */
 export const addKeys = async (sql: Sql, from: number, below: number): Promise<void> => {
   await sql.query(
     "insert into faults_aggregate (key) select 'key-' || i from generate_series($1::int4, $2::int4 - 1) i",
@@ -99,11 +99,11 @@ const committedOf = ({ at, id, key, payload, topic, traceparent, type, ver }: Ro
   traceparent: typeof traceparent === "string" ? traceparent : undefined
 })
 
-/** What the writers of this suite have committed. */
+/** The events that the writers of this suite have committed. */
 export const committed = async (sql: Sql): Promise<ReadonlyArray<Committed>> =>
   (await sql.query("select id, topic, key, ver, type, payload, at from faults_ledger")).map(committedOf)
 
-/** What the store has committed with its invoices. */
+/** The events that the store has committed with its invoices. */
 export const committedByStore = async (sql: Sql): Promise<ReadonlyArray<Committed>> =>
   (
     await sql.query(

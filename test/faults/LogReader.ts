@@ -1,22 +1,22 @@
-/** Reads topics from their beginning with kafkajs itself: what the relay's own adapter thinks of them plays no part. */
+/** Reads topics from their beginning with kafkajs itself, independent of the product's Kafka adapter. */
 import { randomUUID } from "node:crypto"
 import { type Consumer, Kafka, type KafkaMessage, logLevel } from "kafkajs"
 import { cureRequestQueue } from "../../packages/adapters/src/kafka/RequestQueue.ts"
 import type { Published } from "./Oracle.ts"
 import { until } from "./Waiting.ts"
 
-/** A quiet client; what goes wrong shows in what is missing at the end. */
+/** A client without a log: its failures show as records that are missing at the end. */
 export const client = (brokers: string): Kafka => {
   cureRequestQueue()
   return new Kafka({ brokers: brokers.split(","), clientId: "faults", logLevel: logLevel.NOTHING })
 }
 
-/** Records with this header are no events: this suite wrote them to do harm. */
+/** Records with this header are no events: this suite wrote them for a fault. */
 export const foreign = "faults-foreign"
 
 type Header = NonNullable<KafkaMessage["headers"]>[string]
 
-/** A header that is there twice is not what was sent. */
+/** A header that occurs twice is shown with both values, so that it differs from what was sent. */
 const textOf = (header: Header): string =>
   Array.isArray(header) ? header.map(String).join(" and ") : (header?.toString("utf8") ?? "")
 
@@ -41,10 +41,10 @@ export class LogReader {
   private readonly kafka: Kafka
   private readonly topics: ReadonlyArray<string>
   private readonly consumer: Consumer
-  /** By place, so that a rebalance that brings records again adds nothing. */
+  /** By topic, partition and offset, so that records that come again after a rebalance add nothing. */
   private readonly records = new Map<string, Published>()
   private readonly seen = new Set<string>()
-  /** The next offset, by place. */
+  /** The next offset, by topic and partition. */
   private readonly reached = new Map<string, bigint>()
 
   private constructor(kafka: Kafka, topics: ReadonlyArray<string>) {
@@ -75,7 +75,7 @@ export class LogReader {
     this.seen.add(record.id)
   }
 
-  /** How many records it has read so far. */
+  /** How many records were read so far. */
   get count(): number {
     return this.records.size
   }
@@ -84,7 +84,7 @@ export class LogReader {
     return this.seen.has(id)
   }
 
-  /** Reads on to the present end of every partition; answers all there is. */
+  /** Reads on to the present end of every partition; answers all records. */
   async toTheEnd(): Promise<ReadonlyArray<Published>> {
     const admin = this.kafka.admin()
     await admin.connect()

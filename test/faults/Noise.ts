@@ -1,6 +1,6 @@
 /**
- * Another application of the same cluster of databases: it takes transaction ids and rolls back, as fast as it can. What
- * it took since the log was last flushed is handed out again after a crash.
+ * Another application in the same database cluster: it takes transaction ids and rolls back, as fast as it can. After a
+ * crash Postgres hands out the ids again that were taken since the last flush of the log.
  */
 import type { Postgres } from "./Postgres.ts"
 import { connect, type Session } from "./Sql.ts"
@@ -9,7 +9,7 @@ import { until } from "./Waiting.ts"
 export interface Noise {
   /** Waits until that many more transactions are rolled back. */
   readonly more: (transactions: number) => Promise<void>
-  /** After the transactions in hand; also when the server is gone. */
+  /** Stops after the transactions in hand; also works when the server is gone. */
   readonly stop: () => Promise<void>
 }
 
@@ -21,7 +21,7 @@ const rollBack = async (session: Session): Promise<void> => {
   await session.query("rollback")
 }
 
-/** Just so many. */
+/** Rolls back this number of transactions. */
 export const some = async (postgres: Postgres, transactions: number): Promise<void> => {
   const sql = connect(postgres.url("postgres"), 1, "faults-noise")
   try {
@@ -44,7 +44,7 @@ export const make = (postgres: Postgres): Noise => {
         rolledBack += 1
       }
     } catch {
-      // the server is gone, which is what this waits for
+      // the server is gone, so the loop ends
     }
   }
   const loops = Array.from({ length: sessions }, loop)

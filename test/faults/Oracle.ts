@@ -1,5 +1,5 @@
 /**
- * The judge: compares what was committed with what the broker holds. It knows nothing of how the one became the other.
+ * The oracle: compares what was committed with what the broker holds. It knows nothing of how the product works.
  */
 import * as Expected from "./Expected.ts"
 import type { Committed } from "./Ledger.ts"
@@ -19,7 +19,7 @@ export interface Judgement {
   readonly events: number
   /** Committed and not published. */
   readonly lost: number
-  /** Published and never committed (rolled back, or of nobody). */
+  /** Published and never committed: rolled back, or never written. */
   readonly invented: number
   /** Records whose topic, key, value or headers are not those of the event that was committed. */
   readonly altered?: number
@@ -27,11 +27,11 @@ export interface Judgement {
   readonly inversions: number
   /** Deliveries beyond the first. */
   readonly duplicates: number
-  /** Duplicates that came after a later event of their key and topic: what a consumer needs `ver` for. */
+  /** Duplicates that came after a later event of their key and topic; a consumer detects them by `ver`. */
   readonly lateDuplicates: number
   /** Keys whose records lie in more than one partition of a topic. */
   readonly moved: number
-  /** Longest time in seconds in which something waited and nothing at all came through. */
+  /** Longest time in seconds in which events waited and not one was published. */
   readonly silence: number
   /** Longest time in seconds that a single event waited, from when it was written to its first record. */
   readonly waited?: number
@@ -39,12 +39,12 @@ export interface Judgement {
   readonly samples?: ReadonlyArray<string>
 }
 
-/** A published record with the number of its event. */
+/** A published record with the version of its event. */
 interface Delivery extends Published {
   readonly ver: number
 }
 
-/** The order that a consumer sees within a partition; between partitions there is only the time of the append. */
+/** The order of a consumer: by offset within a partition, by the time of the append between partitions. */
 const inOrder = (a: Delivery, b: Delivery): number =>
   a.partition === b.partition
     ? a.offset < b.offset
@@ -72,14 +72,14 @@ const judgeKey = (records: ReadonlyArray<Delivery>) => {
   return { inversions, duplicates, lateDuplicates, moved: new Set(records.map(({ partition }) => partition)).size > 1 }
 }
 
-/** When each event that was published came first. */
+/** When the first record of each published event was appended. */
 export const firstsOf = (published: ReadonlyArray<Published>): ReadonlyMap<string, number> => {
   const firsts = new Map<string, number>()
   for (const { at, id } of published) firsts.set(id, Math.min(at, firsts.get(id) ?? at))
   return firsts
 }
 
-/** Between two records nobody was kept waiting before the oldest of the events that come with the second or later. */
+/** Between two records, the silence begins at the oldest event whose first record is the second one or a later one. */
 const silenceOf = (committed: ReadonlyArray<Committed>, published: ReadonlyArray<Published>): number => {
   const firsts = firstsOf(published)
   const waiting = committed
@@ -92,7 +92,7 @@ const silenceOf = (committed: ReadonlyArray<Committed>, published: ReadonlyArray
   let oldest = Number.POSITIVE_INFINITY
   let index = 0
   let next: number | undefined
-  // from the end: at each record, what still had to come
+  // from the end: at each record, the oldest event that was still to come
   for (const at of published.map(({ at }) => at).toSorted((a, b) => b - a)) {
     for (let event = waiting[index]; event !== undefined && event.first >= (next ?? at); event = waiting[++index]) {
       oldest = Math.min(oldest, event.at)
@@ -140,7 +140,7 @@ export const judge = (committed: ReadonlyArray<Committed>, published: ReadonlyAr
   }
 }
 
-/** Events that came, by the brokers' clock, before the one before them of their key, whatever their topics. */
+/** Counts the events that were appended, by the brokers' clock, before their key's previous event on any topic. */
 export const ahead = (committed: ReadonlyArray<Committed>, published: ReadonlyArray<Published>): number => {
   const firsts = firstsOf(published)
   const at = new Map(committed.map(({ id, key, ver }) => [`${key} ${ver}`, firsts.get(id)]))
@@ -151,11 +151,11 @@ export const ahead = (committed: ReadonlyArray<Committed>, published: ReadonlyAr
   }).length
 }
 
-/** How often the record came that came most often. */
+/** How often the most frequent record came. */
 export const mostOf = (published: ReadonlyArray<Published>): number =>
   [...Map.groupBy(published, ({ id }) => id).values()].reduce((most, { length }) => Math.max(most, length), 0)
 
-/** Of a ledger: keys whose committed events do not count from 1 without a gap. Then the writers are wrong, not the relay. */
+/** The keys whose committed events do not count from 1 without a gap: then the writers are wrong, not the relay. */
 export const gaps = (committed: ReadonlyArray<Committed>): ReadonlyArray<string> =>
   [...Map.groupBy(committed, ({ key }) => key)].flatMap(([key, events]) =>
     events
@@ -169,7 +169,7 @@ export const gaps = (committed: ReadonlyArray<Committed>): ReadonlyArray<string>
 const counts = (some: ReadonlyArray<readonly [what: string, count: number]>): ReadonlyArray<string> =>
   some.flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what}`]))
 
-/** What a judgement breaks of the promise; empty when it is kept. */
+/** How a judgement breaks the promise; empty when the promise is kept. */
 export const broken = (judgement: Judgement): ReadonlyArray<string> => [
   ...counts([
     ["lost", judgement.lost],
@@ -181,15 +181,15 @@ export const broken = (judgement: Judgement): ReadonlyArray<string> => [
   ...(judgement.samples ?? [])
 ]
 
-/** What a scene promises beside that. */
+/** What a scene promises besides that. */
 export interface Bounds {
   /** Longest that an event may wait for its record, in seconds. */
   readonly bound: number
-  /** Whether nothing may come twice: nobody was harmed, or only asked to stop. */
+  /** Whether nothing may come twice, since no program was harmed, or programs were only asked to stop. */
   readonly once?: boolean
 }
 
-/** What a judgement breaks of its scene's own bounds. */
+/** How a judgement breaks its scene's own bounds. */
 export const beyond = ({ bound, once }: Bounds, { duplicates, waited = 0 }: Judgement): ReadonlyArray<string> => [
   ...(waited > bound ? [`an event waited ${waited.toFixed(1)} s, which is longer than ${bound} s`] : []),
   ...(once === true && duplicates > 0 ? [`${duplicates} duplicates, where none are allowed`] : [])

@@ -15,7 +15,7 @@ const event = (key: string, ver: number, at = 0): Committed => ({
   traceparent: undefined
 })
 
-/** The events of a ledger as `key` and `ver`, in the order of a partition, one a second. */
+/** The log of a partition, one record a second; a name such as `a1` is a key and a version. */
 const log = (...names: ReadonlyArray<string>): ReadonlyArray<Published> =>
   names.map((name, offset) => ({
     ...recordOf(event(name.slice(0, 1), Number(name.slice(1)))),

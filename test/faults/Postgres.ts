@@ -1,4 +1,4 @@
-/** A Postgres that this suite may harm: its own postmaster, on the cluster that the product's embedded Postgres makes. */
+/** A Postgres that this suite may harm: its own postmaster, on a cluster that the product's embedded Postgres makes. */
 import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { rmSync } from "node:fs"
 import { appendFile, chmod, chown, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
@@ -11,13 +11,13 @@ import { freePort } from "../infra/kafka/Cluster.ts"
 import { connect, type Sql } from "./Sql.ts"
 import { until } from "./Waiting.ts"
 
-/** A shell's words, as postmaster.opts holds them: the program as it is, its arguments in double quotes. */
+/** Splits a command line of postmaster.opts: the program without quotes, its arguments in double quotes. */
 const wordsOf = (line: string): ReadonlyArray<string> =>
   [...line.trim().matchAll(/"([^"]*)"|(\S+)/gu)].map(([, quoted, plain]) => quoted ?? plain ?? "")
 
 const settings = { max_prepared_transactions: 50, max_connections: 200, log_min_messages: "panic" }
 
-/** Who the server runs as; only root can start it as somebody else. */
+/** The user that the server runs as; only root can start it as another user. */
 interface Owner {
   readonly uid?: number
   readonly gid?: number
@@ -33,7 +33,7 @@ const give = async (path: string, { gid, uid }: Owner): Promise<void> => {
   if (uid !== undefined && gid !== undefined) await chown(path, uid, gid)
 }
 
-/** Of a process, its children's ids. */
+/** The ids of a process' children. */
 const childrenOf = async (parent: number): Promise<ReadonlyArray<number>> => {
   const { stdout } = await promisify(execFile)("ps", ["-A", "-o", "pid=", "-o", "ppid="])
   return stdout
@@ -47,7 +47,7 @@ const signal = (pid: number, name: NodeJS.Signals): void => {
   try {
     process.kill(pid, name)
   } catch {
-    // it has ended meanwhile
+    // the process has ended meanwhile
   }
 }
 
@@ -62,9 +62,9 @@ const isAlive = (pid: number): boolean => {
 
 export class Postgres {
   private child: ChildProcess | undefined
-  /** The end of what its processes have said. */
+  /** The end of the output of its processes. */
   private said = ""
-  /** The server's processes can read it. */
+  /** Where its data is; the server's processes can read it. */
   readonly directory: string
   private readonly address: string
   private readonly command: ReadonlyArray<string>
@@ -84,7 +84,7 @@ export class Postgres {
 
   static async start(): Promise<Postgres> {
     const directory = await mkdtemp(join(tmpdir(), "invoice-faults-"))
-    // Postgres may run as another user, who must get through
+    // Postgres may run as another user, who must be able to enter the directory
     await chmod(directory, 0o755)
     const cluster = join(directory, "postgres")
     const made = Effect.gen(function* () {
@@ -101,8 +101,8 @@ export class Postgres {
   }
 
   /**
-   * A hot standby of a running server, which streams from it: made of a base backup, as `pg_basebackup` makes one. From
-   * here on the primary's commits wait for it, but for those that ask not to.
+   * Makes a hot standby that streams from a running server, from a base backup as `pg_basebackup` makes one. From here
+   * on the primary's commits wait for the standby, except commits with `synchronous_commit` off.
    */
   static async standby(primary: Postgres): Promise<Postgres> {
     const directory = await mkdtemp(join(tmpdir(), "invoice-faults-"))
@@ -153,7 +153,7 @@ export class Postgres {
     return Number(new URL(this.address).port)
   }
 
-  /** @param port where something forwards from, else the server's own */
+  /** @param port of something that forwards to the server; default the server's own */
   url(database: string, port: number = this.port): string {
     const url = new URL(this.address)
     url.pathname = `/${database}`
@@ -165,7 +165,7 @@ export class Postgres {
   async promote(): Promise<void> {
     const admin = this.admin()
     try {
-      // nobody stands by for it
+      // the new primary has no standby of its own
       await admin.query("alter system reset synchronous_standby_names")
       await admin.query("select pg_promote()")
     } finally {
@@ -178,7 +178,7 @@ export class Postgres {
     return connect(this.url("postgres"), 2, "faults-admin")
   }
 
-  /** Every server process falls at once, nothing is written back: the log is replayed at the next start. */
+  /** Immediate shutdown: every server process ends at once without a checkpoint, and the next start replays the log. */
   async crash(): Promise<void> {
     const { child } = this
     if (child === undefined) return
@@ -187,7 +187,7 @@ export class Postgres {
     await ended
   }
 
-  /** SIGKILL to the postmaster and to every server process: nobody has time for anything. */
+  /** SIGKILL to the postmaster and to every server process: none of them can do anything before it ends. */
   async kill(): Promise<void> {
     const { child } = this
     if (child?.pid === undefined) return
@@ -196,22 +196,22 @@ export class Postgres {
     child.kill("SIGKILL")
     for (const pid of children) signal(pid, "SIGKILL")
     await ended
-    // the next one may not start while somebody holds the memory of this one
+    // the next server can't start while a process of this one still holds its shared memory
     await until("every server process has ended", () => children.every((pid) => !isAlive(pid)))
   }
 
-  /** SIGKILL to one server process: the postmaster ends the others and recovers. Resolves when it answers again. */
+  /** SIGKILL to one server process: the postmaster ends the others and recovers. Resolves when the server answers. */
   async killBackend(pid: number): Promise<void> {
     signal(pid, "SIGKILL")
     await until("Postgres has noticed", () => !isAlive(pid))
     await this.answers()
   }
 
-  /** Every server process stands still: nobody gets an answer, and nobody is told. */
+  /** Stops every server process (SIGSTOP): clients get neither an answer nor an error. */
   async pause(): Promise<void> {
     const pid = this.child?.pid
     if (pid === undefined) return
-    // first the one that makes others
+    // the postmaster first, so that it starts no more processes
     signal(pid, "SIGSTOP")
     for (const child of await childrenOf(pid)) signal(child, "SIGSTOP")
   }
@@ -229,7 +229,7 @@ export class Postgres {
     else await this.resume()
   }
 
-  /** Waits until it does. */
+  /** Waits until Postgres answers. */
   async answers(): Promise<void> {
     const probe = this.admin()
     try {
@@ -253,7 +253,7 @@ export class Postgres {
       {
         ...this.owner,
         cwd: this.directory,
-        // a group of its own: Ctrl-C reaches this suite, which stops Postgres last
+        // a process group of its own: Ctrl-C reaches only this suite, which stops Postgres last
         detached: true,
         stdio: ["ignore", "ignore", "pipe"],
         env: { LC_ALL: "C" }

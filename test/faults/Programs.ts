@@ -6,7 +6,7 @@ const entry = fileURLToPath(new URL("../../packages/runtime-node/src/bin/invoice
 
 export type Name = "api" | "relay" | "storage" | "validator"
 
-/** What Node.js has compiled once it need not compile again, which is a third of what a program's start costs. */
+/** The compile cache of Node.js, which saves a third of the time that a program's start takes. */
 const compiled = fileURLToPath(new URL("../../.cache/node", import.meta.url))
 
 export interface Running {
@@ -14,10 +14,10 @@ export interface Running {
   readonly output: () => string
   /** `api`, `grpc` or `metrics`, from the line that says it is ready. */
   readonly url: (name: string) => string
-  /** The status that `/readyz` answers; 0 when nobody does within 5 s. */
+  /** The status that `/readyz` answers; 0 without an answer within 5 s. */
   readonly readiness: () => Promise<number>
   readonly isRunning: () => boolean
-  /** Sends a signal, and after one that ends a process resolves with its exit code or signal. */
+  /** Sends a signal. When the signal ends the process, resolves at its end with the exit code or the signal. */
   readonly signal: (signal: NodeJS.Signals) => Promise<number | string>
 }
 
@@ -41,14 +41,14 @@ export const start = (
     ...env
   })
 
-/** A script of this suite, which says that it is ready as the programs do. */
+/** Starts a script of this suite, which prints the same ready line as the programs. */
 export const startScript = (script: string, args: ReadonlyArray<string>): Promise<Running> =>
   launch([fileURLToPath(new URL(script, import.meta.url)), ...args], {})
 
 const launch = async (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>): Promise<Running> => {
   const child = spawn(process.execPath, ["--conditions=source", ...args], {
     env: { PATH: process.env["PATH"] ?? "", NODE_COMPILE_CACHE: compiled, ...env },
-    // a group of its own: Ctrl-C reaches this suite, which then ends it
+    // a process group of its own: Ctrl-C reaches only this suite, which then ends the program
     detached: true,
     stdio: ["ignore", "pipe", "pipe"]
   })
@@ -95,7 +95,7 @@ const launch = async (args: ReadonlyArray<string>, env: Readonly<Record<string, 
   }
 }
 
-/** Ends them all, asking first; what is stopped (SIGSTOP) is woken up to hear it. */
+/** Ends the programs: SIGCONT for those that are stopped, then SIGTERM, and SIGKILL after 15 s. */
 export const stopAll = async (some: ReadonlyArray<Running>): Promise<void> => {
   await Promise.all(
     some.map(async (program) => {

@@ -1,4 +1,4 @@
-/** Parts of the product within this suite, whose log lines would stand in the middle of the table. */
+/** Runs parts of the product in this process without their log lines, which would interrupt the printed table. */
 import { Layer, Logger, ManagedRuntime } from "effect"
 
 export const runtimeOf = <A, E>(layer: Layer.Layer<A, E>): ManagedRuntime.ManagedRuntime<A, E> =>

@@ -1,4 +1,4 @@
-/** Chances that come again: the same seed and name give the same ones. */
+/** Repeatable random numbers: the same seed and name give the same ones. */
 export class Random {
   private state: number
   private readonly seed: number
@@ -31,7 +31,7 @@ export class Random {
     return one
   }
 
-  /** Chances of their own for a part, whatever the other parts draw meanwhile. */
+  /** Random numbers for one part, independent of what other parts draw meanwhile. */
   fork(name: string): Random {
     let hash = this.seed
     for (const character of name) hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193)

@@ -1,9 +1,12 @@
-/** How a program's readiness went, while it is asked again and again. */
+/** Records a program's readiness by asking for it again and again. */
 import type { Running } from "./Programs.ts"
 import { pause, until } from "./Waiting.ts"
 
 export interface Readiness {
-  /** Waits until it is this, or was since the last that was waited for; answers after how many seconds, undefined if never. */
+  /**
+   * Waits until the program answers this status, or has done so since the last status that was waited for. Answers the
+   * seconds since the watch began, or undefined when the program doesn't within `seconds`.
+   */
   readonly becomes: (status: 200 | 503, seconds: number) => Promise<number | undefined>
   readonly stop: () => Promise<void>
 }

@@ -1,4 +1,4 @@
-/** A fault's own database and topic, the programs and writers at work there, and the judgement at the end. */
+/** A fault's own database and topic, its programs and writers, and the judgement at the end. */
 import type { Writable } from "node:stream"
 import { fileURLToPath } from "node:url"
 import * as Ledger from "./Ledger.ts"
@@ -13,7 +13,7 @@ import { until } from "./Waiting.ts"
 import { keys, template, type World } from "./World.ts"
 import * as Writers from "./Writers.ts"
 
-/** What a fault ends with. */
+/** The outcome of a fault's run. */
 export interface Outcome {
   readonly judgement: Oracle.Judgement
   /** Invoices with more than one effective verdict. */
@@ -22,16 +22,16 @@ export interface Outcome {
   readonly stuck?: number
   /** Invoices whose verdict is not what the rules say. */
   readonly wrong?: number
-  /** How often the record came that came most often. */
+  /** How often the most frequent record came. */
   readonly most?: number
   /** What was broken; empty when the promise was kept. */
   readonly broken: ReadonlyArray<string>
-  /** What else there is to tell. */
+  /** Further facts to print. */
   readonly notes: ReadonlyArray<string>
 }
 
 export interface Relaying {
-  /** Reaches the brokers through the proxy. */
+  /** Whether the program reaches the brokers through the proxy. */
   readonly proxied?: boolean
   readonly env?: Readonly<Record<string, string>>
   readonly preload?: string
@@ -46,11 +46,11 @@ export class Scene {
   readonly database: string
   readonly random: Random
   readonly notes: Array<string> = []
-  /** The patch that makes mutants of this scene's programs. */
+  /** The name of the patch that turns this scene's programs into mutants. */
   patch: string | undefined
-  /** Seconds without a new record after which nothing more is expected. */
-  patience = 30
-  /** Where the scene plays now. */
+  /** Seconds without a new record after which no more records are expected. */
+  quietSeconds = 30
+  /** The server that the scene uses now. */
   private at: { readonly url: string; readonly sql: Sql }
   private closing: Promise<void> | undefined
   private ownsTopic = false
@@ -72,7 +72,7 @@ export class Scene {
     return { url, sql: connect(url, 4) }
   }
 
-  /** Goes on elsewhere: programs and writers that are started from now on are sent there. */
+  /** Continues on another server: programs and writers that start from now on use it. */
   async moveTo(postgres: Postgres, port?: number): Promise<void> {
     await this.at.sql.close()
     this.at = this.on(postgres, port)
@@ -88,7 +88,7 @@ export class Scene {
     return scene
   }
 
-  /** With the product's schema and an empty ledger. */
+  /** Makes the scene's database, with the product's schema and an empty ledger. */
   async makeDatabase(postgres: Postgres): Promise<void> {
     const admin = postgres.admin()
     try {
@@ -151,7 +151,7 @@ export class Scene {
     return writing
   }
 
-  /** The lane's epoch: rises with every take-over. */
+  /** The lane's epoch, which rises with every take-over. */
   async epoch(): Promise<number> {
     const [row] = await this.sql.query("select max(epoch) as epoch from outbox_cursor")
     return Number(row?.["epoch"] ?? 0)
@@ -162,7 +162,7 @@ export class Scene {
     await until("another relay has the lane", async () => (await this.epoch()) > since)
   }
 
-  /** Gives the lane to this relay, by stopping those that would take it from it. */
+  /** Gives the lane to this relay by stopping all other programs, and then starts as many new relays. */
   async handTo(relay: Programs.Running): Promise<void> {
     const others = this.programs.filter((other) => other !== relay && other.isRunning())
     const epoch = await this.epoch()
@@ -171,10 +171,10 @@ export class Scene {
     await Promise.all(others.map(() => this.relay()))
   }
 
-  /** Waits until every committed event is in the log, or nothing more comes; reads to the end once all relays stopped. */
+  /** Waits until every committed event is in the log, or no more come; stops the programs, then reads to the end. */
   async published(
     committed: ReadonlyArray<Ledger.Committed>,
-    options: { readonly topics?: ReadonlyArray<string>; readonly patience?: number } = {}
+    options: { readonly topics?: ReadonlyArray<string>; readonly quietSeconds?: number } = {}
   ): Promise<ReadonlyArray<Oracle.Published>> {
     const reader = await LogReader.open(this.world.kafka.brokers, options.topics ?? [this.topic])
     try {
@@ -187,7 +187,7 @@ export class Scene {
       while (!isComplete() && reader.count !== count) {
         count = reader.count
         await until("more comes", () => isComplete() || reader.count > count, {
-          seconds: options.patience ?? this.patience
+          seconds: options.quietSeconds ?? this.quietSeconds
         }).catch(() => {})
       }
       await Programs.stopAll(this.programs)
@@ -197,14 +197,14 @@ export class Scene {
     }
   }
 
-  /** Stops the writers, waits for the relays, stops them, and compares ledger and log. */
+  /** Stops the writers, waits for the relays, stops them, and compares the ledger with the log. */
   async judge({
     isOurs = () => true,
     ...options
   }: {
     readonly topics?: ReadonlyArray<string>
-    readonly patience?: number
-    /** Of the records on topics that other scenes use too. */
+    readonly quietSeconds?: number
+    /** Selects this scene's records, on topics that other scenes use too. */
     readonly isOurs?: (record: Oracle.Published) => boolean
   } = {}): Promise<Outcome> {
     for (const writing of this.writings) await writing.stop()
@@ -225,12 +225,12 @@ export class Scene {
     }
   }
 
-  /** What the programs said, for whoever has to find out why. */
+  /** Writes what the programs have logged, to find the cause of a failure. */
   report(to: Writable): void {
     for (const program of this.programs) to.write(`--- a program of ${this.name}\n${program.output().slice(-3_000)}\n`)
   }
 
-  /** Ends what the scene started; again does nothing more. */
+  /** Ends everything that the scene has started; a second call does nothing. */
   close(): Promise<void> {
     this.closing ??= this.end()
     return this.closing

@@ -1,4 +1,4 @@
-/** A preload: this process believes that it is another time, FAULTS_CLOCK_SHIFT milliseconds away. */
+/** A preload that shifts the clock of this process by FAULTS_CLOCK_SHIFT milliseconds. */
 const shift = Number(process.env["FAULTS_CLOCK_SHIFT"])
 const RealDate = Date
 const now = (): number => RealDate.now() + shift

@@ -1,4 +1,4 @@
-/** Statements as promises, for the parts of this suite that stand outside of the product. */
+/** Statements as promises, for the parts of this suite that are independent of the product. */
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Exit, ManagedRuntime, Redacted, Scope } from "effect"
 import { SqlClient } from "effect/sql"
@@ -9,7 +9,7 @@ type Parameters = ReadonlyArray<string | number | bigint | boolean | null>
 /** One connection, kept for as long as a transaction of its own needs it. */
 export interface Session {
   readonly query: (text: string, parameters?: Parameters) => Promise<ReadonlyArray<Row>>
-  /** Gives the connection back; what was open on it is rolled back by the pool. */
+  /** Gives the connection back; the pool rolls back a transaction that is open on it. */
   readonly release: () => Promise<void>
 }
 
@@ -19,7 +19,7 @@ export interface Sql {
   readonly close: () => Promise<void>
 }
 
-/** What Postgres, or the lack of it, said. */
+/** The messages of an error and of its causes. */
 export const reasonOf = (error: unknown): string => {
   const texts: Array<string> = []
   for (let at: unknown = error; at instanceof Error && texts.length < 4; at = at.cause) texts.push(at.message)
@@ -30,7 +30,7 @@ export const connect = (url: string, connections: number, applicationName = "fau
   const runtime = ManagedRuntime.make(
     PgClient.layer({ url: Redacted.make(url), maxConnections: connections, applicationName })
   )
-  // closing would wait for whoever still has a connection
+  // closing the pool would wait until every session has given its connection back
   const open = new Set<Scope.Closeable>()
   return {
     query: (text, parameters = []) =>

@@ -1,7 +1,7 @@
 /**
- * Stands between clients and the brokers of a Kafka cluster, on a port of its own for each broker, and decides the fate of
- * each request and each answer. It knows only the frames of Kafka's protocol: four bytes of length, then in a request its
- * kind (`api_key`), version and correlation id, and in an answer the correlation id.
+ * A proxy between clients and the brokers of a Kafka cluster, with a port of its own for each broker. It decides what
+ * happens to each request and each answer. It knows only the frames of Kafka's protocol: four bytes of length, then in
+ * a request its kind (`api_key`), version and correlation id, and in an answer the correlation id.
  */
 import { createServer, connect as dial, type Server, type Socket } from "node:net"
 import { until } from "./Waiting.ts"
@@ -12,17 +12,19 @@ export const apis = { produce: 0, joinGroup: 11, initProducerId: 22 } as const
 /** Error codes of the Kafka protocol. */
 export const errors = { coordinatorLoadInProgress: 14 } as const
 
-/** `hold` keeps a frame until the proxy is told to pass again; `cut` drops it and closes the connection. */
+/**
+ * `hold` keeps a frame until another rule is set, `cut` drops it and closes the connection, `swallow` only drops it.
+ */
 export type Fate = "pass" | "hold" | "cut" | "swallow"
 
-/** The broker never sees the request; the client is told this error. */
+/** The broker never gets the request; the client gets this error. */
 export interface Refusal {
   readonly error: (typeof errors)[keyof typeof errors]
 }
 
 /** What happens to a frame, by its `api_key` and the broker's number, from 1. */
 export interface Rule {
-  /** Only a JoinGroup can be refused: of that answer the proxy knows the form. */
+  /** Only a JoinGroup can be refused: it is the only kind whose answer the proxy can write. */
   readonly request?: (api: number, broker: number) => Fate | Refusal
   readonly answer?: (api: number, broker: number) => Fate
 }
@@ -34,11 +36,11 @@ export interface ProducerId {
 }
 
 interface Link {
-  /** From 1. */
+  /** The broker's number, from 1. */
   readonly number: number
   readonly client: Socket
   readonly broker: Socket
-  /** What the client asked, by correlation id. */
+  /** The `api_key` of the client's requests, by correlation id. */
   readonly asked: Map<number, number>
 }
 
@@ -75,11 +77,11 @@ const refusedJoin = (request: Buffer, error: number): Buffer => {
 export class TcpProxy {
   /** One for each broker. */
   readonly ports: ReadonlyArray<number>
-  /** Where connections go: a port for each of ours. */
+  /** The brokers' ports, in the order of `ports`. */
   targets: ReadonlyArray<number> = []
-  /** Frames that did not pass, since the rule was made. */
+  /** Frames that did not pass, since the rule was set. */
   caught = 0
-  /** Answers to Produce that went through. */
+  /** Answers to Produce requests that went through. */
   acknowledged = 0
   /** The idempotent producers that the brokers have made, newest last. */
   readonly producers: Array<ProducerId> = []
@@ -102,17 +104,17 @@ export class TcpProxy {
     return new TcpProxy(await Promise.all(Array.from({ length: brokers }, () => listening(createServer()))))
   }
 
-  /** The first broker's. */
+  /** The first broker's port. */
   get port(): number {
     return this.ports[0] ?? 0
   }
 
-  /** host:port of every broker's, comma separated. */
+  /** host:port of the proxy for every broker, comma separated. */
   get brokers(): string {
     return this.ports.map((port) => `127.0.0.1:${port}`).join(",")
   }
 
-  /** From now on. What the rule before held goes on its way. */
+  /** Sets the rule from now on, and passes on what the rule before it has held. */
   set(rule: Rule): void {
     this.rule = rule
     this.caught = 0
@@ -130,7 +132,7 @@ export class TcpProxy {
     return until("the proxy has caught a frame", () => this.caught > 0, { every: 1 })
   }
 
-  /** Tells the next client that asks for an identity that it is this producer. */
+  /** Gives this producer's id and epoch to the next client that asks for a producer id. */
   impersonate(producer: ProducerId): void {
     this.impersonated = producer
   }

@@ -1,4 +1,4 @@
-/** Topics of this suite: the broker stamps the records, so that times mean something whatever a client's clock says. */
+/** Topics of this suite. The broker stamps their records, so that times don't depend on a client's clock. */
 import { client, foreign } from "./LogReader.ts"
 import { until } from "./Waiting.ts"
 
@@ -40,7 +40,7 @@ export const createTopic = (brokers: string, topic: string, config: Config): Pro
     })
   )
 
-/** Sets what is told, and everything else back to its default (but for the stamps). */
+/** Sets these entries, and every other one back to its default, except the one for the stamps. */
 export const configureTopic = (brokers: string, topic: string, config: Config): Promise<unknown> =>
   administer(brokers, (admin) =>
     admin.alterConfigs({
@@ -49,7 +49,7 @@ export const configureTopic = (brokers: string, topic: string, config: Config): 
     })
   )
 
-/** Raises the limit on records' sizes, and waits until the leaders of all partitions go by it. */
+/** Raises the limit on records' sizes, and waits until the leaders of all partitions apply it. */
 export const allowLarge = async (brokers: string, topic: string, bytes: number): Promise<void> => {
   await configureTopic(brokers, topic, { "max.message.bytes": String(bytes) })
   const producer = client(brokers).producer()
@@ -70,7 +70,7 @@ export const allowLarge = async (brokers: string, topic: string, bytes: number):
   }
 }
 
-/** Of every broker. */
+/** Sets these entries on every broker. */
 export const configureBroker = (brokers: string, config: Config): Promise<unknown> =>
   administer(brokers, async (admin) => {
     for (const { nodeId } of (await admin.describeCluster()).brokers) {

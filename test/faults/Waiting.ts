@@ -1,7 +1,7 @@
-/** Waiting for a condition; the pace of asking decides nothing. */
+/** Waits for conditions. How often a condition is checked changes no result. */
 export const pause = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
 
-/** Asks until it holds; rejects after `seconds`, naming what was waited for. */
+/** Waits until the condition holds; rejects after `seconds`, naming what was waited for. */
 export const until = async (
   what: string,
   holds: () => boolean | Promise<boolean>,

@@ -1,4 +1,4 @@
-/** What all faults share: one Postgres, a cluster of brokers with a proxy in front of it, and how to end them. */
+/** What all faults share: one Postgres, and a cluster of brokers with a proxy in front of it. */
 import { Migrations } from "@invoice/adapters/postgres"
 import { Effect, Layer, Redacted } from "effect"
 import type { StartedKafka, StartedNode } from "../infra/kafka/index.ts"
@@ -19,9 +19,9 @@ export interface Soak {
 export interface Options {
   readonly random: Random
   readonly brokers: 1 | 3
-  /** More rounds of everything. */
+  /** Whether to run more rounds of everything. */
   readonly long: boolean
-  /** Undefined unless asked for. */
+  /** Undefined without `--soak`. */
   readonly soak: Soak | undefined
 }
 
@@ -32,16 +32,16 @@ export interface World extends Options {
   /** The first broker. */
   readonly node: StartedNode
   readonly proxy: TcpProxy
-  /** Undoes what a scene did to servers that it shares with others. */
+  /** Undoes what a scene did to the servers that all scenes share. */
   readonly heal: () => Promise<void>
   readonly stop: () => Promise<void>
 }
 
-/** A database with the product's schema and the ledger, to make others from. */
+/** A database with the product's schema and the ledger, from which the scenes' databases are made. */
 export const template = "faults_template"
 export const keys = 40
 
-/** Makes the database that the others are made from. */
+/** Makes the template database. */
 export const makeTemplate = async (postgres: Postgres): Promise<void> => {
   const admin = postgres.admin()
   await admin.query(`create database ${template}`)

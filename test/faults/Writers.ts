@@ -1,6 +1,6 @@
 /**
- * Writers as an outbox fears them: many connections on few keys, transaction ids that are taken long before the first
- * lock, transactions and savepoints that are rolled back, and some that are prepared and decided later.
+ * Writers that are hard on an outbox: many connections on few keys, transaction ids that are taken long before the
+ * first lock, transactions and savepoints that are rolled back, and transactions that are prepared and decided later.
  */
 import { keyOf } from "./Ledger.ts"
 import type { Random } from "./Random.ts"
@@ -10,7 +10,7 @@ import { pause, until } from "./Waiting.ts"
 export interface Options {
   readonly url: string
   readonly topic: string
-  /** Instead of the one: each transaction takes one of them. */
+  /** Instead of `topic`: each transaction picks one of them. */
   readonly topics?: ReadonlyArray<string>
   readonly random: Random
   /** Connections, default 16. */
@@ -24,9 +24,9 @@ export interface Options {
 }
 
 export interface Writing {
-  /** Transactions that answered that they are committed. */
+  /** How many transactions were answered as committed. */
   readonly committed: () => number
-  /** Waits until that many more have. */
+  /** Waits until that many more transactions are committed. */
   readonly more: (transactions: number) => Promise<void>
   /** Finishes the transactions in hand. */
   readonly stop: () => Promise<void>
@@ -34,7 +34,7 @@ export interface Writing {
 
 const meant = /rolled back on purpose/u
 
-/** Some keys in their order, so that writers never deadlock. */
+/** Picks some keys, in order, so that writers never deadlock. */
 const keysOf = (random: Random, keys: number): ReadonlyArray<string> => {
   const some = Array.from({ length: random.chance(0.2) ? random.between(2, 4) : 1 }, () => random.between(0, keys - 1))
   return [...new Set(some)].toSorted((a, b) => a - b).map(keyOf)
@@ -65,13 +65,13 @@ const writeOnce = async (sql: Sql, random: Random, topic: string, keys: number):
   }
 }
 
-/** Whoever prepares a transaction must decide it, across anything that happens to the server. */
+/** Decides a prepared transaction; tries until it succeeds, whatever happens to the server. */
 const decide = async (sql: Sql, commit: boolean, name: string): Promise<void> => {
   for (;;) {
     try {
       const left = await sql.query("select from pg_prepared_xacts where gid = $1", [name])
       if (left.length === 0) return
-      // not a statement that may run in a transaction, as one with parameters would
+      // no parameters: the statement can't run in a transaction block, as one with parameters would
       await sql.query(`${commit ? "commit" : "rollback"} prepared '${name}'`)
       return
     } catch {
@@ -95,7 +95,7 @@ const prepareOnce = async (sql: Sql, random: Random, topic: string, keys: number
     throw error
   } finally {
     await session.release()
-    // the key stays locked and the row unseen while others come and go
+    // meanwhile the key stays locked and its row invisible, while other transactions commit
     await pause(random.between(5, 60))
     if (prepared) await decide(sql, commit, name)
   }
@@ -122,7 +122,7 @@ export const write = (options: Options): Writing => {
         if (done) committed += 1
         await pause(own.next() * 2 * (options.restMillis ?? 30))
       } catch {
-        // the server is being harmed; whether it was committed stands in the ledger
+        // the server is being harmed; the ledger has the transaction if it was committed
         await pause(50)
       }
     }

@@ -1,7 +1,8 @@
 /**
- * The fault suite: harms the pipeline in every way that its design names, and lets the oracle judge what came out.
+ * The fault suite: harms the pipeline in every way that docs/guides/faults.md lists; the oracle judges the results.
  *
- * `npm run test:faults -- [--seed N] [--only TEXT] [--long] [--brokers 1|3] [--soak] [--minutes N] [--backlog N] [--list]`
+ * `npm run test:faults -- [--seed N] [--only TEXT] [--long] [--brokers 1|3] [--soak] [--minutes N] [--backlog N]`, or
+ * `npm run test:faults -- --list`
  */
 import { parseArgs } from "node:util"
 import { faults } from "./faults/All.ts"
@@ -38,7 +39,7 @@ interface Task {
   readonly isPassed: (outcome: Outcome) => boolean
 }
 
-/** A scene that kept the promise may have broken its own bounds. */
+/** Adds the bounds that the scene has broken: it may keep the promise and still take too long. */
 const within = (fault: Fault, outcome: Outcome): Outcome => ({
   ...outcome,
   broken: [...outcome.broken, ...Oracle.beyond(fault, outcome.judgement)]
@@ -92,12 +93,12 @@ const stop = (): Promise<void> => {
   return stopping
 }
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  // also while it starts: what is half there is stopped once it is there; the programs end with this process
+  // a signal during the start stops the world once it has started; the programs end with this process
   process.on(signal, () => void stop().finally(() => process.exit(1)))
 }
 const world = await starting
 
-/** The reason why it failed, none when it passed. */
+/** Runs a task; answers why it failed, or undefined when it passed. */
 const runTask = async ({ bound, isPassed, name, run, topic }: Task): Promise<string | undefined> => {
   const startedAt = performance.now()
   const seconds = (): number => (performance.now() - startedAt) / 1_000
@@ -116,7 +117,7 @@ const runTask = async ({ bound, isPassed, name, run, topic }: Task): Promise<str
     scene?.report(process.stderr)
     return reason
   } finally {
-    // the scene may have left it harmed, and it ends what it started by asking
+    // the servers must work again before the scene closes, since closing asks programs and writers to finish
     await world.heal().catch((error: unknown) => console.log(`    the world is not as before: ${reasonOf(error)}`))
     await scene?.close()
   }

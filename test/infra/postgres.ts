@@ -12,7 +12,7 @@ export interface Postgres {
 
 export const startPostgres = async (): Promise<Postgres> => {
   const dataDir = await mkdtemp(join(tmpdir(), "invoice-postgres-"))
-  // Postgres may run as another user, who must get through
+  // Postgres may run as another user, who must be able to enter the directory
   await chmod(dataDir, 0o755)
   const scope = await Effect.runPromise(Scope.make())
   const stop = async (): Promise<void> => {

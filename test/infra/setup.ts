@@ -20,7 +20,7 @@ interface Infrastructure {
   readonly kafka: Awaited<ReturnType<typeof startKafka>>
 }
 
-// Each project loads this module for itself, so what they share is kept on the process.
+// Each project loads this module for itself, so what they share is kept in `globalThis`.
 const key = Symbol.for("@invoice/test/infrastructure")
 const shared = globalThis as { [key]?: { readonly started: Promise<Infrastructure>; users: number } }
 
@@ -51,7 +51,7 @@ export const teardown = async (): Promise<void> => {
   infrastructure.users -= 1
   if (infrastructure.users > 0) return
   delete shared[key]
-  // a start that failed has said so and stopped what it could
+  // a start that failed has reported its errors and stopped what it had started
   const started = await infrastructure.started.catch(() => undefined)
   await Promise.all([started?.postgres.stop(), started?.kafka.stop()])
 }

@@ -1,14 +1,14 @@
-/** What `npm run test:sim` is asked to do. */
+/** The options of `npm run test:sim`. */
 import { parseArgs } from "node:util"
 
 export interface Arguments {
   readonly seed: number
-  /** In each world. */
+  /** How many schedules to run in each world. */
   readonly schedules: number
-  /** All unless named. */
+  /** The only world to run; default all. */
   readonly world: string | undefined
   readonly mutant: string | undefined
-  /** Whether every mutant is to be found. */
+  /** Whether to search for every mutant, instead of running the worlds. */
   readonly mutants: boolean
   /** The run of CI: mutants, and some schedules of each world. */
   readonly short: boolean

@@ -1,4 +1,4 @@
-/** How often each kind of thing was drawn, and how often it made a difference: a world in which nothing does proves nothing. */
+/** How often each kind of harm was drawn and how often it mattered. A world in which no harm matters proves nothing. */
 export interface Counts {
   drawn: number
   mattered: number

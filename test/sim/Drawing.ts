@@ -1,4 +1,4 @@
-/** Draws steps one after the other, in time. */
+/** Draws the steps of a schedule one after the other. */
 import type { Random } from "../faults/Random.ts"
 import type { Step } from "./Schedule.ts"
 
@@ -6,7 +6,7 @@ type With = Step["with"]
 
 export class Drawing {
   readonly random: Random
-  /** Where the schedule has come to, in milliseconds. */
+  /** The time of the next step, in milliseconds. */
   at = 0
   private readonly steps: Array<Step> = []
   private names = 0
@@ -19,13 +19,13 @@ export class Drawing {
     this.steps.push({ at: Math.round((this.at + after) * 10) / 10, what, with: its })
   }
 
-  /** A name of its own for each thing. */
+  /** A new name for each event, invoice or watcher. */
   name(): string {
     this.names += 1
     return `${this.names}`
   }
 
-  /** A whole number of milliseconds from one of the spans. */
+  /** A whole number of milliseconds from one of the spans, which is picked at random. */
   millis(...spans: ReadonlyArray<readonly [number, number]>): number {
     const [least, most] = this.random.pick(spans)
     return this.random.between(least, most)
@@ -35,7 +35,7 @@ export class Drawing {
     this.step("burn", { ids: this.random.between(1, 8) }, this.random.next() * 5)
   }
 
-  /** How a transaction that writes behaves. */
+  /** Draws how a writing transaction behaves. */
   transaction(): With {
     const { random } = this
     return {
@@ -45,7 +45,7 @@ export class Drawing {
     }
   }
 
-  /** What was drawn, in the order of time. */
+  /** The steps that were drawn, in the order of time. */
   get drawn(): ReadonlyArray<Step> {
     return this.steps.toSorted((one, other) => one.at - other.at)
   }
@@ -53,13 +53,13 @@ export class Drawing {
 
 export type Harm = (drawing: Drawing) => void
 
-/** One step, whatever is drawn for it. */
+/** A harm of one step; `its` draws the step's values. */
 export const simple =
   (what: string, its: (drawing: Drawing) => With = () => ({})): Harm =>
   (drawing) =>
     drawing.step(what, its(drawing))
 
-/** One of several; those with more weight are drawn more often. */
+/** One of several harms, each with its weight; a higher weight is drawn more often. */
 export const oneOf = (harms: ReadonlyArray<readonly [number, Harm]>): Harm => {
   const all = harms.reduce((sum, [weight]) => sum + weight, 0)
   return (drawing) => {
@@ -71,17 +71,17 @@ export const oneOf = (harms: ReadonlyArray<readonly [number, Harm]>): Harm => {
   }
 }
 
-/** The server dies and is back, or a standby has its place. */
+/** The server crashes and comes back, or a standby takes over. */
 export const crash: Harm = (drawing) => {
   const { random } = drawing
   if (random.chance(0.7)) drawing.burn()
-  // who looks now and then has seen what was burnt, or has not
+  // after a random time, so that a relay that polls has seen the ids that were burnt, or has not
   drawing.at += 5 + random.pick([0, 60, 250]) * random.next()
   const down = drawing.millis([5, 60], [20, 400], [20, 1_500])
   drawing.step(random.chance(0.75) ? "crash" : "failover", { millis: down })
   if (random.chance(0.5)) drawing.at += down
 }
 
-/** An asynchronous standby, which lacks some of what was committed. */
+/** An asynchronous standby takes over, which lacks some of the commits. */
 export const failoverBehind: Harm = (drawing) =>
   drawing.step("failover", { behind: drawing.random.between(1, 12), millis: drawing.millis([20, 400]) })

@@ -1,16 +1,16 @@
 /**
- * Virtual time and everything that happens in it, one thing after the other. Nothing here waits: time goes straight to the
- * next event. Between two events all that the first has set going (fibers, promises) comes to rest, so that the order of
- * events is all there is to decide, and the seed decides it.
+ * Virtual time and a queue of planned events, which run one after the other. Nothing waits: time jumps to the next
+ * event. Between two events all fibers and promises that the first one has started come to rest. So a run depends only
+ * on the order of events, and the seed decides this order.
  */
 import type { Process } from "./Process.ts"
 
-/** Something that will happen, unless it is cancelled. */
+/** An event that will run, unless it is cancelled. */
 export interface Planned {
   readonly time: number
-  /** Of two at the same time the one that was planned first comes first. */
+  /** Of two events at the same time, the one that was planned first runs first. */
   readonly order: number
-  /** To whom it happens; none for the world. */
+  /** The process to which it belongs; undefined for the world. */
   readonly process: Process | undefined
   run: (() => void) | undefined
 }
@@ -20,7 +20,7 @@ export interface Happening {
   readonly time: number
   readonly who: string
   readonly what: string
-  /** Where the model stood then. */
+  /** The state of the models at that time. */
   readonly state: string
 }
 
@@ -30,17 +30,17 @@ const isBefore = (one: Planned, other: Planned): boolean =>
 const nextTick = (resolve: () => void): void => process.nextTick(resolve)
 
 export class Engine {
-  /** In milliseconds, from 0. */
+  /** The virtual time in milliseconds, from 0. */
   now = 0
-  /** Whose code is running. */
+  /** The process whose code is running. */
   current: Process | undefined
-  /** The account, when somebody wants one. */
+  /** The account, when one is wanted. */
   readonly account: Array<Happening> | undefined
   /** Describes the models, for the account. */
   describe: () => string = () => ""
-  /** How many things have happened. */
+  /** How many events have run. */
   happened = 0
-  /** A program that did nothing but wait for nothing, if there was one. */
+  /** A program that loops without waiting for anything, if there was one. */
   spinning: Process | undefined
   /** The first thing that went wrong in the harness itself. */
   failure: unknown
@@ -56,7 +56,7 @@ export class Engine {
     this.isCalm = options.calm === true
   }
 
-  /** Plans something for a time, or for now if that is over. */
+  /** Plans an event for a time, or for now if that time is over. */
   at(time: number, process: Process | undefined, run: () => void): Planned {
     const planned: Planned = { time: Math.max(time, this.now), order: this.order++, process, run }
     const { heap } = this
@@ -80,7 +80,7 @@ export class Engine {
     planned.run = undefined
   }
 
-  /** A step of a fiber, to be run before anything else happens. */
+  /** Schedules a step of a fiber, which runs before the next event. */
   schedule(task: () => void): void {
     this.tasks.push(task)
   }
@@ -90,7 +90,7 @@ export class Engine {
     this.account?.push({ time: this.now, who, what: what(), state: this.describe() })
   }
 
-  /** Runs until the time given, or until `done` says so; answers whether it did. */
+  /** Runs until `done` answers true, or until the time `until`; answers whether it was `done`. */
   async run(until: number, done: () => boolean): Promise<boolean> {
     await this.settle()
     while (!done()) {
@@ -110,14 +110,14 @@ export class Engine {
       }
       this.current = process
       run()
-      // what the world does by itself leaves nothing to wait for
+      // an event of the world has nothing to settle, unless it has started code of a program
       if (this.current !== undefined) await this.settle()
       if (this.failure !== undefined) throw this.failure
     }
     return true
   }
 
-  /** Until no fiber and no promise has anything left to do. */
+  /** Runs until no fiber and no promise has anything left to do. */
   private async settle(): Promise<void> {
     do {
       this.drain()

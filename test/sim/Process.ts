@@ -1,4 +1,4 @@
-/** A program in the simulation: its fibers, its clock and its chances. It can be stopped, go on, and be killed. */
+/** A program in the simulation: its fibers, clock and random numbers. It can be stopped, continued and killed. */
 import { OutboxSignal } from "@invoice/core"
 import {
   Clock,
@@ -18,9 +18,9 @@ import type { Engine, Planned } from "./Engine.ts"
 const nanosPerMilli = 1_000_000
 
 /**
- * The clock of one program, with the interface of Effect's `TestClock`. Not `TestClock` itself: that wakes those who
- * sleep too long one after the other, each at the time that it asked for. A program that was stopped (SIGSTOP) and goes
- * on finds all of its timers due at once, and its clock far ahead.
+ * The clock of one program, with the interface of Effect's `TestClock`. It is not `TestClock` itself, which wakes
+ * overdue sleepers one after the other, each at the time that it asked for. When a program that was stopped (SIGSTOP)
+ * continues, all of its timers are due at once, and its clock is far ahead.
  */
 class ProcessClock implements TestClock.TestClock {
   readonly currentTimeMillis: Effect.Effect<number>
@@ -59,7 +59,7 @@ class ProcessClock implements TestClock.TestClock {
     })
   }
 
-  /** Time is the engine's to move. */
+  /** Fails: only the engine moves the time. */
   adjust(): Effect.Effect<void> {
     return Effect.die(new Error("the engine moves the time"))
   }
@@ -73,7 +73,7 @@ class ProcessClock implements TestClock.TestClock {
   }
 }
 
-/** Runs fibers' steps when the engine says so. */
+/** Passes fibers' steps to the engine, which runs them. */
 const schedulerOf = (engine: Engine): Scheduler.Scheduler => {
   const dispatcher: Scheduler.SchedulerDispatcher = {
     scheduleTask: (task) => engine.schedule(task),
@@ -91,9 +91,9 @@ export class Process {
   readonly engine: Engine
   readonly random: Random
   readonly context: Context.Context<never>
-  /** How far the time of day that it sees is ahead of the world's, in milliseconds. */
+  /** How far its time of day is ahead of the world's, in milliseconds. */
   clockOffset = 0
-  /** What came to pass while it was stopped. */
+  /** How many of its events came due while it was stopped. */
   missed = 0
   private state: "running" | "stopped" | "dead" = "running"
   private readonly held: Array<Planned> = []
@@ -108,7 +108,7 @@ export class Process {
         nextDoubleUnsafe: () => random.next(),
         nextIntUnsafe: () => Math.floor(random.next() * Number.MAX_SAFE_INTEGER)
       }),
-      // a process has one of its own; and the default one would keep what waits for it
+      // each process has a signal of its own; the default one would keep the waiters of earlier runs
       Context.add(OutboxSignal.OutboxSignal, OutboxSignal.make()),
       Context.add(References.MinimumLogLevel, engine.account === undefined ? "None" : "Info"),
       Context.add(Logger.CurrentLoggers, new Set([accountant(this)]))
@@ -134,7 +134,7 @@ export class Process {
     if (this.state === "running") this.state = "stopped"
   }
 
-  /** SIGCONT: whatever would have happened meanwhile happens now. */
+  /** SIGCONT: the events that came due meanwhile run now. */
   goOn(): void {
     if (this.state !== "stopped") return
     this.state = "running"
@@ -143,13 +143,13 @@ export class Process {
     }
   }
 
-  /** SIGKILL: nothing happens to it any more, and nothing is finished. */
+  /** SIGKILL: none of its events runs any more. */
   kill(): void {
     this.state = "dead"
     this.held.length = 0
   }
 
-  /** Keeps what can't happen now. */
+  /** Keeps an event that comes due while the process is stopped. */
   hold(planned: Planned): void {
     if (this.state !== "stopped") return
     this.missed += 1

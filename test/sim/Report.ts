@@ -8,7 +8,7 @@ import { healing } from "./World.ts"
 
 const time = (millis: number): string => millis.toFixed(1).padStart(9)
 
-/** Harm that was drawn, and how often it made a difference; a dash where nobody counts that. */
+/** How often harm was drawn, and how often it mattered; a dash where this is not counted. */
 export const coverage = (counts: Iterable<readonly [string, Counts]>): ReadonlyArray<string> => [
   `  ${"what".padEnd(34)}${"drawn".padStart(10)}${"mattered".padStart(10)}`,
   ...[...counts]
@@ -53,7 +53,7 @@ const whatWidth = 76
 const line = ({ state, time: at, what, who }: Happening): string =>
   `${time(at)}  ${who.padEnd(whoWidth)}${what.padEnd(whatWidth)}  ${state}`
 
-/** What happens after the end of all harm soon only repeats itself. */
+/** Lines to print after the end of all harm; later ones mostly repeat themselves. */
 const linesAfterHarm = 8
 
 const told = (account: ReadonlyArray<Happening>): ReadonlyArray<Happening> => {
@@ -61,7 +61,7 @@ const told = (account: ReadonlyArray<Happening>): ReadonlyArray<Happening> => {
   return healed === -1 ? account : account.slice(0, healed + 1 + linesAfterHarm)
 }
 
-/** @param how the options that find it again, beside the seed */
+/** @param how the options, besides the seed, that reproduce it */
 export const found = (how: string, { drawn, outcome, seed, shrunk }: Found): ReadonlyArray<string> => [
   `seed ${seed} breaks the promise: ${outcome.violations.join("; ")}`,
   `npm run test:sim -- ${how} --seed ${seed} --schedules 1`,

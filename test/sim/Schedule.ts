@@ -1,4 +1,4 @@
-/** What is done to a world, and when: the only thing that is drawn beforehand, and all there is to shrink. */
+/** The steps that are done to a world, and their times. They are drawn before the run, and only they are shrunk. */
 
 export interface Step {
   /** In milliseconds from the beginning. */
@@ -10,7 +10,7 @@ export interface Step {
 export interface Schedule {
   readonly seed: number
   readonly steps: ReadonlyArray<Step>
-  /** Messages travel at one speed, so that fewer things happen by chance. */
+  /** Whether all messages take the same time, so that fewer things happen by chance. */
   readonly calm: boolean
 }
 

@@ -1,4 +1,4 @@
-/** Where the real code meets the models. */
+/** Connects the product's code to the models. */
 import { type InvoiceStore, type Outbox, StoreUnavailable } from "@invoice/core"
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
@@ -38,7 +38,7 @@ export const fencedTexts = {
   ])
 }
 
-/** A position behind everything that is visible now. */
+/** A position after everything that is visible now. */
 export const head = (server: Server): string => {
   const [row] = Meanings.changes.head({ server, transaction: server.begin() }, [])
   return SnapshotWindow.head(row as unknown as SnapshotWindow.HeadRow)

@@ -1,4 +1,4 @@
-/** Runs many schedules of a world, until one fails, and shrinks that. */
+/** Runs many schedules of a world until one fails, and shrinks this one. */
 import { type Counts, Coverage } from "./Coverage.ts"
 import type { Schedule } from "./Schedule.ts"
 import { shrink } from "./Shrink.ts"
@@ -8,15 +8,15 @@ export interface Found {
   readonly seed: number
   readonly drawn: Schedule
   readonly shrunk: Schedule
-  /** Of the shrunk schedule, with its account. */
+  /** The outcome of the shrunk schedule, with its account. */
   readonly outcome: Outcome
 }
 
 export interface Searched {
   readonly schedules: number
-  /** Without the shrinking. */
+  /** How long the search took, without the shrinking. */
   readonly seconds: number
-  /** Of the processor, for all that ran side by side. */
+  /** Seconds of CPU of all threads together. */
   readonly cpuSeconds: number
   readonly coverage: ReadonlyArray<readonly [string, Counts]>
   /** The longest time that a world needed to recover, in milliseconds. */
@@ -25,14 +25,14 @@ export interface Searched {
 }
 
 export interface Options {
-  /** Of the first schedule; the next ones have the numbers after it. */
+  /** The seed of the first schedule; each next one adds `stride`. */
   readonly seed: number
   readonly schedules: number
-  /** Every so many seeds only, default 1. */
+  /** The distance between two seeds, default 1. */
   readonly stride?: number | undefined
-  /** Ends the search after so many seconds. */
+  /** The search ends after this many seconds; default never. */
   readonly seconds?: number | undefined
-  /** Told of the schedules that were run, now and then. */
+  /** Called now and then with the number of schedules that were run. */
   readonly progress?: ((schedules: number) => void) | undefined
 }
 
@@ -40,7 +40,7 @@ const progressEvery = 500
 
 const since = (from: number): number => (performance.now() - from) / 1_000
 
-/** Of this thread. */
+/** Seconds of CPU of this thread. */
 const cpu = (): number => {
   const { system, user } = process.threadCpuUsage()
   return (system + user) / 1e6
@@ -80,7 +80,7 @@ export const search = async <Alterations>(
   return result(schedules)
 }
 
-/** The same violation from fewer and plainer steps. */
+/** Finds the same violation with fewer and simpler steps. */
 const shrinkFound = async <Alterations>(
   world: World<Alterations>,
   its: { readonly alterations?: Alterations },

@@ -1,9 +1,9 @@
-/** Makes a schedule that fails shorter and plainer, as long as it still fails in the same way (delta debugging). */
+/** Makes a failing schedule shorter and simpler, as long as it still fails in the same way (delta debugging). */
 import type { Schedule, Step } from "./Schedule.ts"
 
 export type StillFails = (schedule: Schedule) => Promise<boolean>
 
-/** Without a stretch of steps, the longest first. */
+/** Removes stretches of steps, the longest first. */
 const shorter = async (schedule: Schedule, stillFails: StillFails): Promise<Schedule> => {
   let best = schedule
   for (let size = Math.max(1, best.steps.length >> 1); size >= 1; ) {
@@ -26,7 +26,7 @@ const without = (step: Step, name: string): Step => ({
   with: Object.fromEntries(Object.entries(step.with).filter(([other]) => other !== name))
 })
 
-/** A step in plainer ways: without what it need not say, with rounder numbers. */
+/** Simpler variants of a step: without optional values, with rounder numbers. */
 const plainer = (step: Step): ReadonlyArray<Step> => [
   ...["early", "undone", "large", "hold", "node", "behind", "program"].flatMap((name) =>
     step.with[name] === undefined ? [] : [without(step, name)]

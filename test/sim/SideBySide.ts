@@ -5,7 +5,7 @@ import { mutantNamed } from "./mutants/All.ts"
 import { type Options, type Searched, search } from "./Search.ts"
 import { worldNamed } from "./worlds/All.ts"
 
-/** What a thread is to do. */
+/** The task of a thread. */
 export interface Assignment {
   readonly world: string
   readonly mutant: string | undefined
@@ -58,7 +58,7 @@ export const searchSideBySide = (
           return
         }
         ended.push(told.searched)
-        // the others need not go on once one has found something
+        // the other threads stop once one has found a failure
         if (told.searched.found !== undefined || ended.length === threads.length) finish()
       })
     }

@@ -1,6 +1,6 @@
 /**
- * kafkajs sets timers, asks for the time of day and draws chances by globals. While a simulation runs, these are the
- * engine's: a timer belongs to the program whose code set it.
+ * kafkajs uses globals for timers, the time of day and random numbers. While a simulation runs, the engine replaces
+ * these globals: a timer belongs to the program whose code set it.
  */
 import type { Random } from "../faults/Random.ts"
 import type { Engine, Planned } from "./Engine.ts"

@@ -1,12 +1,12 @@
-/** What the worlds have in common: a seed draws a schedule, a run of it is judged. */
+/** What the worlds have in common: a seed draws a schedule, and a run of the schedule is judged. */
 import type { Coverage } from "./Coverage.ts"
 import type { Happening } from "./Engine.ts"
 import type { Schedule } from "./Schedule.ts"
 
 export interface Outcome {
-  /** What was broken; empty when the promise was kept. */
+  /** How the promise was broken; empty when it was kept. */
   readonly violations: ReadonlyArray<string>
-  /** How long it took from the end of all harm until everything was there, in milliseconds. */
+  /** The time from the end of all harm until the world was complete, in milliseconds. */
   readonly recovery: number
   /** What happened, when it was asked for. */
   readonly account: ReadonlyArray<Happening>
@@ -24,8 +24,8 @@ export interface World<Alterations> {
   readonly run: (schedule: Schedule, options: RunOptions<Alterations>) => Promise<Outcome>
 }
 
-/** How the account names the end of all harm. */
+/** The line of the account for the end of all harm. */
 export const healing = "heals everything"
 
-/** The kind of a violation, whatever numbers it names. */
+/** The kind of a violation: its text without its numbers. */
 export const kindOf = (violation: string): string => violation.replaceAll(/\d+(\.\d+)?/gu, "#")

@@ -32,7 +32,7 @@ describe("a leader", () => {
   it("takes other records under known numbers for known, and refuses numbers that leave a gap", () => {
     const { append, values } = made()
     append(0, ["a"])
-    // this is how a producer that reuses numbers loses records
+    // in this way a producer that reuses sequence numbers loses records
     assert.deepEqual(append(0, ["x"]), { errorCode: 0, baseOffset: 0 })
     assert.strictEqual(append(5, ["z"]).errorCode, codes.outOfOrderSequenceNumber)
     assert.strictEqual(append(0, ["a"], 2).errorCode, 0)
@@ -66,7 +66,7 @@ describe("a leader", () => {
   })
 })
 
-/** What was answered, in order. */
+/** The answers, in order. */
 class Answers<A> {
   readonly values: Array<A> = []
   readonly errors: Array<number> = []

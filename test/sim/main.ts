@@ -6,7 +6,7 @@ import * as Report from "./Report.ts"
 import { searchSideBySide } from "./SideBySide.ts"
 import { worldNamed, worlds } from "./worlds/All.ts"
 
-/** A mutant is found within a minute, or not at all. */
+/** How long a mutant is searched for, in seconds. */
 const mutantSeconds = 60
 const progressMillis = 30_000
 const shortSeed = 1
@@ -16,7 +16,7 @@ const print = (...lines: ReadonlyArray<string>): void => {
   process.stdout.write(`${lines.join("\n")}\n`)
 }
 
-/** Says now and then how far a long search is. */
+/** Prints now and then how far a long search is. */
 const reporter = (name: string): ((schedules: number) => void) => {
   let last = performance.now()
   return (schedules) => {
@@ -28,7 +28,7 @@ const reporter = (name: string): ((schedules: number) => void) => {
 
 const args = Arguments.parse(process.argv.slice(2), Date.now())
 
-/** Every mutant must be found; each from the seed given, or from the one that is known to find it. */
+/** Searches for every mutant, from the seed given or the one known to find it; answers how many were not found. */
 const findMutants = async (seed: number | undefined): Promise<number> => {
   const { mutant, world } = args
   print(seed === undefined ? "mutants, from the seeds that are known" : `mutants, seed ${seed}`, Report.mutantHeader())
@@ -44,7 +44,7 @@ const findMutants = async (seed: number | undefined): Promise<number> => {
   return missed
 }
 
-/** No schedule of any world may break the promise. */
+/** Searches the worlds for schedules that break the promise; answers in how many worlds there is one. */
 const searchWorlds = async (seed: number, schedules: number): Promise<number> => {
   const { cores, mutant, world } = args
   const its = mutant === undefined ? worlds : [worldNamed(mutantNamed(mutant).world)]
@@ -66,7 +66,7 @@ const searchWorlds = async (seed: number, schedules: number): Promise<number> =>
   return failed
 }
 
-/** All mutants, and each world with seeds that are always the same and with others. */
+/** All mutants, and each world twice: with fixed seeds and with the seeds from `--seed` on. */
 const short = async (): Promise<number> =>
   (await findMutants(undefined)) +
   (await searchWorlds(shortSeed, shortSchedules)) +

@@ -1,4 +1,4 @@
-/** The model of Postgres beside a real one: what a wrong model says about a relay is worth nothing. */
+/** Compares the model of Postgres with a real one: a wrong model would prove nothing about a relay. */
 import { assert, describe, it } from "@effect/vitest"
 import { afterAll, beforeAll } from "vitest"
 import { Postgres } from "../faults/Postgres.ts"
@@ -11,17 +11,17 @@ import type { Transaction } from "./postgres/Transaction.ts"
 
 const sessions = 4
 
-/** What both answer, with the ids counted from the same one on. */
+/** What the model and the real server answer, with ids relative to the same first id. */
 interface Answer {
   readonly snapshot: string
-  /** Numbers and ids of the rows that are seen, by number. */
+  /** Numbers and ids of the visible rows, in the order of the numbers. */
   readonly rows: string
 }
 
 const shifted = ({ xip, xmax, xmin }: Snapshot.Snapshot, by: number): string =>
   Snapshot.format({ xmin: xmin - by, xmax: xmax - by, xip: xip.map((xid) => xid - by) })
 
-/** Four sessions of the model, and somebody who looks on. */
+/** Four sessions of the model, and an observer. */
 class Model {
   readonly engine = new Engine({ calm: true })
   readonly server: Server
@@ -81,10 +81,10 @@ class Model {
   }
 }
 
-/** One connection for each session, and one to look on. */
+/** One connection for each session, and one for the observer. */
 const pool = (postgres: Postgres): Sql => connect(postgres.url("postgres"), sessions + 1, "model")
 
-/** The same on a server. */
+/** The same on a real server. */
 class Real {
   private readonly postgres: Postgres
   private sql: Sql
@@ -102,7 +102,7 @@ class Real {
     await real.sql.query("create sequence model_seq cache 1")
     await real.sql.query(`create table model_event (
       seq bigint primary key default nextval('model_seq'), xid xid8 not null default pg_current_xact_id())`)
-    // the first number is logged with 32 ahead, as any after a crash
+    // after a checkpoint the first number is logged with 32 ahead, as after a crash
     await real.sql.query("checkpoint")
     await real.connect()
     return real
@@ -168,7 +168,7 @@ describe("the model of Postgres", () => {
   beforeAll(async () => {
     postgres = await Postgres.start()
     const admin = postgres.admin()
-    // nothing takes ids or flushes but what the schedule says
+    // only the schedule takes ids and flushes
     for (const setting of ["autovacuum = off", "wal_writer_delay = '10s'", "checkpoint_timeout = '1h'"]) {
       await admin.query(`alter system set ${setting}`)
     }

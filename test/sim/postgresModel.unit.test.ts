@@ -1,4 +1,4 @@
-/** What the model of Postgres does; that a real one does the same is `postgresModel.int.test.ts`. */
+/** What the model of Postgres does; `postgresModel.int.test.ts` compares it with a real one. */
 import { assert, describe, it } from "@effect/vitest"
 import { Random } from "../faults/Random.ts"
 import { Engine } from "./Engine.ts"
@@ -168,7 +168,7 @@ describe("a row", () => {
       server.commit(transaction, () => undefined)
       await pass(engine, 10)
     }
-    // a lock, a write and a commit each
+    // each transaction has three records: a lock, a write and a commit; so the second one loses its commit
     server.promote(4)
     server.start(true)
     assert.strictEqual(cell.committed, 1)

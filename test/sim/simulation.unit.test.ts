@@ -1,4 +1,4 @@
-/** The simulator itself: a run can be repeated, its harm does harm, and what is wrong is found and made short. */
+/** The simulator itself: runs are repeatable, its harm matters, and mistakes are found and shrunk. */
 import { assert, describe, it } from "@effect/vitest"
 import { Coverage } from "./Coverage.ts"
 import { mutantNamed, mutants } from "./mutants/All.ts"
@@ -6,7 +6,7 @@ import type { Schedule } from "./Schedule.ts"
 import { search } from "./Search.ts"
 import { worldNamed, worlds } from "./worlds/All.ts"
 
-/** What must have made a difference in so many schedules, else a world proves nothing. */
+/** What must matter in the schedules of each world, else the world proves nothing. */
 const effective = {
   relay: [
     "broker",
@@ -66,7 +66,7 @@ const effective = {
 
 const seeds = 400
 
-/** Milliseconds, for a machine that has other things to do. */
+/** Milliseconds, for a machine under load. */
 const timeout = 120_000
 
 const run = (world: string, schedule: Schedule) => worldNamed(world).run(schedule, {})
@@ -132,7 +132,7 @@ describe("a mutant", () => {
   })
 })
 
-/** What the simulator has found in code that was taken for right. */
+/** Bugs that the simulator has found. */
 const regressions: ReadonlyArray<{ readonly what: string; readonly world: string; readonly schedule: Schedule }> = [
   {
     what: "a validator that is asked to stop while a broker goes away spins for ever",

@@ -1,4 +1,4 @@
-/** Searches in a thread of its own, for `SideBySide`. */
+/** The thread that `SideBySide` starts: runs one search. */
 import "./Lean.ts"
 import { parentPort, workerData } from "node:worker_threads"
 import { mutantNamed } from "./mutants/All.ts"

@@ -1,4 +1,4 @@
-/** A client of the REST API: node:http with connections that are kept. */
+/** A client of the REST API: node:http with keep-alive connections. */
 import { randomUUID } from "node:crypto"
 import { Agent, request } from "node:http"
 

@@ -1,4 +1,4 @@
-/** A database of the benchmark: plain statements, and the ways in which backlogs are written. */
+/** A database of the benchmark: runs statements, and writes and reads backlogs. */
 import { PgClient } from "@effect/sql-pg"
 import { Migrations, PostgresOutbox, PostgresStore } from "@invoice/adapters/postgres"
 import { InvoiceStore, Outbox, OutboxEvent } from "@invoice/core"
@@ -36,7 +36,7 @@ export const connect = (url: string, maxConnections = 4): Database => {
 export const migrate = (url: string): Promise<void> =>
   Effect.runPromise(Effect.scoped(Effect.asVoid(Layer.build(Migrations.layer({ url: Redacted.make(url) })))))
 
-/** Pending invoices of two lines, with their history and events, through the store. */
+/** Creates pending invoices of two lines, with their history and events, through the store. */
 export const createInvoices = ({ url }: Database, count: number): Promise<void> =>
   Effect.runPromise(
     Effect.flatMap(InvoiceStore, (store) =>
@@ -48,7 +48,7 @@ export const createInvoices = ({ url }: Database, count: number): Promise<void> 
     ).pipe(Effect.provide(PostgresStore.layer({ url: Redacted.make(url) })))
   )
 
-/** Events of different keys as a create writes them, a thousand a transaction. */
+/** Writes events of different keys as a create writes them, a thousand in each transaction. */
 export const writeEvents = async ({ query }: Database, topic: string, count: number): Promise<void> => {
   const transaction = 1_000
   for (let written = 0; written < count; written += transaction) {
@@ -62,7 +62,7 @@ select 0, $1, id::text, 1, 'invoice.created',
   convert_to('{"id":"' || id || '"}', 'UTF8'), '{}'
 from (select gen_random_uuid() as id from generate_series(1, $2::int)) as t`
 
-/** Every event of the outbox in pages, as a relay reads them; the events go to `take`. */
+/** Reads every event of the outbox in pages, as a relay does, and passes them to `take`. */
 export const readEvents = (
   url: string,
   limit: number,
@@ -89,6 +89,6 @@ export const readEvents = (
 /** A snapshot that has seen nothing: 3 is the first transaction id of all. */
 const beginning = "3:3:"
 
-/** The messages of the events, for those who publish without a relay. */
+/** The messages of the events, to publish them without a relay. */
 export const toMessages = (events: ReadonlyArray<OutboxEvent.OutboxEvent>): ReadonlyArray<Message> =>
   events.map(OutboxEvent.toMessage)

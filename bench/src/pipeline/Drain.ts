@@ -1,6 +1,6 @@
 /**
- * a. How fast the relay program empties a backlog into Kafka. Baselines: kafkajs alone with the same messages in the same
- * pages, and the outbox read alone. All are warm; the relay is stopped while the backlog is written.
+ * a. How fast the relay program sends a backlog to Kafka. Baselines: kafkajs alone with the same messages in the same
+ * pages, and reading the outbox alone. All are warmed up; the relay is stopped while the backlog is written.
  */
 import * as Database from "./Database.ts"
 import { median, rate, setting, table, times, until, whole } from "./Figures.ts"
@@ -12,7 +12,7 @@ const events = setting("BENCH_EVENTS", 200_000)
 const rounds = setting("BENCH_ROUNDS", 2)
 const warmUp = 20_000
 
-/** Writes a backlog behind the relay's back and answers how many events a second it sends then. */
+/** Writes a backlog while the relay is stopped, and answers how many events a second the relay then sends. */
 export const drain = async (
   database: Database.Database,
   topics: Topics.Topics,
@@ -32,8 +32,8 @@ export const drain = async (
   return rate(count, performance.now() - startedAt)
 }
 
-/** A lease that outlives the time for which the relay is stopped. */
-export const patientLease = { RELAY_LEASE_MS: "600000" }
+/** A lease that lasts longer than the relay is stopped. */
+export const longLease = { RELAY_LEASE_MS: "600000" }
 
 const relayed = async (machine: Machine, page: number, topic: string): Promise<{ url: string; rate: number }> => {
   const database = await machine.database()
@@ -43,7 +43,7 @@ const relayed = async (machine: Machine, page: number, topic: string): Promise<{
     DATABASE_URL: database.url,
     KAFKA_BROKERS: machine.brokers,
     RELAY_PAGE: String(page),
-    ...patientLease
+    ...longLease
   })
   await Database.writeEvents(database, topic, warmUp)
   await until(

@@ -1,4 +1,4 @@
-/** The events of an outbox sent by kafkajs and nothing else, from memory; or read from Postgres and thrown away. */
+/** A baseline: sends an outbox's events from memory by kafkajs alone; or reads them from Postgres and discards them. */
 import type { Message } from "@invoice/core/Message"
 import { Kafka, logLevel, Partitioners } from "kafkajs"
 import * as Database from "./Database.ts"

@@ -8,14 +8,14 @@ export const millis = (value: number): string => value.toFixed(1)
 
 export const times = (value: number, baseline: number): string => (value / baseline).toFixed(2)
 
-/** Of an even number of values the mean of the two in the middle. */
+/** For an even number of values: the mean of the two in the middle. */
 export const median = (values: ReadonlyArray<number>): number => {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length / 2
   return ((sorted[Math.ceil(middle) - 1] ?? Number.NaN) + (sorted[Math.floor(middle)] ?? Number.NaN)) / 2
 }
 
-/** The nearest rank; NaN of nothing. */
+/** By the nearest rank; NaN without values. */
 export const percentile = (values: ReadonlyArray<number>, percent: number): number => {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)] ?? Number.NaN
@@ -45,20 +45,20 @@ export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
 /** A number from the environment. */
 export const setting = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise)
 
-/** Asks until the answer satisfies; at most every `every` milliseconds, for at most `patience` seconds. */
+/** Asks until the answer satisfies, with a pause of `every` milliseconds; rejects after `timeoutSeconds`. */
 export const until = async <A>(
   ask: () => Promise<A>,
   satisfied: (answer: A) => boolean,
-  { every = 20, patience = 300 }: { readonly every?: number; readonly patience?: number } = {}
+  { every = 20, timeoutSeconds = 300 }: { readonly every?: number; readonly timeoutSeconds?: number } = {}
 ): Promise<A> => {
-  const deadline = performance.now() + patience * 1_000
+  const deadline = performance.now() + timeoutSeconds * 1_000
   for (;;) {
     const answer = await ask()
     if (satisfied(answer)) {
       return answer
     }
     if (performance.now() > deadline) {
-      throw new Error(`waited ${patience} s in vain; last answer: ${JSON.stringify(answer)}`)
+      throw new Error(`waited ${timeoutSeconds} s in vain; last answer: ${JSON.stringify(answer)}`)
     }
     await new Promise((resolve) => setTimeout(resolve, every))
   }

@@ -1,6 +1,7 @@
 /**
- * d. The whole flow at once: invoices created over HTTP by the api program, relayed, judged, and their verdicts relayed,
- * each program a process. The load is node:http in a process of its own, first at a steady rate, then as fast as it goes.
+ * d. The whole flow at once: invoices are created over HTTP by the api program, relayed and judged, and their verdicts
+ * are relayed. Each program is a process. The load is node:http in a process of its own, first at a steady rate, then
+ * as fast as it goes.
  */
 import type * as Database from "./Database.ts"
 import { type Latencies, millis, rate, setting, table, until, whole } from "./Figures.ts"
@@ -21,15 +22,15 @@ export interface Load {
 
 interface Sample {
   readonly created: number
-  /** Without their verdict. */
+  /** Invoices without a verdict. */
   readonly pending: number
-  /** Events of either kind that are not on Kafka yet. */
+  /** Events of invoices and of verdicts that are not on Kafka yet. */
   readonly unsent: number
 }
 
 const outputs = ["new_invoice", "invoice_approved", "invoice_rejected"]
 
-/** Sequences say how far things are at no cost: an invoice takes one position, and one event for each of its versions. */
+/** Sequences cost nothing to read: an invoice takes one number of the first, and one of the second for each version. */
 const positions = `
 select case when i.is_called then i.last_value else 0 end as invoices,
   case when e.is_called then e.last_value else 0 end as events
@@ -95,7 +96,10 @@ const loaded = async (
   const answer = await finished
   const atEnd = await sample()
   const endedAt = performance.now()
-  const last = await until(sample, ({ pending, unsent }) => pending <= 0 && unsent <= 0, { every: 50, patience: 120 })
+  const last = await until(sample, ({ pending, unsent }) => pending <= 0 && unsent <= 0, {
+    every: 50,
+    timeoutSeconds: 120
+  })
   const gone = performance.now() - endedAt
   const used = (await cpu(all)).map(
     ([name, now]) =>
@@ -108,7 +112,7 @@ export const run = async (machine: Machine): Promise<string> => {
   const database = await machine.database()
   const topics = await Topics.connect(machine.brokers)
   const running = await programs(machine, database)
-  // once unmeasured, for the compiler and the caches
+  // a first run without a measurement warms up the compiler and the caches
   await loaded(database, topics, running, 500, 3)
   const rows: Array<ReadonlyArray<string>> = []
   const details: Array<string> = []

@@ -1,4 +1,4 @@
-/** Creates over HTTP, at a steady rate or as fast as the connections go. */
+/** Creates invoices over HTTP, at a steady rate or as fast as the connections go. */
 import { make } from "./Client.ts"
 import { latencies } from "./Figures.ts"
 import type { Load } from "./Flow.ts"

@@ -1,9 +1,9 @@
 /**
- * g and h. What a large backlog and open transactions cost: memory of the relay program, reading a page, the rate of
+ * g and h. What a large backlog and open transactions cost: memory of the relay program, time to read a page, rate of
  * the drain, and dead rows afterwards.
  */
 import * as Database from "./Database.ts"
-import { drain, patientLease } from "./Drain.ts"
+import { drain, longLease } from "./Drain.ts"
 import { millis, setting, table, times, until, whole } from "./Figures.ts"
 import type { Machine } from "./Machine.ts"
 import * as OpenTransactions from "./OpenTransactions.ts"
@@ -22,7 +22,7 @@ interface Reading {
   readonly page: number
 }
 
-/** What docs/guides/operations.md says for a relay that shall stay small; by default V8 collects late. */
+/** The options from docs/guides/operations.md that keep a relay's memory small; by default V8 collects garbage late. */
 const smallHeap = "--max-old-space-size=192 --max-semi-space-size=16"
 
 const started = async (
@@ -36,7 +36,7 @@ const started = async (
   const relay = await Program.start("relay", {
     DATABASE_URL: database.url,
     KAFKA_BROKERS: machine.brokers,
-    ...patientLease,
+    ...longLease,
     ...environment
   })
   await Database.writeEvents(database, topic, 10_000)
@@ -47,7 +47,7 @@ const started = async (
   return { topics, relay }
 }
 
-/** The rows that Postgres would have to clean away. */
+/** The dead rows, which Postgres would have to vacuum. */
 const deadRows = async ({ query }: Database.Database): Promise<number> => {
   const [row] = await query<{ dead: number }>(
     "select sum(n_dead_tup)::float8 as dead from pg_stat_user_tables where relname like 'outbox_event%'"
@@ -152,5 +152,5 @@ export const transactions = async (machine: Machine): Promise<string> => {
   await database.disconnect()
   return `h. Drain of ${whole(events)} while transactions stay open, half of them in another database (goal: within 10 %)\n\n${table(
     [["Open for the whole drain", "events/s", "none open, just before and after", "× their mean"], ...rows]
-  )}\n\nDead rows in the outbox' leaves afterwards: ${dead}.`
+  )}\n\nDead rows in the outbox' partitions afterwards: ${dead}.`
 }

@@ -1,4 +1,4 @@
-/** Reads a whole outbox in pages and throws it away; says what pages cost. */
+/** Reads a whole outbox in pages, discards them, and answers how long pages took. */
 import * as Database from "./Database.ts"
 import { median, rate } from "./Figures.ts"
 import { answer, input } from "./Program.ts"

@@ -1,6 +1,7 @@
 /**
- * b. From a commit to a consumer, at a steady rate of transactions of one event: the relay program polls every 5 ms.
- * Baseline: the same messages at the same rate through a kafkajs producer, from being handed over to being consumed.
+ * b. Time from a commit to a consumer, at a steady rate of transactions of one event; the relay program polls every 5
+ * ms. Baseline: the same messages at the same rate through a kafkajs producer, from the call of the producer to the
+ * consumer.
  */
 import { type Latencies, millis, setting, table, whole } from "./Figures.ts"
 import type { Machine } from "./Machine.ts"

@@ -41,7 +41,7 @@ consumer
     ),
     { signal: consuming.signal }
   )
-  // ends by being interrupted
+  // the interruption at the end rejects it
   .catch(() => undefined)
 
 const insert = `insert into outbox_event (lane, topic, key, ver, type, payload, headers)
@@ -58,7 +58,7 @@ const toOutbox = (): { readonly write: Write; readonly stop: () => Promise<unkno
   }
 }
 
-/** One send at a time, of all that waits: as fast as an idempotent producer can be without losing order. */
+/** One send at a time, with all messages that wait: an idempotent producer can't be faster without losing order. */
 const toKafka = async (): Promise<{ readonly write: Write; readonly stop: () => Promise<unknown> }> => {
   const producer = new Kafka({ brokers: addresses, logLevel: logLevel.NOTHING }).producer({
     idempotent: true,
@@ -105,11 +105,11 @@ const count = begun.length
 await until(
   async () => Array.from({ length: count }, (_, index) => seen[index] !== undefined),
   (all) => all.every(Boolean),
-  { every: 100, patience: 60 }
+  { every: 100, timeoutSeconds: 60 }
 )
 consuming.abort()
 
-/** An event may be seen before the answer to its commit is. */
+/** At least 0: a consumer may see an event before the writer gets the answer to its commit. */
 const between = (from: ReadonlyArray<number>, to: ReadonlyArray<number>) =>
   latencies(
     Array.from({ length: count - warmUp }, (_, index) =>

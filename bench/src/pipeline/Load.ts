@@ -1,6 +1,6 @@
-/** Load: things started at a steady pace whether or not earlier ones have ended, or as fast as some callers can. */
+/** Load: calls at a steady rate, whether or not earlier ones have ended; or as many as a number of callers can make. */
 
-/** Starts `perSecond` a second for `seconds`; resolves when the last has ended. */
+/** Starts `perSecond` calls a second for `seconds`; resolves when the last one has ended. */
 export const steadily = async (
   perSecond: number,
   seconds: number,
@@ -21,7 +21,7 @@ export const steadily = async (
   await Promise.all(running)
 }
 
-/** Each of `callers` starts its next as soon as its last has ended, for `seconds`. */
+/** Each of `callers` starts its next call as soon as its last one has ended, for `seconds`. */
 export const greedily = async (
   callers: number,
   seconds: number,

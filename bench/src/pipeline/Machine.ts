@@ -1,4 +1,4 @@
-/** What every figure runs on: one Postgres and one Kafka of this machine's, started for the run and removed after it. */
+/** What every figure runs on: one Postgres and one Kafka on this machine, started for the run and removed after it. */
 import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { cpus, tmpdir, totalmem } from "node:os"
 import { join } from "node:path"
@@ -20,7 +20,7 @@ export const describe = (): string =>
 
 export const start = async (): Promise<Machine> => {
   const directory = await mkdtemp(join(tmpdir(), "invoice-bench-"))
-  // Postgres may run as another user, who must get through
+  // Postgres may run as another user, who must be able to enter the directory
   await chmod(directory, 0o755)
   const kafka = await startKafka()
   const scope = await Effect.runPromise(Scope.make())
@@ -38,7 +38,7 @@ export const start = async (): Promise<Machine> => {
       const url = new URL(server)
       url.pathname = `/${name}`
       const template = copyOf === undefined ? "" : ` template ${new URL(copyOf.url).pathname.slice(1)}`
-      // Postgres copies only what nobody is connected to
+      // Postgres copies a database only while it has no connections
       await copyOf?.disconnect()
       await root.query(`create database ${name}${template}`)
       const database = Database.connect(url.href)

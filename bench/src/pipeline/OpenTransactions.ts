@@ -27,7 +27,7 @@ export const begin = async (url: string, count: number): Promise<OpenTransaction
       { length: count },
       () =>
         new Promise<void>((resolve, reject) => {
-          // being stopped is how it ends
+          // the abort in `end` ends it
           ended.push(runtime.runPromise(one(resolve), { signal: stop.signal }).catch(reject))
         })
     )

@@ -7,7 +7,7 @@ const entry = fileURLToPath(new URL("../../../packages/runtime-node/src/bin/invo
 
 export interface Program {
   readonly pid: number
-  /** Its URLs by name, from the line that says that it is ready. */
+  /** Its URLs by name, from the line that it prints when it is ready. */
   readonly urls: Readonly<Record<string, string>>
   readonly signal: (signal: NodeJS.Signals) => void
   /** Seconds of CPU so far, user and system. */
@@ -40,7 +40,7 @@ const ended = (child: ChildProcess): Promise<number | null> =>
     }
   })
 
-/** Everything that is running, to be stopped when the benchmark is cut off. */
+/** All running processes, to be stopped when the benchmark is cut off. */
 const running = new Set<ChildProcess>()
 
 export const stopAll = async (): Promise<void> => {
@@ -94,7 +94,7 @@ export const start = async (name: string, environment: Environment): Promise<Pro
   }
 }
 
-/** Runs a file of this folder as a process, with its input as JSON; answers what it writes, JSON too. */
+/** Runs a file of this folder as a process, with its input as JSON; answers its output, which is JSON too. */
 export const measure = async <Answer>(file: string, input: unknown): Promise<Answer> => {
   const script = fileURLToPath(new URL(file, import.meta.url))
   const child = tracked(spawned(script, [JSON.stringify(input)], {}))
@@ -106,14 +106,14 @@ export const measure = async <Answer>(file: string, input: unknown): Promise<Ans
   if (code !== 0) {
     throw new Error(`${file} ended with ${code}`)
   }
-  // what stands before it was logged
+  // the lines before the last one are log lines
   return JSON.parse(Buffer.concat(chunks).toString().trimEnd().split("\n").at(-1) ?? "")
 }
 
-/** What a process of `measure` was given. */
+/** The input that `measure` has passed to this process. */
 export const input = <Input>(): Input => JSON.parse(process.argv[2] ?? "{}")
 
-/** What a process of `measure` answers. */
+/** Writes this process' answer to `measure`. */
 export const answer = (answer: unknown): void => {
   process.stdout.write(`\n${JSON.stringify(answer)}\n`)
 }

@@ -1,6 +1,6 @@
 /**
- * e. From creating an invoice to reading its verdict, over HTTP at a steady rate, asking every 2 ms. Baseline: a bare
- * commit of one row at the same rate.
+ * e. Time from creating an invoice to reading its verdict, over HTTP at a steady rate, asking every 2 ms. Baseline: a
+ * bare commit of one row at the same rate.
  */
 import * as Database from "./Database.ts"
 import { type Latencies, latencies, millis, setting, table, whole } from "./Figures.ts"

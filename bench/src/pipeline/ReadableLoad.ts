@@ -1,4 +1,4 @@
-/** Creates at a steady rate and asks for each invoice until it has its verdict. */
+/** Creates invoices at a steady rate, and asks for each one until it has its verdict. */
 import { make } from "./Client.ts"
 import { latencies, until } from "./Figures.ts"
 import { steadily } from "./Load.ts"
@@ -24,7 +24,7 @@ await steadily(perSecond, seconds + 3, async (index) => {
   await until(
     () => client.status(id),
     (status) => status !== "Pending",
-    { every: 2, patience: 30 }
+    { every: 2, timeoutSeconds: 30 }
   )
   const readAt = performance.now()
   if (index >= warmUp) {

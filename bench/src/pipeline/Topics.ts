@@ -1,4 +1,4 @@
-/** The benchmark's own topics, and how far topics have come, asked of the broker itself. */
+/** Creates the benchmark's topics, and asks the broker how many records a topic has. */
 import { Kafka, logLevel } from "kafkajs"
 import { until } from "./Figures.ts"
 
@@ -21,7 +21,7 @@ export const connect = async (brokers: string): Promise<Topics> => {
     records,
     create: async (topic) => {
       await admin.createTopics({ topics: [{ topic, numPartitions: 6 }], waitForLeaders: false })
-      // kafkajs gives up on leaders that are not elected yet
+      // kafkajs gives up when leaders are not elected yet
       await until(
         () => records(topic).catch(() => -1),
         (count) => count >= 0

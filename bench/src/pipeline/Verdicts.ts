@@ -1,5 +1,5 @@
 /**
- * c. Verdicts from a backlog on Kafka, by the validator program. Baselines: the same database work in a process without
+ * c. Verdicts for a backlog on Kafka, by the validator program. Baselines: the same database work in a process without
  * Kafka, and the statement that writes verdicts alone. Each starts cold, on a copy of the same database.
  */
 import { KafkaPublisher } from "@invoice/adapters/kafka"
@@ -20,7 +20,7 @@ interface Round {
   readonly statement: number
 }
 
-/** A decision takes one number of the outbox' sequence, so asking for that costs the database nothing. */
+/** Counts decisions at no cost for the database: each takes one number of the outbox' sequence. */
 const numbersTaken = async ({ query }: Database.Database): Promise<number> =>
   Number((await query<{ last_value: bigint }>("select last_value from outbox_seq"))[0]?.last_value)
 

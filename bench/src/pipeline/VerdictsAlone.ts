@@ -1,4 +1,4 @@
-/** The verdicts of a database's pending invoices without Kafka: `direct` with loading and judging, or the statement alone. */
+/** Decides a database's pending invoices without Kafka: `direct` loads, judges, decides; `statement` only decides. */
 import { Broker } from "@invoice/adapters/memory"
 import { PostgresStore } from "@invoice/adapters/postgres"
 import {
@@ -24,7 +24,7 @@ const batchesAtATime = 3
 const batches = <A>(all: ReadonlyArray<A>): ReadonlyArray<ReadonlyArray<A>> =>
   Array.from({ length: Math.ceil(all.length / batch) }, (_, index) => all.slice(index * batch, (index + 1) * batch))
 
-/** From the end of the first batch, as the validator is measured from its first verdict. */
+/** Measures from the end of the first batch, just as the validator is measured from its first verdict. */
 const timed = <A, E, R>(
   all: ReadonlyArray<A>,
   handle: (batch: ReadonlyArray<A>) => Effect.Effect<unknown, E, R>

@@ -1,6 +1,6 @@
 /**
  * Every setting of every program, in one place: name, aliases, default, meaning. `invoice --help` and
- * `docs/settings.md` are made from this list, and nothing else in the project reads the environment.
+ * `docs/settings.md` are made from this list. No other module of the packages reads the environment.
  */
 import { Config, Option, Record, type Redacted } from "effect"
 import {
@@ -165,13 +165,15 @@ const entries = {
   }),
   validator: withDefault<"core" | "simulated">("core", {
     name: "VALIDATOR",
-    description: "what judges invoices: core (the rules) or simulated (the reference's coin, for demonstrations)",
+    description:
+      "what judges invoices: core (the rules) or simulated (random, as in the reference; for demonstrations)",
     read: (name) => Config.Literals(["core", "simulated"], name)
   }),
   profile: entry<string>({
     name: "VALIDATOR_PROFILE",
     default: "the core rules",
-    description: "module (.ts or .js) that exports a profile to judge by, instead of the core rules; a path from here",
+    description:
+      "module (.ts or .js) that exports a profile to judge by, instead of the core rules; relative to the current directory",
     read: (name) => Config.NonEmptyString(name)
   }),
   simulatedSeed: withDefault(0, {
@@ -187,7 +189,7 @@ const entries = {
   maxTries: withDefault(10, {
     name: "VALIDATOR_MAX_TRIES",
     description:
-      "tries of a message whose handling keeps failing for it alone, before it goes to the dead letters; only those count after which the store takes writes",
+      "tries of a message that keeps failing when it is tried alone, before it becomes a dead letter; a try counts only while the store proves that it takes writes",
     read: integer(1, 1_000_000)
   }),
   relayPage: withDefault(1_000, {

@@ -16,7 +16,7 @@ export const layer = (settings: Settings, program: string): Layer.Layer<never> =
     Layer.succeed(References.MinimumLogLevel, levels[settings.logLevel])
   )
   return Option.match(settings.otelCollector, {
-    // a span that nobody collects is only work
+    // without a collector a span only costs time
     onNone: () =>
       Layer.merge(
         logs,
@@ -31,7 +31,7 @@ export const layer = (settings: Settings, program: string): Layer.Layer<never> =
   })
 }
 
-/** Says once what a setting of the reference doesn't do here. */
+/** Warns once when a setting of the reference is set that has no effect here. */
 export const warnings = (settings: Settings): Effect.Effect<void> =>
   Option.isSome(settings.jwtPrivateKey)
     ? Effect.logWarning("JWT_PRIVATE_KEY is set, but this version authenticates nobody")

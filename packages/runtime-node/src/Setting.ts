@@ -4,7 +4,7 @@ import { Config, Option, Schema } from "effect"
 /** A line of the settings table. */
 export interface Setting {
   readonly name: string
-  /** Other accepted names, first wins; most are the names of the reference service. */
+  /** Other accepted names; the first one that is set wins. Most are the names of the reference service. */
   readonly aliases: ReadonlyArray<string>
   /** The default in words. */
   readonly default: string
@@ -15,7 +15,7 @@ export interface Entry<A> extends Setting {
   readonly config: Config.Config<A>
 }
 
-/** A setting without a default value: none when it is not set. */
+/** A setting without a default value: it reads as `Option.none()` when it is not set. */
 export const entry = <A>(options: {
   readonly name: string
   readonly aliases?: ReadonlyArray<string>

@@ -1,4 +1,4 @@
-/** The programs as functions that take your layers, for whoever composes their own. */
+/** The programs as functions that take your layers, to compose programs of your own. */
 export * as Config from "./Config.ts"
 export * as EmbeddedPostgres from "./embedded/EmbeddedPostgres.ts"
 export * as Observability from "./Observability.ts"

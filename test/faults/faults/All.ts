@@ -33,7 +33,7 @@ const groups = [
   StoreRefuses
 ]
 
-/** Every fault, in the order of the pipeline's design. */
+/** Every fault, by number. */
 export const faults: ReadonlyArray<Fault> = groups
   .flatMap(({ faults }) => faults)
   .toSorted((a, b) => a.number - b.number)

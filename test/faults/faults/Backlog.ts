@@ -6,7 +6,7 @@ import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 import { replay } from "./Parked.ts"
 
-/** A window of many pages, and writers whose transactions commit behind its end with numbers within it. */
+/** A window of many pages, and writers whose transactions commit after its end with numbers within it. */
 export const underLateWriters: Fault = {
   number: 30,
   name: "a backlog in small pages, under writers that commit late",
@@ -26,7 +26,7 @@ const events = 1_000
 const refusedKeys = Array.from({ length: events / 10 }, (_, index) => `alone-${index * 10}`)
 const mostSeconds = 3
 
-/** Events of keys of their own; every tenth is too large for the topic. */
+/** Writes events, each of its own key; every tenth is too large for the topic. */
 const writeRefused = async (scene: Scene): Promise<void> => {
   await scene.sql.query(
     "insert into faults_aggregate (key) select 'alone-' || i from generate_series(0, $1::int4 - 1) i",
@@ -39,7 +39,7 @@ const writeRefused = async (scene: Scene): Promise<void> => {
   )
 }
 
-/** How long the relay took from its first record to this event, in seconds. */
+/** The time from the relay's first record to the record of this event, in seconds. */
 const heldUp = async (scene: Scene, topic: string, id: string): Promise<number> => {
   const reader = await LogReader.open(scene.world.kafka.brokers, [scene.topic, topic])
   try {
@@ -52,7 +52,7 @@ const heldUp = async (scene: Scene, topic: string, id: string): Promise<number> 
   }
 }
 
-/** Many refusals in one page cost neither the others' records nor another topic's time. */
+/** Many refusals in one page must neither lose other records nor hold up another topic. */
 const manyRefused: Fault = {
   number: 29,
   name: "every tenth record of a page too large",

@@ -36,7 +36,7 @@ const halfOpen: Fault = {
     proxy.set({ request: () => "swallow", answer: () => "swallow" })
     await proxy.catches()
     await writing.more(100)
-    // new connections work; the old ones never answer what they were asked
+    // new connections work; the old ones never answer the requests that were swallowed
     proxy.pass()
     await writing.more(100)
     return scene.judge()
@@ -62,7 +62,7 @@ const lostAnswer: Fault = {
   }
 }
 
-/** Sends something to every partition as a producer that is not its own. */
+/** Sends a record to every partition with the relay's producer id and the next epoch. */
 const forge = async (scene: Scene): Promise<void> => {
   const { proxy } = scene.world
   const relay = proxy.producers.at(-1)
@@ -108,7 +108,7 @@ const forgotten: Fault = {
     const { brokers } = scene.world.kafka
     await scene.relay()
     const writing = scene.write()
-    // the broker looks every second, and then forgets whoever has not sent for a millisecond
+    // the broker checks every second, and then forgets each producer that has not sent for a millisecond
     await configureBroker(brokers, { "producer.id.expiration.ms": "1" })
     try {
       await writing.more(1_500)
@@ -120,7 +120,7 @@ const forgotten: Fault = {
   }
 }
 
-/** More partitions move keys, and no producer can help it: nothing may be lost, the order is what is left of it. */
+/** Adding partitions moves keys, which no producer can prevent: nothing may be lost; disorder is reported only. */
 const repartitioned: Fault = {
   number: 16,
   name: "partitions added under load (disorder is reported only)",
@@ -131,7 +131,7 @@ const repartitioned: Fault = {
     await writing.more(200)
     await addPartitions(scene.world.kafka.brokers, scene.topic, 12)
     await writing.more(200)
-    // a running relay learns of them within minutes; a new one at once
+    // a running relay learns of new partitions within minutes, a new relay at once
     await relay.signal("SIGTERM")
     await scene.relay()
     await writing.more(200)

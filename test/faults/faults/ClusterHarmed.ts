@@ -5,7 +5,7 @@ import { apis, errors } from "../TcpProxy.ts"
 import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
-/** What an update of the brokers does: each is told to stop, starts again, and catches up before the next one goes. */
+/** A rolling update of the brokers: each is stopped, starts again, and catches up before the next one is stopped. */
 const rolling: Fault = {
   number: 20,
   name: "brokers restarted one after another (SIGTERM)",
@@ -30,8 +30,8 @@ const rolling: Fault = {
 const pipelineTopics = ["invoice_approved", "invoice_rejected"]
 
 /**
- * Leaders move while the relay sends: each of its requests goes to several brokers, and some of them have answered when
- * others say that they lead no longer. On the pipeline's own topics, with many events of a key on each.
+ * Leaders move while the relay sends: each of its sends goes to several brokers, and some have acknowledged it when
+ * others answer that they no longer lead. On the pipeline's own topics, with many events of a key on each.
  */
 const reassigned: Fault = {
   number: 21,
@@ -56,7 +56,7 @@ const reassigned: Fault = {
   }
 }
 
-/** Two brokers leave, one after the other: whoever is left may not acknowledge anything alone. */
+/** Two brokers of three stop, one after the other: the third must not acknowledge anything alone. */
 const belowMinimum: Fault = {
   number: 22,
   name: "replicas in sync below the minimum, two brokers down",
@@ -71,7 +71,7 @@ const belowMinimum: Fault = {
     const leaving = [0, 1].map((step) => cluster.ids[(start + step) % 3] ?? 1)
     for (const broker of leaving) await cluster.kill(broker, "SIGTERM")
     await writing.more(200)
-    await until("the relay says that the broker is away", () => relay.output().includes("events wait"))
+    await until("the relay says that the broker is unavailable", () => relay.output().includes("events wait"))
     for (const broker of leaving) await cluster.restart(broker)
     await cluster.settled()
     await writing.more(50)
@@ -82,7 +82,7 @@ const belowMinimum: Fault = {
 /** `group.id` of the validators. */
 const group = "validation-service"
 
-/** The broker that the validators answer to dies, comes back, and gives the group to another. */
+/** The coordinator of the validators' group is killed and comes back; then another broker coordinates the group. */
 const coordinator: Fault = {
   number: 23,
   name: "the coordinator of the validators killed, then moved",
@@ -111,7 +111,7 @@ const coordinator: Fault = {
   }
 }
 
-/** Kafka says so for a moment whenever a group goes to another broker; the client has to ask again. */
+/** Kafka gives this answer for a moment whenever a group moves to another broker; the client has to ask again. */
 const loading: Fault = {
   number: 24,
   name: 'JoinGroup answered "coordinator is loading", once',

@@ -41,7 +41,7 @@ const crashed: Fault = {
   }
 }
 
-/** Events a second, from the commit of a backlog to its last record in the log. */
+/** Drains a backlog; answers events a second, from its commit to its last record in the log. */
 const drain = async (scene: Scene, events: number): Promise<number> => {
   const { brokers } = scene.world.kafka
   const before = await size(brokers, scene.topic)
@@ -53,7 +53,7 @@ const drain = async (scene: Scene, events: number): Promise<number> => {
   return events / ((performance.now() - startedAt) / 1_000)
 }
 
-/** A transaction with an id and a snapshot, open until its session ends. */
+/** Opens a transaction with an id and a snapshot, which stays open until its session ends. */
 const openTransaction = async (session: Session): Promise<void> => {
   await session.query("begin isolation level repeatable read")
   await session.query("select pg_current_xact_id()::text")

@@ -2,9 +2,9 @@ import type { Bounds } from "../Oracle.ts"
 import type { Outcome, Scene } from "../Scene.ts"
 import type { Config } from "../Topic.ts"
 
-/** One way to harm the pipeline, and what is promised all the same. */
+/** One way to harm the pipeline, and what is promised in spite of it. */
 export interface Fault extends Bounds {
-  /** Of the list in the guide; to 18 that of the pipeline's design. */
+  /** The number in the table of docs/guides/faults.md. */
   readonly number: number
   readonly name: string
   /** Only with `--soak`. */
@@ -13,7 +13,7 @@ export interface Fault extends Bounds {
   readonly long?: boolean
   /** How many brokers it needs, default 1. */
   readonly brokers?: 1 | 3
-  /** How the scene's topic is configured; default nothing special. */
+  /** The configuration of the scene's topic; default none. `left to the product`: the programs create their topics. */
   readonly topic?: Config | "left to the product"
   readonly run: (scene: Scene) => Promise<Outcome>
 }

@@ -10,7 +10,7 @@ import type { Fault } from "./Fault.ts"
 
 const partitions = 6
 
-/** Changes the lanes while writers queue up behind a lock, so that some of them began before the change and write after it. */
+/** Changes the lanes while writers wait for a lock, so that some of them begin before the change and write after it. */
 const resize = async (scene: Scene, lanes: number): Promise<void> => {
   const admin = runtimeOf(OutboxAdmin.layer({ url: Redacted.make(scene.url) }))
   const holder = await scene.sql.session()
@@ -31,7 +31,7 @@ const resize = async (scene: Scene, lanes: number): Promise<void> => {
   }
 }
 
-/** What an administrator may have set for a database or a role, for another application's sake. */
+/** Defaults that an administrator may have set on a database or a role for another application. */
 const isolated: Fault = {
   number: 32,
   name: "lanes changed under writers, where repeatable read is the default",
@@ -55,7 +55,7 @@ const isolated: Fault = {
 
 const owners = ["the first owner", "the second owner"] as const
 
-/** A lease that was given and forgotten by a crash must not be given again under the same epoch. */
+/** A lease that Postgres forgets in a crash must not be given again under the same epoch. */
 const forgotten: Fault = {
   number: 33,
   name: "a lane leased across a crash: one owner, whatever is forgotten",
@@ -70,7 +70,7 @@ const forgotten: Fault = {
         for (const [index, outbox] of [first, second].entries()) {
           if (outbox === undefined) continue
           const owner = owners[index] ?? ""
-          // a while without writes, so that the log's writer sleeps
+          // a time without writes, so that the WAL writer sleeps
           await pause(scene.random.between(300, 700))
           const lease = await outbox.runPromise(
             Effect.flatMap(Outbox, ({ acquire }) => acquire({ lane: 0, owner, ttlMillis: 600_000 })).pipe(
@@ -103,7 +103,7 @@ const forgotten: Fault = {
   }
 }
 
-/** A lease's end is a time of the database's clock; when that is set back an hour, it lies an hour ahead. */
+/** A lease ends at a time of the database's clock. When this clock is set back an hour, that time is an hour ahead. */
 const clockSetBack: Fault = {
   number: 35,
   name: "the database's clock set back an hour, the leader dead",
@@ -122,7 +122,7 @@ const clockSetBack: Fault = {
       () => scene.notes.push("nobody took over within 20 s")
     )
     await writing.more(30)
-    return scene.judge({ patience: 10 })
+    return scene.judge({ quietSeconds: 10 })
   }
 }
 

@@ -3,8 +3,8 @@ import { apis } from "../TcpProxy.ts"
 import type { Fault } from "./Fault.ts"
 
 /**
- * The leader is stopped for longer than its lease, with a send on the way; another one leads meanwhile. Then the send
- * arrives after all, and the old leader goes on where it was.
+ * The leader is stopped for longer than its lease, with a send on the way; another relay leads meanwhile. Then the send
+ * arrives after all, and the old leader continues where it was.
  */
 const stopped: Fault = {
   number: 2,
@@ -26,14 +26,14 @@ const stopped: Fault = {
       proxy.pass()
       await proxied.signal("SIGCONT")
       await writing.more(50)
-      // the lane goes back to the one behind the proxy
+      // the lane goes back to the relay behind the proxy
       if (round === 0) await scene.handTo(proxied)
     }
     return scene.judge()
   }
 }
 
-/** The lane is given to somebody else while its relay believes that it has it. */
+/** The lane is given to another owner while its relay believes that it holds the lease. */
 const forced: Fault = {
   number: 3,
   name: "two leaders by force",
@@ -45,7 +45,7 @@ const forced: Fault = {
       await writing.more(scene.random.between(20, 120))
       const epoch = await scene.epoch()
       if (scene.random.chance(0.5)) {
-        // free for whoever asks: the standby leads beside the one that has not noticed
+        // the lane is free: the standby takes it, while the first relay has not noticed yet
         await scene.sql.query("update outbox_cursor set owner = null, lease_until = null")
       } else {
         await scene.sql.query(
@@ -62,7 +62,7 @@ const forced: Fault = {
 const hour = 3_600_000
 const preload = fileURLToPath(new URL("../ShiftedClock.ts", import.meta.url))
 
-/** Leases go by the database's clock, and a relay's own says nothing to the broker either. */
+/** Leases use the database's clock, and records get the broker's time, so a relay's own clock doesn't matter. */
 const clocks: Fault = {
   number: 18,
   name: "relays whose clocks are an hour and more off",

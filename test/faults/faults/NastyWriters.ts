@@ -1,6 +1,6 @@
 import type { Fault } from "./Fault.ts"
 
-/** What other outboxes lose or reorder, and prepared transactions on top. */
+/** Transactions whose events other outboxes lose or reorder, and prepared transactions besides. */
 export const faults: ReadonlyArray<Fault> = [
   {
     number: 9,

@@ -16,8 +16,8 @@ const administer = (scene: Scene) => runtimeOf(OutboxAdmin.layer({ url: Redacted
 
 const partitionSize = 1_000
 
-/** Leaves small enough that a few seconds of load fill many of them. */
-const smallLeaves = (scene: Scene): Promise<unknown> =>
+/** Makes the outbox' partitions so small that a few seconds of load fill many of them. */
+const smallPartitions = (scene: Scene): Promise<unknown> =>
   scene.sql.query(`do $$
     declare leaf text;
     begin
@@ -29,8 +29,8 @@ const smallLeaves = (scene: Scene): Promise<unknown> =>
     end $$`)
 
 /**
- * Leaves are emptied and dropped the moment they may be, while writers take their numbers early, commit late, and leave
- * prepared transactions lying about.
+ * The outbox' partitions are emptied and dropped as soon as possible, while writers take their numbers early, commit
+ * late, and leave transactions prepared for some time.
  */
 const emptied: Fault = {
   number: 13,
@@ -40,7 +40,7 @@ const emptied: Fault = {
   run: async (scene) => {
     const admin = administer(scene)
     try {
-      await smallLeaves(scene)
+      await smallPartitions(scene)
       await admin.runPromise(OutboxPartitions.ensure)
       await scene.relay()
       const writing = scene.write({ preparing: 3, restMillis: 1 })
@@ -61,7 +61,10 @@ const emptied: Fault = {
       const emptied = Number(state?.["emptied_seq"]) / partitionSize
       return {
         ...outcome,
-        notes: [...outcome.notes, `${emptied} partitions of ${partitionSize} were emptied, of ${state?.["last"]} numbers`],
+        notes: [
+          ...outcome.notes,
+          `${emptied} partitions of ${partitionSize} were emptied, of ${state?.["last"]} numbers`
+        ],
         broken: [...outcome.broken, ...(emptied > 0 ? [] : ["no partition was emptied, so nothing was proven"])]
       }
     } finally {
@@ -70,7 +73,7 @@ const emptied: Fault = {
   }
 }
 
-/** Uses up transaction ids, so that the cluster is older than another. */
+/** Uses up transaction ids, so that this cluster is ahead of another one. */
 const age = async (postgres: Postgres, ids: number): Promise<void> => {
   const admin = postgres.admin()
   try {
@@ -90,8 +93,8 @@ const currentId = async ({ sql }: Scene): Promise<number> =>
   Number((await sql.query("select pg_snapshot_xmax(pg_current_snapshot())::text as id"))[0]?.["id"])
 
 /**
- * A dump is restored into another cluster with events that wait; more are committed before somebody restamps. The other
- * cluster's transaction ids lie behind those of the first, or ahead of them.
+ * A dump with waiting events is restored into another cluster, and more events are committed before it is restamped.
+ * The other cluster's transaction ids are behind those of the first, or ahead of them.
  */
 const restored = (where: "younger" | "older"): Fault => ({
   number: 14,

@@ -7,7 +7,7 @@ import { allowLarge, size } from "../Topic.ts"
 import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
-/** Asks for a parked key's events to be sent again; how many there are. */
+/** Asks the relay to replay the keys' parked events; answers how many events there are. */
 export const replay = (scene: Scene, ...keys: ReadonlyArray<string>): Promise<number> =>
   Effect.runPromise(
     Effect.flatMap(Outbox, (outbox) => Effect.forEach(keys, (key) => outbox.replay(key))).pipe(
@@ -37,7 +37,7 @@ const stillParked = async (scene: Scene): Promise<ReadonlyArray<string>> => {
 const passed = `select from outbox_cursor c, outbox_parked p join outbox_event e on e.id = p.id
   where p.key = $1 and pg_visible_in_snapshot(e.xid, c.lo) limit 1`
 
-/** Another relay takes over meanwhile, which has to know what the first one held back. */
+/** While a key is parked another relay takes over; it has to know which key the first one has parked. */
 export const tooLarge: Fault = {
   number: 8,
   name: "record too large: its key waits, and is replayed",
@@ -73,7 +73,7 @@ export const tooLarge: Fault = {
 
 const gateKey = 4712
 
-/** Once a key is parked, a position passes a gate before it is written; a lease's renewal does not. */
+/** Once a key is parked, a position can be written only while the gate is open; a lease's renewal is not affected. */
 const makeGate = async ({ sql }: Scene): Promise<void> => {
   await sql.query(`create function faults_position_gate() returns trigger language plpgsql as $$
     begin
@@ -113,7 +113,7 @@ const replayedAtRestart: Fault = {
     scene.notes.push(`${held} events were held back and replayed`)
     await scene.relay()
     await writing.more(50)
-    // a request that is forgotten shows after ten seconds, or never
+    // a request that was not lost is done within ten seconds
     await until("the key is replayed", async () => (await stillParked(scene)).length === 0, { seconds: 10 }).catch(
       () => {}
     )

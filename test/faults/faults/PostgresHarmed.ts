@@ -10,7 +10,7 @@ import { until } from "../Waiting.ts"
 import { keys } from "../World.ts"
 import type { Fault } from "./Fault.ts"
 
-/** Falls without warning and is back at once: the whole server, or one process of it, which takes the others with it. */
+/** Kills Postgres, which is back at once: the whole server, or one process of it, after which the others end too. */
 export const fall = async ({ sql, random, world: { postgres } }: Scene, how = random.pick(["server", "process"])) => {
   const startedAt = performance.now()
   if (how === "server") {
@@ -24,12 +24,12 @@ export const fall = async ({ sql, random, world: { postgres } }: Scene, how = ra
   return `${how === "server" ? "all server processes" : "one server process"} killed, back after ${seconds.toFixed(1)} s`
 }
 
-/** One event of each key. */
+/** Writes one event of each key. */
 const writeOfEach = async ({ sql, topic }: Scene): Promise<void> => {
   for (let index = 0; index < keys; index++) await sql.query("select faults_event($1, $2, 0)", [topic, keyOf(index)])
 }
 
-/** The relay waits for the broker and asks its outbox nothing, so it does not see that Postgres was away. */
+/** The relay waits for the broker and runs no statement, so it does not notice that Postgres was restarted. */
 const unseen: Fault = {
   number: 25,
   name: "Postgres killed (-9) while the relay waits for the broker",
@@ -57,7 +57,9 @@ const unseen: Fault = {
   }
 }
 
-/** A pause of the machine, across which Postgres falls: the relay goes on with what it knew. */
+/**
+ * Postgres is killed while the relay is stopped, as by a pause of its machine; the relay goes on with its old state.
+ */
 const stoppedAcross: Fault = {
   number: 26,
   name: "relay stopped (SIGSTOP) across a crash of Postgres",
@@ -89,13 +91,13 @@ const stoppedAcross: Fault = {
 const tellsWithin = 15
 const saysSo = (program: Running): boolean => /"level":"(WARN|ERROR)"/u.test(program.output())
 
-/** What an operator sees meanwhile: not ready, and a line in the log. */
+/** What is missing for an operator: a readiness of 503, and a line in the relay's log. */
 const silences = (notReady: number | undefined, said: boolean): ReadonlyArray<string> => [
   ...(notReady === undefined ? [`/readyz did not say 503 within ${tellsWithin} s`] : []),
   ...(said ? [] : ["no line in the relay's log meanwhile"])
 ]
 
-/** As a machine that swaps or a disk that hangs: connections stay open, and nobody answers on them or on new ones. */
+/** As on a machine that swaps or whose disk hangs: connections stay open, and neither they nor new ones get answers. */
 const standsStill: Fault = {
   number: 27,
   name: "Postgres stands still (SIGSTOP), then goes on",
@@ -125,7 +127,7 @@ const standsStill: Fault = {
   }
 }
 
-/** Whoever holds a connection never hears of it again; new connections work. */
+/** Open connections carry nothing any more and report no error; new connections work. */
 const halfOpen: Fault = {
   number: 28,
   name: "connections to Postgres half open",
@@ -161,7 +163,7 @@ const halfOpen: Fault = {
   }
 }
 
-/** Invoices are taken and judged while the connections of all programs die, twice. */
+/** Invoices are taken and judged while the connections of all programs become half open, twice. */
 const halfOpenUnder = async (scene: Scene, target: number, envOf: (port: number) => Record<string, string>) => {
   const address = await Forward.listen(target)
   try {

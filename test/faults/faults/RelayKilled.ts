@@ -4,7 +4,7 @@ import { apis } from "../TcpProxy.ts"
 import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
-/** The leader dies at a moment that nobody chose; a standby is there, and a new one comes. */
+/** The leader is killed at random moments; a standby takes over, and a new standby is started. */
 const atRandom: Fault = {
   number: 1,
   name: "relay killed at random moments",
@@ -29,7 +29,7 @@ const atRandom: Fault = {
   }
 }
 
-/** Kills a relay that reaches the broker through the proxy while the proxy has what it sends, or the answer to it. */
+/** Kills a relay behind the proxy while the proxy holds its send, or the answer to it. */
 const whileHeld =
   (what: "request" | "answer") =>
   async (scene: Scene, start: () => Promise<Running>): Promise<void> => {
@@ -43,7 +43,7 @@ const whileHeld =
       proxy.set({ [what]: (api: number) => (api === apis.produce ? "hold" : "pass") })
       await proxy.catches()
       await running.signal("SIGKILL")
-      // what the proxy holds never arrives
+      // the held request or answer never arrives
       proxy.cut()
       proxy.pass()
       running = await start()
@@ -93,7 +93,7 @@ const uncommitted: Fault = {
       await session.query("select from outbox_cursor for update")
       await until("the relay waits for its cursor", async () => (await scene.sql.query(waitingForCursor)).length > 0)
       await relay.signal("SIGKILL")
-      // its server process would write the position after all, once it has the lock
+      // the relay's server process would write the position after all, once it gets the lock
       await scene.sql.query(waitingForCursor.replace("select", "select pg_terminate_backend(pid)"))
       await session.query("rollback")
       await session.release()
@@ -104,7 +104,7 @@ const uncommitted: Fault = {
   }
 }
 
-/** It waits for the answer as long as a stop may take, and then it does not know what became of the send. */
+/** The relay waits for the answer as long as a stop may take, and then doesn't know whether the send was appended. */
 export const stoppedWhileSending: Fault = {
   number: 38,
   name: "relay told to stop while its send is not answered",

@@ -14,12 +14,13 @@ import type { Fault } from "./Fault.ts"
 const segments = 6
 
 /**
- * So many that each aggregate changes a few dozen times. While a snapshot is open nothing of a row's versions can be
- * cleaned up, and the writers themselves, not the relay, would grow slow on a few rows with tens of thousands each.
+ * With so many keys each aggregate's row changes only a few dozen times. While a snapshot is open, Postgres can't clean
+ * up old versions of a row: on few keys each row would have tens of thousands, and the writers would be slow, not the
+ * relay.
  */
 const manyKeys = 40_000
 
-/** Load for a long time, with transactions open all the while: the throughput of each sixth is like that of the first. */
+/** A long load with transactions open all the time: the throughput of the last sixth must be close to the first's. */
 const load: Fault = {
   number: 11,
   name: "a long load under long transactions, flat throughput",
@@ -48,7 +49,7 @@ const load: Fault = {
       behind.push(Math.max(0, committed - now))
       before = now
     }
-    const outcome = await scene.judge({ patience: 60 })
+    const outcome = await scene.judge({ quietSeconds: 60 })
     for (const session of sessions) await session.release()
     await elsewhere.close()
     const ratio = (rates.at(-1) ?? 0) / (rates[0] ?? 1)
@@ -60,7 +61,7 @@ const load: Fault = {
   }
 }
 
-/** Reads a log too long to be kept: only where each key is. */
+/** Judges a log that is too long to be kept in memory: it keeps only the newest version of each key. */
 const countOf = async (scene: Scene, events: number): Promise<Judgement> => {
   const newest = new Map<string, number>()
   let inversions = 0
@@ -110,7 +111,7 @@ const residentMegabytes = async (pid: number | undefined): Promise<number> => {
 const chunk = 200_000
 const mostMegabytes = 300
 
-/** The relay's memory does not grow with what waits. Reads /proc, so it needs Linux. */
+/** The relay's memory does not grow with the backlog. Reads /proc, so it needs Linux. */
 const backlog: Fault = {
   number: 12,
   name: "a huge backlog in bounded memory",
@@ -129,7 +130,7 @@ const backlog: Fault = {
     const startedAt = performance.now()
     const relay = await scene.relay({ env: { NODE_OPTIONS: "--max-old-space-size=192 --max-semi-space-size=16" } })
     const idle = await residentMegabytes(relay.child.pid)
-    // the most of each tenth of the backlog
+    // the maximum in each tenth of the backlog
     const resident: Array<number> = []
     await until(
       "the backlog is published",

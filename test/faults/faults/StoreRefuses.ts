@@ -7,8 +7,8 @@ import type { Fault } from "./Fault.ts"
 const partitions = 6
 
 /**
- * No verdict can be written on the poisoned ones. Of the other verdicts those that come as the given numbers, tries
- * included, meet an outage.
+ * Installs a trigger that refuses every verdict on a poisoned invoice. It counts all other writes of verdicts, repeated
+ * tries included, and refuses those whose number is within an outage.
  */
 const install = async ({ sql }: Scene): Promise<void> => {
   await sql.query("create table faults_poison (id uuid primary key)")
@@ -35,7 +35,7 @@ const codes = [
   ["25006", "read only"]
 ] as const
 
-/** A batch is taken apart for the sake of one message while, after a few verdicts, the store takes no more for a while. */
+/** A batch is tried message by message because of one poison message, and meanwhile the store refuses all verdicts. */
 const outage: Fault = {
   number: 36,
   name: "the store takes no writes for a while: disk full, read only",
@@ -65,7 +65,7 @@ const outage: Fault = {
   }
 }
 
-/** As a primary that became a standby: whoever writes is told so, until it is over. */
+/** Makes the server read only, as a primary that became a standby is, until clients were refused; then undoes it. */
 const readOnly = async (scene: Scene, flow: Invoices.Flow): Promise<void> => {
   const admin = scene.world.postgres.admin()
   const session = await admin.session()
@@ -82,7 +82,7 @@ const readOnly = async (scene: Scene, flow: Invoices.Flow): Promise<void> => {
   }
 }
 
-/** Nothing but this one message, so nothing else shows that the store works; then others come behind it. */
+/** The poison message is the only one, so no other message shows that the store works; then others come behind it. */
 const alone: Fault = {
   number: 37,
   name: "a poison message alone on its partition, others behind it",

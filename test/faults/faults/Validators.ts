@@ -3,7 +3,7 @@ import type { Scene } from "../Scene.ts"
 import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
-/** What has to be so when nobody does any harm. */
+/** What must hold without any harm. */
 export const unharmed: Fault = {
   number: 19,
   name: "invoices in, verdicts out, nobody harmed",
@@ -20,7 +20,7 @@ export const unharmed: Fault = {
 
 const gateKey = 4711
 
-/** Every verdict passes a gate before it is written, which the suite can close. */
+/** Verdicts can be written only while the gate is open; the suite closes it by an advisory lock. */
 const makeGate = async ({ sql }: Scene): Promise<void> => {
   await sql.query(`create function faults_gate() returns trigger language plpgsql as $$
     begin
@@ -34,8 +34,9 @@ const atTheGate = `select pid from pg_stat_activity
   where datname = current_database() and application_name = 'invoice-store' and wait_event = 'advisory' order by pid`
 
 /**
- * Validators come and go. Then all of them are killed with verdicts at the gate: of those some are taken back (killed
- * before the commit), the others go through with nobody left to acknowledge the messages (killed after the commit).
+ * Validators come and go. Then all of them are killed while verdicts wait at the gate: some of these are terminated
+ * (killed before the commit); the others commit, and no validator is left to acknowledge their messages (killed after
+ * the commit).
  */
 const storm: Fault = {
   number: 15,
@@ -76,7 +77,7 @@ const storm: Fault = {
   }
 }
 
-/** What a rolling restart does: each program gets a successor, then is told to stop. */
+/** A rolling restart: for each program a successor starts, then the program is asked to stop. */
 const rolling: Fault = {
   number: 17,
   name: "api, relay and validator replaced under load (SIGTERM)",

@@ -11,7 +11,9 @@ import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 import { fall } from "./PostgresHarmed.ts"
 
-/** A client that watches all invoices from now on. Whatever happens it comes back with the last cursor that it was given. */
+/**
+ * A client that watches all invoices from now on. After each error it connects again with the last cursor that it got.
+ */
 const watch = async (url: string) => {
   const runtime = runtimeOf(InvoiceClient.layerFetch({ baseUrl: url }))
   const shown = new Map<string, number>()
@@ -31,13 +33,13 @@ const watch = async (url: string) => {
   ).pipe(
     Effect.catch((error) => {
       told[error._tag] += 1
-      // a cursor that is no good any more: from the oldest change
+      // the cursor is no longer valid: start again from the oldest change
       if (error._tag !== "StoreUnavailable") start = "beginning"
       return Effect.sleep("50 millis")
     })
   )
   const fiber = runtime.runFork(Effect.forever(Effect.suspend(() => once)))
-  // the first element says that it is there
+  // the first element shows that the watch has begun
   await until("the watch has begun", () => elements > 0)
   return {
     shown,
@@ -49,7 +51,7 @@ const watch = async (url: string) => {
   }
 }
 
-/** Reads all changes behind a cursor, or says what the store says of it. */
+/** Reads all changes after a cursor; or answers that the store calls the cursor expired or invalid. */
 const readBehind = (store: ManagedRuntime.ManagedRuntime<InvoiceStore, unknown>, cursor: string) =>
   store.runPromise(
     Effect.gen(function* () {
@@ -99,7 +101,7 @@ const outcomeOf = (
   }
 }
 
-/** Cursors outlive the server that made them: on a client's watch, and one of the store's `head`. */
+/** Cursors must outlive the server that made them: the cursor of a client's watch, and one from the store's `head`. */
 const across: Fault = {
   number: 31,
   name: "watches across crashes of Postgres",
@@ -115,7 +117,7 @@ const across: Fault = {
     let invalid = 0
     try {
       for (let round = 0; round < (long ? 6 : 3); round++) {
-        // few enough that their ids are soon used again, and sometimes many
+        // few transactions, so that their ids are soon used again, and sometimes many
         await Noise.some(postgres, scene.random.between(5, scene.random.chance(0.3) ? 300 : 15))
         const cursor = await store.runPromise(Effect.flatMap(InvoiceStore, ({ head }) => head))
         scene.notes.push(await fall(scene))

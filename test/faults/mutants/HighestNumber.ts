@@ -1,6 +1,6 @@
 import { columns, type Mutant, send } from "./Mutant.ts"
 
-/** Most home-made outboxes: what commits late with an early number is never read. */
+/** As in most home-made outboxes: an event that commits late with an early number is never read. */
 export const highestNumber: Mutant = async ({ producer, sql }) => {
   let last = "0"
   return async () => {

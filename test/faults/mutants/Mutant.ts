@@ -1,4 +1,4 @@
-/** A relay that does it wrong, as its own process: what it needs to be one. */
+/** A relay with a wrong strategy, which runs as its own process. */
 import type { Producer } from "kafkajs"
 import type { Row, Sql } from "../Sql.ts"
 
@@ -7,14 +7,14 @@ export interface Setting {
   readonly producer: Producer
 }
 
-/** One round: reads, sends, remembers. Answers how many events it sent. */
+/** One round: reads events, sends them, stores the position. Answers how many events it sent. */
 export type Round = () => Promise<number>
 
 export type Mutant = (setting: Setting) => Promise<Round>
 
 export const columns = "seq::text as number, id::text as id, topic, key, convert_from(payload, 'UTF8') as payload"
 
-/** In the order given, acknowledged by the broker. */
+/** Sends the events in the order given; resolves when the broker has acknowledged them. */
 export const send = async (producer: Producer, rows: ReadonlyArray<Row>): Promise<void> => {
   const topics = Map.groupBy(rows, ({ topic }) => String(topic))
   await producer.sendBatch({

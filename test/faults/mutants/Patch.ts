@@ -1,11 +1,11 @@
-/** One part of the product, replaced: what a mutant of the real programs is. */
+/** Mutants of the real programs: each replaces one part of the product's source. */
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
 export interface Patch {
   /** Below the root of the repository. */
   readonly file: string
-  /** There exactly once. */
+  /** The text to replace, which the file has exactly once. */
   readonly find: string
   readonly replace: string
 }
@@ -38,13 +38,13 @@ export const patches = {
     find: " and pg_visible_in_snapshot(e.xid, $3::text::pg_snapshot)",
     replace: ""
   },
-  /** A rejection is told to those who wait for approvals. */
+  /** A rejection is published on the topic of approvals. */
   rejectionsAsApprovals: {
     file: "packages/core/src/domain/OutboxEvent.ts",
     find: "  topic: event.topic,\n",
     replace: '  topic: event.topic === "invoice_rejected" ? "invoice_approved" : event.topic,\n'
   },
-  /** Whatever the rules say. */
+  /** Every invoice is approved, whatever the rules say. */
   allApproved: {
     file: "packages/core/src/domain/Verdict.ts",
     find: 'rejects(violations) ? "Rejected" : "Approved"',
@@ -58,7 +58,7 @@ export const isName = (name: string): name is Name => Object.hasOwn(patches, nam
 
 export const urlOf = ({ file }: Patch): string => new URL(`../../../${file}`, import.meta.url).href
 
-/** Throws when the product has changed, so that the patch means nothing any more. */
+/** Throws when the product has changed, so that the patch no longer fits. */
 export const apply = (patch: Patch, source: string): string => {
   const parts = source.split(patch.find)
   if (parts.length !== 2) {

@@ -1,7 +1,7 @@
 import { columns, type Mutant, send } from "./Mutant.ts"
 
 /**
- * Reads as ours does, but remembers its position before the broker has answered: what it had in hand when it dies is
+ * Reads as our relay does, but stores its position before the broker has answered: the events in hand when it dies are
  * never sent.
  */
 export const positionFirst: Mutant = async ({ producer, sql }) => {

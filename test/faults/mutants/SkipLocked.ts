@@ -1,6 +1,6 @@
 import { columns, type Mutant, send } from "./Mutant.ts"
 
-/** A queue that any number of relays take from: two of them send events of one key at the same time. */
+/** A queue from which any number of relays take: two of them send events of one key at the same time. */
 export const skipLocked: Mutant = async ({ producer, sql }) => {
   const session = await sql.session()
   return async () => {

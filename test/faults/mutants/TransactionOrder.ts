@@ -1,6 +1,6 @@
 import { columns, type Mutant, send } from "./Mutant.ts"
 
-/** Watermill's and emmett's: nothing is lost, but the order of transaction ids is not the order of commits. */
+/** The strategy of Watermill and emmett: nothing is lost, but transaction ids are not in the order of commits. */
 export const transactionOrder: Mutant = async ({ producer, sql }) => {
   let last = { xid: "0", seq: "0" }
   return async () => {

@@ -1,6 +1,6 @@
 /**
- * What is known to be wrong, each in a scenario of the real relay: what doesn't catch it would not catch us either. The
- * losing strategies of the pipeline's design as relays of their own, and the real programs with one part replaced.
+ * Mutants that are known to be wrong, each in a scene of the real relay: a suite that doesn't catch them would not
+ * catch our own mistakes either. They are relays with wrong strategies, and the real programs with one part replaced.
  */
 import * as Backlog from "../faults/Backlog.ts"
 import type { Fault } from "../faults/Fault.ts"
@@ -13,7 +13,7 @@ import type { Name } from "./Patch.ts"
 const caught = {
   loss: ({ judgement }) => judgement.lost > 0,
   disorder: ({ judgement }) => judgement.inversions > 0,
-  // in a scene whose real run has none
+  // used in a scene where the real programs send no duplicates
   duplicates: ({ judgement }) => judgement.duplicates > 0,
   "altered records": ({ judgement }) => (judgement.altered ?? 0) > 0,
   "wrong verdicts": ({ wrong = 0 }) => wrong > 0
@@ -29,25 +29,25 @@ export interface Trial {
 
 export const isCaught = ({ caughtBy }: Trial, outcome: Outcome): boolean => caught[caughtBy](outcome)
 
-/** Nothing more comes from a mutant that has lost something. */
-const patience = 3
+/** A mutant that has lost an event never sends it, so a short wait is enough. */
+const quietSeconds = 3
 
-/** @param transactions so many that a mutant which fails rarely fails all the same */
+/** @param transactions enough of them that a mutant which fails rarely does fail */
 const underWriters =
   (mutant: string, relays: number, transactions = 1_200) =>
   async (scene: Scene): Promise<Outcome> => {
     for (let relay = 0; relay < relays; relay++) await scene.mutant(mutant)
     const writing = scene.write({ restMillis: 2 })
     await writing.more(transactions)
-    return scene.judge({ patience })
+    return scene.judge({ quietSeconds })
   }
 
-/** The real programs, with a patch, in a scene that the real ones pass. */
+/** Runs the patched programs in a scene that the real ones pass. */
 const patched =
   (patch: Name, run: (scene: Scene) => Promise<Outcome>) =>
   (scene: Scene): Promise<Outcome> => {
     scene.patch = patch
-    scene.patience = patience
+    scene.quietSeconds = quietSeconds
     return run(scene)
   }
 
@@ -61,7 +61,7 @@ export const trials: ReadonlyArray<Trial> = [
     run: async (scene) => {
       scene.world.proxy.acknowledged = 0
       await inTheMiddleOfASend(scene, () => scene.mutant("positionFirst", { proxied: true }))
-      return scene.judge({ patience })
+      return scene.judge({ quietSeconds })
     }
   },
   {

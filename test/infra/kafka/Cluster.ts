@@ -5,7 +5,7 @@ export interface Node {
   readonly id: number
   readonly port: number
   readonly controllerPort: number
-  /** A second listener, whose clients are told to come back through a proxy on the port `advertised`. */
+  /** A second listener: it advertises the port of a proxy, through which its clients then connect. */
   readonly proxied?: { readonly port: number; readonly advertised: number }
 }
 
@@ -39,15 +39,15 @@ export const nodesOn = async (count: number): Promise<ReadonlyArray<Node>> => {
 export const bootstrapOf = (nodes: ReadonlyArray<Node>): string =>
   nodes.map((node) => `127.0.0.1:${node.port}`).join(",")
 
-/** Partitions of `__consumer_offsets`: the leader of a group's one is its coordinator. */
+/** Partitions of `__consumer_offsets`. Each group belongs to one of them, whose leader is the group's coordinator. */
 export const offsetsPartitions = 4
 
 /** 16 bytes in base64url, as `StorageTool random-uuid` makes them. */
 export const clusterId = "aW52b2ljZS10ZXN0czAwMQ"
 
 /**
- * With it a test may take rights away from a topic of its own. A node that is alone only: several have to vote before they
- * know any rights, which needs a super user, and all of them and the tests are the same user.
+ * Lets a test revoke rights on a topic of its own. Only for a single node: several nodes must vote before they know any
+ * rights, so they need a super user, and here the nodes and the tests are all the same user.
  */
 const authorizer = {
   "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -68,9 +68,9 @@ export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Plac
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
     "log.dirs": place.dataOf(node),
-    // a topic that nobody ensured is a bug that a test must see
+    // a topic that nothing has created explicitly is a bug that a test must see
     "auto.create.topics.enable": false,
-    // an acknowledged record outlives any one broker; a topic with one replica is not held to it
+    // an acknowledged record survives the loss of any one broker; a topic with one replica is exempt
     "min.insync.replicas": nodes.length >= 3 ? 2 : 1,
     // leaders go back to their preferred broker within a second of its return, instead of five minutes
     "leader.imbalance.check.interval.seconds": 1,
@@ -80,13 +80,13 @@ export const propertiesOf = (node: Node, nodes: ReadonlyArray<Node>, place: Plac
     "transaction.state.log.min.isr": 1,
     "share.coordinator.state.topic.replication.factor": replicas,
     "share.coordinator.state.topic.min.isr": 1,
-    // the first member of a group need not wait 3 s for company
+    // the first member of a group need not wait 3 s for others
     "group.initial.rebalance.delay.ms": 0,
     "group.min.session.timeout.ms": 1000,
     // a broker that was killed may come back after this long, instead of 9 s
     "broker.session.timeout.ms": 4000,
     "broker.heartbeat.interval.ms": 500,
-    // so that a test may let producers be forgotten (producer.id.expiration.ms), which is looked at every 10 minutes else
+    // lets a test make brokers forget producers (producer.id.expiration.ms); the default is to check every 10 minutes
     "producer.id.expiration.check.interval.ms": 1000,
     "log.cleaner.dedupe.buffer.size": 8_388_608,
     ...(nodes.length === 1 ? authorizer : {})

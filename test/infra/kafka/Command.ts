@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process"
 
-/** Runs a command to its end; rejects with what it said when it fails or is not installed. */
+/** Runs a command to its end; rejects with its output when it fails or is not installed. */
 export const run = (command: string, args: ReadonlyArray<string>): Promise<string> =>
   new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] })

@@ -4,7 +4,7 @@ import type { StartedKafka } from "./index.ts"
 
 const image = "apache/kafka:4.1.0"
 
-/** All nodes in one container, so that they find one another on its loopback as clients do on the host's. */
+/** Runs all nodes in one container: they find one another on its loopback, and clients find them on the host's. */
 const script = (ids: ReadonlyArray<number>): string =>
   [
     ...ids.map((id) => `printenv PROPERTIES_${id} > /tmp/${id}.properties`),

@@ -28,8 +28,8 @@ const exists = (path: string): Promise<boolean> =>
   )
 
 /**
- * The directory with the broker's jars, fetched through Maven once for each content of the pom. Built aside and renamed,
- * so that several test processes may need it at once.
+ * The directory with the broker's jars, fetched through Maven once for each content of the pom. It is built under
+ * another name and renamed, so that several test processes can do this at once.
  */
 const jars = async (): Promise<string> => {
   const hash = createHash("sha256")
@@ -58,15 +58,15 @@ const ended = (child: ChildProcess): Promise<void> =>
     ? Promise.resolve()
     : new Promise((resolve) => child.once("exit", () => resolve()))
 
-/** Waits for the end of a process that was asked to stop, and ends it the hard way after 5 s. */
+/** Asks a process to stop, waits for its end, and kills it after 5 s. */
 const stopped = async (child: ChildProcess): Promise<void> => {
   child.kill("SIGTERM")
-  const impatience = setTimeout(() => child.kill("SIGKILL"), 5_000)
+  const timeout = setTimeout(() => child.kill("SIGKILL"), 5_000)
   await ended(child)
-  clearTimeout(impatience)
+  clearTimeout(timeout)
 }
 
-/** A formatted directory for another node: one Java process less for each. */
+/** Copies a formatted directory for another node, which saves a Java process for each. */
 const copyFormatted = async (from: string, to: string, { id }: Node): Promise<void> => {
   await cp(from, to, { recursive: true })
   const path = join(to, "meta.properties")
@@ -85,7 +85,7 @@ const copyFormatted = async (from: string, to: string, { id }: Node): Promise<vo
  * @param advertised ports of proxies, one for each broker, which then has a second listener (`StartedNode.proxied`)
  */
 export const startInJava = async (count: number, advertised: ReadonlyArray<number> = []): Promise<StartedKafka> => {
-  // brokers that are killed and started again and again: compiled once, not twice, which halves what a start costs
+  // for brokers that are started again and again: one compiler instead of two halves the cost of a start
   const compiler = advertised.length === 0 ? [] : ["-XX:TieredStopAtLevel=1"]
   const [classes] = await Promise.all([jars(), run("java", ["-version"])])
   const home = await mkdtemp(join(tmpdir(), "invoice-kafka-"))
@@ -139,7 +139,7 @@ export const startInJava = async (count: number, advertised: ReadonlyArray<numbe
     kill: async (signal) => {
       const child = children.get(node)
       child?.kill(signal)
-      // a stopped process (SIGSTOP) stays
+      // a process that is only stopped (SIGSTOP) does not end
       if (child !== undefined && (signal === "SIGKILL" || signal === "SIGTERM")) await ended(child)
     },
     restart: async () => {

@@ -17,7 +17,7 @@ export interface StartedNode {
   readonly proxied: number | undefined
   /** Sends a signal; after SIGKILL and SIGTERM resolves when the process has ended. */
   readonly kill: (signal: NodeJS.Signals) => Promise<void>
-  /** Starts it again on its port and data; resolves at once, clients have to wait for it. */
+  /** Starts it again on its port and data. Resolves before the broker is ready, so clients have to wait for it. */
   readonly restart: () => Promise<void>
 }
 
@@ -36,19 +36,19 @@ export interface Options {
   /** Default 1; brokers that KAFKA_BROKERS names are taken as they are. */
   readonly brokers?: 1 | 3
   /**
-   * Ports of proxies on this machine, one for each broker: who reaches a broker through one is told to stay with it. Only
-   * processes of ours (Java) can be told so.
+   * Ports of proxies on this machine, one for each broker: brokers advertise the proxies to clients that come through
+   * one. Only brokers that are processes of ours (Java) can do this.
    */
   readonly proxies?: ReadonlyArray<number>
 }
 
-const patience = 60_000
+const timeoutMillis = 60_000
 
 /** Resolves when all brokers have joined the cluster and it has a controller. */
 const answering = async (brokers: string, count: number): Promise<void> => {
   cureRequestQueue()
   const kafka = new Kafka({ brokers: brokers.split(","), logLevel: logLevel.NOTHING, retry: { retries: 0 } })
-  const deadline = Date.now() + patience
+  const deadline = Date.now() + timeoutMillis
   for (;;) {
     const admin = kafka.admin()
     try {
@@ -57,8 +57,8 @@ const answering = async (brokers: string, count: number): Promise<void> => {
       if (cluster.brokers.length >= count && cluster.controller !== null) return
       throw new Error(`${cluster.brokers.length} of ${count} brokers are there`)
     } catch (error) {
-      if (Date.now() > deadline) throw new Error(`no Kafka at ${brokers} after ${patience} ms`, { cause: error })
-      // the pace of asking; what ends the wait is the answer
+      if (Date.now() > deadline) throw new Error(`no Kafka at ${brokers} after ${timeoutMillis} ms`, { cause: error })
+      // a pause between two tries; only the answer ends the wait
       await new Promise((resolve) => setTimeout(resolve, 100))
     } finally {
       await admin.disconnect()
@@ -84,7 +84,7 @@ const launched = async (count: number, proxies: ReadonlyArray<number> | undefine
   throw new Error(`There is no Kafka for the tests. Looked for\n${failures.join("\n")}`)
 }
 
-/** Starts a cluster and resolves when it answers; rejects with what was looked for when none can be had. */
+/** Starts a cluster and resolves when it answers; rejects with everything that was tried when none can be started. */
 export const startKafka = async (options: Options = {}): Promise<StartedKafka> => {
   const given = process.env["KAFKA_BROKERS"]
   if (given !== undefined && given !== "" && options.proxies === undefined) {

@@ -8,12 +8,12 @@ import { startKafka } from "./index.ts"
 const kafka = await startKafka({ brokers: process.argv[2] === "3" ? 3 : 1 })
 process.stdout.write(`KAFKA_BROKERS=${kafka.brokers}\n`)
 
-// nothing else keeps this process alive once its brokers are containers
+// nothing else keeps this process alive when its brokers run in a container
 const alive = setInterval(() => {}, 60_000)
 
 let stopping = false
 const stop = async () => {
-  // a signal may come twice: to the process and to its group
+  // a signal may come twice: once to the process and once to its group
   if (stopping) return
   stopping = true
   clearInterval(alive)

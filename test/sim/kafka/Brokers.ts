@@ -1,12 +1,12 @@
 /**
- * A Kafka cluster, as far as producing goes: brokers that come and go, partitions with a leader that moves, and idempotent
- * producers whose records carry sequence numbers. What a leader has appended under `acks=all` is on all replicas, so a new
- * leader has it too.
+ * A model of a Kafka cluster, as far as producing needs it: brokers that come and go, partitions with a leader that
+ * moves, and idempotent producers whose records carry sequence numbers. What a leader has appended under `acks=all` is
+ * on all replicas, so a new leader has it too.
  */
 import type { Random } from "../../faults/Random.ts"
 import type { Engine } from "../Engine.ts"
 
-/** What a client hands over, as kafkajs' producer does. */
+/** A record as kafkajs' producer passes it. */
 export interface Outgoing {
   readonly key: unknown
   readonly value: unknown
@@ -22,7 +22,7 @@ export interface Stored {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** The batches of a producer that a leader still knows: a batch that comes again is not appended again. */
+/** A producer as a leader knows it, with its last batches: a batch that comes again is not appended again. */
 interface Producer {
   epoch: number
   lastSequence: number
@@ -35,7 +35,7 @@ export class Partition {
   readonly topic: string
   readonly id: number
   leader: number
-  /** Where clients of brokers that have not heard of the last move are sent. */
+  /** The leader before the last move, which brokers that don't know of the move still name. */
   formerLeader: number
   movedAt = Number.NEGATIVE_INFINITY
   readonly log: Array<Stored> = []
@@ -52,7 +52,7 @@ export class Partition {
 export interface Node {
   readonly id: number
   isUp: boolean
-  /** Counts the starts: connections to an earlier one are dead. */
+  /** Counts the broker's starts: connections to an earlier start are dead. */
   incarnation: number
 }
 
@@ -65,7 +65,7 @@ export interface TopicData {
   }>
 }
 
-/** Kafka's codes of the errors that the model knows. */
+/** Kafka's error codes that the model uses. */
 export const codes = {
   none: 0,
   offsetOutOfRange: 1,
@@ -103,19 +103,19 @@ export class Brokers {
   readonly engine: Engine
   readonly nodes: ReadonlyArray<Node>
   readonly topics = new Map<string, ReadonlyArray<Partition>>()
-  /** Topics that nobody may write to now. */
+  /** Topics for which the right to write is revoked now. */
   readonly denied = new Set<string>()
-  /** Values that are larger are refused. */
+  /** Larger values are refused. */
   maxBytes = 1_000
-  /** Fewer brokers than this and nothing is taken. */
+  /** With fewer brokers than this, nothing is appended. */
   minInSync = 1
-  /** Batches that were appended. */
+  /** How many batches were appended. */
   appends = 0
-  /** How often each error was answered to a produce or fetch request, by its code. */
+  /** How often each error was the answer to a produce or fetch request, by its code. */
   readonly errors = new Map<number, number>()
-  /** Partitions that got another leader. */
+  /** How often a partition got another leader. */
   moves = 0
-  /** Records that a leader had not been asked for again because it knew them. */
+  /** How many records came again and were not appended again. */
   deduplicated = 0
   private readonly random: Random
   private producerIds = 0
@@ -150,7 +150,7 @@ export class Brokers {
     this.moves += 1
   }
 
-  /** What the broker leads goes to others; so does what it coordinates. */
+  /** Stops a broker: the partitions that it leads get other leaders. */
   stop(node: Node): void {
     node.isUp = false
     node.incarnation += 1
@@ -162,18 +162,18 @@ export class Brokers {
 
   start(node: Node): void {
     node.isUp = true
-    // nobody led what had no other replica
+    // partitions whose leader is down get this broker as their leader
     for (const partition of [...this.topics.values()].flat()) {
       if (this.nodes[partition.leader]?.isUp !== true) this.move(partition, node.id)
     }
   }
 
-  /** @param told of each append, until it answers true */
-  onAppend(told: () => boolean): void {
-    this.listeners.add(told)
+  /** @param listener called after each append, until it answers true */
+  onAppend(listener: () => boolean): void {
+    this.listeners.add(listener)
   }
 
-  /** A record as anybody may write it. */
+  /** Appends a record without a producer's checks. */
   put(topic: string, id: number, record: Omit<Stored, "offset" | "at">): void {
     const partition = this.partition(topic, id)
     if (partition === undefined) throw new Error(`there is no partition ${topic}/${id}`)
@@ -185,7 +185,7 @@ export class Brokers {
     return ++this.producerIds
   }
 
-  /** As a broker sees it, who may not have heard of the last move. */
+  /** The leader that a broker names; it may not know of the last move yet. */
   leaderSeenBy(node: Node, partition: Partition): number {
     const isStale =
       node.id !== partition.leader &&
@@ -245,6 +245,6 @@ export class Brokers {
 
   private appended(): void {
     this.appends += 1
-    for (const told of [...this.listeners]) if (told()) this.listeners.delete(told)
+    for (const listener of [...this.listeners]) if (listener()) this.listeners.delete(listener)
   }
 }

@@ -1,6 +1,6 @@
 /**
- * kafkajs itself over modelled brokers: its producer, consumer, admin, cluster, broker pool and retries are the ones that
- * run in production; only the connections to brokers are replaced.
+ * kafkajs itself over modelled brokers: its producer, consumer, admin, cluster, broker pool and retries are the ones
+ * that run in production; only the connections to brokers are replaced.
  */
 import { Kafka, logLevel } from "kafkajs"
 import * as Latency from "../Latency.ts"
@@ -9,7 +9,7 @@ import type { Brokers } from "./Brokers.ts"
 import type { Groups } from "./Groups.ts"
 import { basePort, type Emitter, Link, type Network } from "./Link.ts"
 
-/** Of kafkajs' private parts: what every client is made of. */
+/** The private part of kafkajs on which every client is built. */
 interface Cluster {
   readonly brokerPool: {
     createBroker: (options: { readonly connectionPool: { readonly port: number } }) => Link
@@ -24,7 +24,7 @@ type CreateCluster = (options: { readonly instrumentationEmitter?: Emitter }) =>
 
 const isCreateCluster = (value: unknown): value is CreateCluster => typeof value === "function"
 
-/** So often nobody asks between two things that happen. */
+/** More calls than this between two events of the engine mean that kafkajs spins. */
 const mostAsked = 2_000
 
 export interface Options {
@@ -32,7 +32,7 @@ export interface Options {
   readonly requestTimeout: number
 }
 
-/** What a program has of a cluster: the client, and the network that the world can harm. */
+/** Connects a program to the cluster: a kafkajs client, and the network that the world can harm. */
 export const connect = (process: Process, brokers: Brokers, groups: Groups, { requestTimeout }: Options) => {
   const network: Network = {
     process,
@@ -71,7 +71,7 @@ export const connect = (process: Process, brokers: Brokers, groups: Groups, { re
   return { kafka, network }
 }
 
-/** The broker is gone: its connections break. */
+/** Breaks the connections to a broker that is down. */
 export const breakLinks = (network: Network, node: number, why: string): void => {
   for (const link of network.links) {
     if (link.node.id !== node || !link.isConnected()) continue
@@ -91,8 +91,9 @@ export const reconnect = (network: Network): void => {
 }
 
 /**
- * A fetcher of kafkajs asks which brokers there are before each fetch. One that asks again and again and waits for nothing
- * in between keeps its process from doing anything else, for ever: the process is as good as dead, and the run is told.
+ * A fetcher of kafkajs asks for the brokers before each fetch. A fetcher that asks again and again and waits for
+ * nothing in between keeps its process from doing anything else, forever. Then the process counts as spinning, which
+ * fails the run.
  */
 const unlessSpinning = <A>(process: Process, ask: () => A): (() => A) => {
   let at = -1

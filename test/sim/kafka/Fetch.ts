@@ -1,4 +1,4 @@
-/** What a leader answers to a fetch. */
+/** A leader's answer to a fetch. */
 import { type Brokers, codes, type Node } from "./Brokers.ts"
 
 export interface FetchRequest {
@@ -10,7 +10,7 @@ export interface FetchRequest {
   }>
 }
 
-/** Most records of a partition in an answer. */
+/** Most records of one partition in an answer. */
 const mostRecords = 4
 
 export const read = (brokers: Brokers, node: Node, { topics }: FetchRequest) => {

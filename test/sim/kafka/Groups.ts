@@ -1,11 +1,12 @@
 /**
- * Consumer groups as their coordinator keeps them (Kafka's classic protocol): members join, the first of them assigns, all
- * take their share; who is silent for longer than its session is put out, and the others begin anew.
+ * Consumer groups as their coordinator manages them (Kafka's classic protocol): members join, the first of them assigns
+ * the partitions, and each gets its share. A member that is silent for longer than its session timeout is removed, and
+ * the group rebalances.
  */
 import type { Engine, Planned } from "../Engine.ts"
 import { type Brokers, codes, type Node } from "./Brokers.ts"
 
-/** How an answer goes back: with a value, or an error's code. */
+/** Sends an answer back: a value, or an error's code. */
 export interface Reply<A> {
   readonly succeed: (value: A) => void
   readonly fail: (code: number) => void
@@ -42,12 +43,12 @@ interface Group {
   generation: number
   leader: string | undefined
   coordinator: number
-  /** The coordinator still reads the group's state until then. */
+  /** Until this time the coordinator loads the group's state. */
   loadedAt: number
-  /** So many more tries to join fail, as if the coordinator was loading. */
+  /** This many more joins fail, as if the coordinator was loading. */
   failingJoins: number
   readonly members: Map<string, Member>
-  /** By topic and partition. */
+  /** Committed offsets, by topic and partition. */
   readonly offsets: Map<string, number>
   deadline: Planned | undefined
 }
@@ -83,13 +84,13 @@ const noAssignment = Buffer.alloc(0)
 const placeOf = (topic: string, partition: number): string => `${topic}/${partition}`
 
 export class Groups {
-  /** Rebalances that came to their end. */
+  /** How many rebalances were completed. */
   rebalances = 0
-  /** Joins that failed since the coordinator was loading. */
+  /** How many joins failed because the coordinator was loading. */
   failedJoins = 0
-  /** Requests that came to a broker which does not coordinate, or not yet. */
+  /** How many requests came to a broker that does not coordinate the group, or still loads it. */
   refusals = 0
-  /** Members that were put out since they were silent. */
+  /** How many members were removed because they were silent. */
   expired = 0
   private readonly engine: Engine
   private readonly brokers: Brokers
@@ -111,7 +112,7 @@ export class Groups {
     return group.coordinator
   }
 
-  /** Another broker coordinates the group from now on, once it has read its state. */
+  /** Makes another broker the group's coordinator; it first loads the group's state. */
   move(name: string, node: number, loadingMillis: number): void {
     if (this.brokers.nodes[node]?.isUp === true) this.moveTo(this.of(name), node, loadingMillis)
   }
@@ -120,7 +121,7 @@ export class Groups {
     this.of(name).failingJoins += times
   }
 
-  /** Whatever was wrong with the coordinators is over. */
+  /** Ends all harm to the coordinators. */
   heal(): void {
     for (const group of this.groups.values()) {
       group.failingJoins = 0
@@ -161,7 +162,7 @@ export class Groups {
     known?.joining?.fail(codes.rebalanceInProgress)
     group.members.set(member.id, member)
     this.heard(group, member)
-    // a follower that joins again changes nothing
+    // a follower that joins again starts no rebalance
     if (known !== undefined && (group.state === "stable" || group.state === "assigning") && group.leader !== known.id) {
       this.answerJoin(group, member)
       return
@@ -238,7 +239,7 @@ export class Groups {
     reply.succeed(null)
   }
 
-  /** -1 where nothing is committed. */
+  /** Answers the committed offsets, -1 where there is none. */
   committed(node: Node, name: string, topics: ReadonlyArray<TopicOffsets>, reply: Reply<unknown>): void {
     const group = this.of(name)
     const error = this.errorOf(group, node)
@@ -284,7 +285,7 @@ export class Groups {
     group.loadedAt = this.engine.now + loadingMillis
     this.engine.note("coordinator", () => `is broker ${node}, loading for ${loadingMillis} ms`)
     for (const member of group.members.values()) {
-      // who waits is told to look for the new one
+      // members that wait for an answer get an error and look for the new coordinator
       member.joining?.fail(codes.notCoordinatorForGroup)
       member.syncing?.fail(codes.notCoordinatorForGroup)
       member.joining = undefined
@@ -318,12 +319,12 @@ export class Groups {
     return member
   }
 
-  /** Its session begins anew. */
+  /** Restarts the member's session timeout. */
   private heard(group: Group, member: Member): void {
     if (member.expiry !== undefined) this.engine.cancel(member.expiry)
     member.expiry = this.engine.after(member.sessionTimeout, undefined, () => {
       if (group.members.get(member.id) !== member) return
-      // whoever waits for an answer is alive
+      // a member that waits for an answer is alive
       if (member.joining !== undefined || member.syncing !== undefined) {
         this.heard(group, member)
         return
@@ -366,7 +367,7 @@ export class Groups {
     })
   }
 
-  /** The group goes on once all of it has joined. */
+  /** Completes the rebalance once all members have joined. */
   private completeJoin(group: Group): void {
     if (group.state !== "joining" || group.members.size === 0) return
     const members = [...group.members.values()]

@@ -1,6 +1,6 @@
 /**
  * A connection of a program to a broker, with the methods of kafkajs' own `Broker`: the only part of kafkajs that is
- * modelled. Requests take their time there, and answers back; both can be lost on the way.
+ * modelled. Requests and answers take time on their way, and both can be lost.
  */
 import { createRequire } from "node:module"
 import * as Latency from "../Latency.ts"
@@ -24,41 +24,41 @@ const { KafkaJSConnectionClosedError, KafkaJSConnectionError, KafkaJSRequestTime
 
 export const basePort = 9_000
 
-/** What kafkajs adds to the time that a broker may keep a request, in milliseconds. */
+/** How much longer kafkajs waits for an answer than a broker may hold the request, in milliseconds. */
 const answerMillis = 5_000
 
 /** How long opening a connection may take, in milliseconds. */
 const connectMillis = 3_000
 
-/** kafkajs', for whoever listens to what happens to a client. */
+/** kafkajs' emitter of instrumentation events. */
 export interface Emitter {
   readonly emit: (event: string, payload: Readonly<Record<string, unknown>>) => void
 }
 
-/** What a program reaches of the cluster, and how well. */
+/** A program's network to the cluster, and the harm that is done to it. */
 export interface Network {
   readonly process: Process
   readonly brokers: Brokers
   readonly groups: Groups
   /** In milliseconds. */
   readonly requestTimeout: number
-  /** Brokers from whom nothing comes back now. */
+  /** Brokers to which nothing comes through now. */
   readonly cutOff: Set<number>
   /** Brokers whose connection breaks at the next produce request, before or after the append. */
   readonly losing: Map<number, { readonly before: boolean; readonly broken: () => void }>
   readonly links: Set<Link>
-  /** Requests of which the network let nothing come through. */
+  /** How many requests the network has swallowed. */
   swallowed: number
 }
 
-/** Lives until either side closes it. */
+/** An open connection, until either side closes it. */
 interface Connection {
-  /** The run of the broker that it leads to. */
+  /** The start of the broker to which it was opened. */
   readonly incarnation: number
   isOpen: boolean
-  /** Nothing comes through, and nobody says so. */
+  /** Nothing comes through, and neither side gets an error. */
   isHalfOpen: boolean
-  /** What was sent meanwhile: it may still arrive, however late. */
+  /** The requests that were sent meanwhile; they may still arrive late. */
   readonly swallowed: Array<() => void>
   readonly waiting: Set<Waiting>
 }
@@ -68,13 +68,13 @@ interface Waiting {
   readonly reject: (error: Error) => void
 }
 
-/** What is sent. */
+/** A request of a program. */
 interface Request {
-  /** Kafka's name of it. */
+  /** Kafka's name of the request. */
   readonly api: string
-  /** How long its answer is waited for, in milliseconds; the client's default when none is said. */
+  /** How long to wait for the answer, in milliseconds; default the client's. */
   readonly timeout?: number
-  /** Whether the answer may take long although all is well. */
+  /** Whether the answer may take long without any harm. */
   readonly isSlow?: boolean
 }
 
@@ -104,7 +104,7 @@ export class Link {
     return this.connection !== undefined
   }
 
-  /** Whoever asks meanwhile waits for the same connection. */
+  /** Opens the connection; calls in the meantime wait for the same one. */
   connect(): Promise<void> {
     if (this.isConnected()) return Promise.resolve()
     this.connecting ??= this.open().finally(() => {
@@ -117,7 +117,7 @@ export class Link {
     this.close("Connection closed by the client")
   }
 
-  /** The connection breaks: whatever waits for an answer fails. */
+  /** Breaks the connection: all requests that wait for an answer fail. */
   close(why: string): void {
     const { connection } = this
     if (connection === undefined) return
@@ -127,7 +127,7 @@ export class Link {
     for (const { reject } of [...connection.waiting]) reject(new KafkaJSConnectionClosedError(why, { host, port }))
   }
 
-  /** Nothing comes through any more, and nobody says so. */
+  /** Makes the connection half open: nothing comes through any more, and neither side gets an error. */
   cutOff(): void {
     const { connection } = this
     if (connection === undefined || connection.isHalfOpen) return
@@ -138,7 +138,7 @@ export class Link {
     }
   }
 
-  /** Some of what was sent arrives after all; then the connection is found to be dead. */
+  /** Lets some of the swallowed requests arrive after all, and then resets the connection. */
   reconnect(): void {
     const { connection } = this
     if (connection === undefined || !connection.isHalfOpen) return
@@ -235,7 +235,7 @@ export class Link {
     )
   }
 
-  /** Where partitions begin (-2), or end (-1). */
+  /** Answers the first offsets (-2) or the end offsets (-1) of partitions. */
   listOffsets(request: { readonly topics: ReadonlyArray<TopicTimes> }): Promise<unknown> {
     const { brokers } = this.network
     return this.request({ api: "ListOffsets" }, () => {
@@ -253,7 +253,7 @@ export class Link {
     })
   }
 
-  /** Answers as soon as there is anything, or after `maxWaitTime`. */
+  /** Answers as soon as there are records, or after `maxWaitTime`. */
   fetch(request: FetchRequest): Promise<unknown> {
     const { brokers } = this.network
     return this.ask({ api: "Fetch", timeout: request.maxWaitTime + answerMillis }, (reply) => {
@@ -308,7 +308,7 @@ export class Link {
     })
   }
 
-  /** Carries a request there that is answered at once, and the answer back. */
+  /** Sends a request that the broker answers at once, and returns the answer. */
   private request<A>(request: Request, answer: () => A): Promise<A> {
     return this.carry<A>(request, ({ reject, resolve }) => {
       try {
@@ -319,7 +319,7 @@ export class Link {
     })
   }
 
-  /** The same for one that is answered some time, with a value or an error's code. */
+  /** Sends a request that the broker answers later, with a value or an error's code. */
   private ask<A>(request: Request, handle: (reply: Reply<A>) => void): Promise<A> {
     return this.carry<A>(request, ({ reject, resolve }) =>
       handle({ succeed: resolve, fail: (code) => reject(createErrorFromCode(code)) })
@@ -366,7 +366,7 @@ export class Link {
         if (request.isSlow !== true) this.timeOut(connection, waiting)
         return
       }
-      // the world's, not the process': what is sent arrives also when its sender has hung up or is dead by then
+      // an event of the world, not of the process: a request arrives even if its sender has disconnected or is dead
       process.engine.after(this.latency(), undefined, () => {
         if (connection.isHalfOpen) connection.swallowed.push(arrive)
         else arrive()
@@ -435,7 +435,7 @@ export class Link {
   }
 }
 
-/** kafkajs, too, fails a whole request when one partition has an error. */
+/** Fails a whole request when one partition has an error, as kafkajs does. */
 const failOf = (partitions: ReadonlyArray<{ readonly errorCode: number }>): void => {
   const failed = partitions.find(({ errorCode }) => errorCode !== 0)
   if (failed !== undefined) throw createErrorFromCode(failed.errorCode)

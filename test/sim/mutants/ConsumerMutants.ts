@@ -4,7 +4,7 @@ import { type InvoiceStore, type InvoiceValidator, StoreUnavailable } from "@inv
 import { Effect } from "effect"
 import type { Mutant } from "./Mutant.ts"
 
-/** Whoever looks at what becomes of a try to join sees nothing: kafkajs goes on after one that failed. */
+/** The adapter does not see that a join failed, so kafkajs continues after it. */
 const hidesFailedJoins = (kafka: KafkaClient): KafkaClient => ({
   producer: (config) => kafka.producer(config),
   admin: () => kafka.admin(),
@@ -13,7 +13,7 @@ const hidesFailedJoins = (kafka: KafkaClient): KafkaClient => ({
       ...config,
       partitionAssigners: (config.partitionAssigners ?? []).map((assigner) => (parts) => {
         const find = parts.cluster.findGroupCoordinator.bind(parts.cluster)
-        // what the adapter does before it looks for the coordinator stays, what it makes of the answer doesn't
+        // the adapter's hook on `findGroupCoordinator` still runs, but kafkajs gets the original answer
         const assigned = assigner({
           ...parts,
           cluster: new Proxy(parts.cluster, {
@@ -37,7 +37,7 @@ const approvesAll = (validator: InvoiceValidator["Service"]): InvoiceValidator["
     Effect.map(validator.judge(invoice), (verdict) => ({ ...verdict, status: "Approved", violations: [] }))
 })
 
-/** A store that writes nothing is taken for one that refuses this request, and reading is taken for a proof. */
+/** Every failure of a decision counts as a refusal of the request, and a read counts as proof that the store writes. */
 const blamesRequests = (store: InvoiceStore["Service"]): InvoiceStore["Service"] => ({
   ...store,
   writable: store.ready,

@@ -1,14 +1,14 @@
 import type { Alterations } from "../worlds/Alterations.ts"
 
-/** A fault that was mended, or a plausible mistake, planted on purpose: what does not find it proves nothing. */
+/** A fixed bug or a plausible mistake, planted on purpose: a simulation that does not find it proves nothing. */
 export interface Mutant {
   readonly name: string
-  /** In the world of this name. */
+  /** The name of the world that must find it. */
   readonly world: string
   readonly what: string
-  /** The fault of issue 9 that it plants again, if it is one. */
+  /** The fault of issue 9 that it plants again, if it does. */
   readonly fault?: number
-  /** With which it is found soon, for a quick check. */
+  /** A seed that finds it soon, for a quick check. */
   readonly seed: number
   readonly alterations: Alterations
 }

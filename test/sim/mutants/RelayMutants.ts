@@ -8,7 +8,7 @@ import type { Mutant } from "./Mutant.ts"
 
 type Port = Outbox["Service"]
 
-/** kafkajs tries again by itself, and its answers are completed: whoever compares them finds nothing missing. */
+/** kafkajs retries by itself, and the partitions that its answers lack are added, so the adapter finds none missing. */
 const answersInFull = (kafka: KafkaClient): KafkaClient => ({
   consumer: (config) => kafka.consumer(config),
   admin: () => kafka.admin(),
@@ -41,7 +41,7 @@ const answersInFull = (kafka: KafkaClient): KafkaClient => ({
   }
 })
 
-/** A page as if its snapshot could be believed, and one server were like the other. */
+/** A page's position ends at the snapshot's end instead of the newest visible event. */
 const uncapped =
   (tail: Meanings.Meaning): Meanings.Meaning =>
   (session, parameters) =>
@@ -54,13 +54,13 @@ const nameless =
 
 const regular = Meanings.outbox()
 
-/** Positions that name no run of the server are never refused for it. */
+/** A position is accepted whichever start of the server it comes from. */
 const ofAnyServer =
   (commitPosition: Meanings.Meaning): Meanings.Meaning =>
   (session, parameters) =>
     commitPosition(session, parameters.with(6, null))
 
-/** Whoever fails tells the outbox, as soon as it answers again, how far it had come. */
+/** After a failed read the session still commits the position that it had reached, as soon as the outbox answers. */
 const commitsAfterFailure = (outbox: Port): Port => {
   let asked = ""
   let reached = ""
@@ -101,7 +101,7 @@ const acquireLazily: Meanings.Meaning = (session, parameters) => {
   return regular.acquireLane(session, parameters)
 }
 
-/** What was parked is only known to who parked it. */
+/** Each new session of a relay begins without parked keys. */
 const forgetsParked = (outbox: Port): Port => {
   let isFirst = true
   return {
@@ -126,7 +126,7 @@ const commitsFirst = (outbox: Port): Port => ({
     )
 })
 
-/** A window's next pages without its end: what began later is taken for read when the window is over. */
+/** The next pages of a window ignore its end, so they hold later events too. */
 const restWithoutEnd: Meanings.Meaning = (session, parameters) => {
   const { xmax } = session.server.snapshot()
   return regular.readRest(session, parameters.with(2, `${xmax + 1_000}:${xmax + 1_000}:`)).map((row) => ({
@@ -191,7 +191,7 @@ export const relayMutants: ReadonlyArray<Mutant> = [
   {
     name: "parked-keys-forgotten",
     world: "relay",
-    what: "whoever takes a lane over does not know which keys are parked",
+    what: "a relay that takes over a lane does not know which keys are parked",
     seed: 151,
     alterations: { outbox: forgetsParked }
   },

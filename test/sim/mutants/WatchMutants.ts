@@ -1,9 +1,9 @@
-/** Mutants of what the watches read. */
+/** Mutants of the statements that watches use. */
 import * as Meanings from "../postgres/Statements.ts"
 import * as Seams from "../Seams.ts"
 import type { Mutant } from "./Mutant.ts"
 
-/** As if the end of a snapshot could be believed. */
+/** A cursor ends at the snapshot's end instead of the newest visible event. */
 const uncapped =
   (meaning: Meanings.Meaning): Meanings.Meaning =>
   (session, parameters) =>

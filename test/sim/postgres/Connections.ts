@@ -1,6 +1,6 @@
 /**
- * A program's pool of connections, and the network between. A pool replaces a connection that has died while nobody used
- * it, and says nothing of it; a statement that was under way fails.
+ * A program's pool of connections, and the network to the server. The pool silently replaces an idle connection that
+ * has died; on a connection in use, the statement under way fails.
  */
 import { Effect } from "effect"
 import { SqlError } from "effect/sql"
@@ -30,14 +30,14 @@ interface Connection {
   readonly incarnation: number
   /** Closed by the server (`pg_terminate_backend`), or by the client. */
   isDead: boolean
-  /** Whatever is sent is swallowed, and nothing comes. */
+  /** Statements are swallowed, and no answers come. */
   isHalfOpen: boolean
   isBusy: boolean
   /** Ends the statement under way. */
   fail: ((why: string) => void) | undefined
 }
 
-/** Told of every statement that was performed, when what it wrote is seen. */
+/** Called for every statement that was performed, when its writes are visible. */
 export type Observer = (process: Process, text: string, parameters: ReadonlyArray<unknown>, rows: Rows) => void
 
 export interface Options {
@@ -49,11 +49,11 @@ export interface Options {
 const connectMillis = 5_000
 
 export class Connections {
-  /** Dead connections that were replaced, and nobody was told. */
+  /** How many dead idle connections were silently replaced. */
   replaced = 0
-  /** Statements under way whose connection broke, or did not answer in time. */
+  /** How many statements failed because their connection broke. */
   broken = 0
-  /** Statements that a half open connection swallowed. */
+  /** How many statements a half open connection has swallowed. */
   swallowed = 0
   private readonly server: Server
   private readonly statements: Statements
@@ -71,7 +71,7 @@ export class Connections {
     this.options = options
   }
 
-  /** Runs a statement in a transaction of its own; given up after so many milliseconds, as one whose connection is lost. */
+  /** Runs a statement in a transaction of its own. After `millis` it fails, as with a lost connection. */
   execute(text: string, parameters: ReadonlyArray<unknown>, millis: number): Effect.Effect<Rows, SqlError.SqlError> {
     const { engine } = this.process
     return Effect.callback<Rows, SqlError.SqlError>((resume) => {
@@ -84,7 +84,7 @@ export class Connections {
         if (connection !== undefined) this.giveBack(connection)
         resume("rows" in outcome ? Effect.succeed(outcome.rows) : Effect.fail(outcome.error))
       }
-      /** A statement that is given up takes its connection with it. */
+      /** Fails the statement and closes its connection. */
       const giveUp = (): void => {
         if (connection !== undefined) connection.isDead = true
         finish(lost(`no answer within ${millis} ms`))
@@ -108,13 +108,13 @@ export class Connections {
     })
   }
 
-  /** Statements under way get nothing; new connections wait in vain. */
+  /** Makes all connections half open: statements get no answer, and new connections time out. */
   cutOff(): void {
     this.isCutOff = true
     for (const connection of this.connections) connection.isHalfOpen = true
   }
 
-  /** The network is back; what was connected before is reset as soon as somebody says something. */
+  /** Restores the network and resets the connections that were half open. */
   reconnect(): void {
     this.isCutOff = false
     for (const connection of this.connections) {
@@ -125,11 +125,11 @@ export class Connections {
     }
   }
 
-  /** `pg_terminate_backend`, or the server's end. */
+  /** Closes all connections, as `pg_terminate_backend` or the end of the server does. */
   terminate(why: string): void {
     for (const connection of this.connections) {
       connection.isDead = true
-      // nobody hears it on a half open connection
+      // on a half open connection the client does not notice it
       if (!connection.isHalfOpen) this.answer(() => connection.fail?.(why))
     }
   }
@@ -168,7 +168,7 @@ export class Connections {
       isBusy: true,
       fail: undefined
     }
-    // its place is taken while it opens
+    // it counts against the limit while it opens
     this.connections.add(connection)
     const give = (outcome: Outcome | undefined): void => {
       connection.isBusy = false
@@ -208,7 +208,7 @@ export class Connections {
         if (!connection.isHalfOpen && connection.incarnation === server.incarnation) finish(outcome)
       })
     }
-    // the world's, not the process': what is sent arrives also when the sender is dead by then
+    // an event of the world, not of the process: a statement arrives even if its sender is dead by then
     this.process.engine.after(this.latency(), undefined, () => {
       if (connection.isHalfOpen) return
       if (connection.isDead || connection.incarnation !== server.incarnation || !server.isUp) {
@@ -219,7 +219,7 @@ export class Connections {
     })
   }
 
-  /** Also waits for rows that others have locked. */
+  /** Performs a statement; waits while another transaction has locked a row that it needs. */
   private perform(
     transaction: Transaction,
     text: string,
@@ -246,7 +246,7 @@ export class Connections {
     }
   }
 
-  /** Tells of a statement in the account, unless it only repeats what it said before. */
+  /** Notes a statement in the account, unless it repeats the last note on the same statement. */
   private tell(text: string, parameters: ReadonlyArray<unknown>, rows: Rows): void {
     const name = this.statements.nameOf(text)
     const given = parameters.filter((one) => typeof one === "string" || typeof one === "number").join(" ")

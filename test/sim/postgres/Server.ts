@@ -1,16 +1,16 @@
 /**
- * A Postgres, as far as transaction ids, snapshots, locks, commits and crashes go:
+ * A model of Postgres, as far as transaction ids, snapshots, locks, commits and crashes are concerned:
  *
- * - An id is assigned with a transaction's first write. `pg_current_snapshot()` is made of what is running and of the
- *   newest id that is over (`GetSnapshotData`).
- * - A commit is a record of the write-ahead log. A synchronous one is seen only after the log is flushed up to it
- *   (`RecordTransactionCommit` comes before `ProcArrayEndTransaction`); an asynchronous one is seen at once, and flushed by
- *   the log's writer, some time later.
- * - After a crash everything behind the end of the flushed log is gone, whatever was seen of it. The next id is the one
- *   after the highest in any record that is left (`AdvanceNextFullTransactionIdPastXid`): ids of which no record was
- *   flushed are handed out again.
- * - A sequence is no part of a transaction. It logs 32 numbers ahead, so it jumps at a crash, and never hands out a
- *   number again that a flushed record knows.
+ * - A transaction gets its id with its first write. `pg_current_snapshot()` is made of the running transactions and the
+ *   newest id that has ended (`GetSnapshotData`).
+ * - A commit is a record of the write-ahead log. A synchronous commit is visible only after the log is flushed up to it
+ *   (`RecordTransactionCommit` comes before `ProcArrayEndTransaction`). An asynchronous commit is visible at once, and
+ *   the WAL writer flushes it some time later.
+ * - After a crash everything after the end of the flushed log is gone, even if it was visible before. The next id is
+ *   the one after the highest in any record that is left (`AdvanceNextFullTransactionIdPastXid`): ids without a flushed
+ *   record are handed out again.
+ * - A sequence is not part of a transaction. It logs 32 numbers ahead, so it jumps at a crash, and never hands out a
+ *   number again that a flushed record covers.
  */
 import type { Random } from "../../faults/Random.ts"
 import type { Engine } from "../Engine.ts"
@@ -22,14 +22,14 @@ import { type Cell, Locked, Transaction } from "./Transaction.ts"
 interface Record {
   readonly lsn: number
   readonly xid: number
-  /** What the sequence goes on behind, when the record is one of a sequence. */
+  /** The number after which the sequence continues, in a record of a sequence. */
   readonly sequence: number | undefined
 }
 
 export interface Options {
   readonly lanes: number
   readonly firstXid: number
-  /** Whether the log is flushed now and then although nobody waits for it; default true. */
+  /** Whether the WAL writer flushes the log from time to time; default true. */
   readonly walWriter?: boolean
 }
 
@@ -40,20 +40,20 @@ const walWriterMillis = 600
 export class Server {
   readonly tables: Tables
   isUp = true
-  /** Counts the starts: connections to an earlier one are dead. */
+  /** Counts the starts: connections to an earlier start are dead. */
   incarnation = 1
   /** `pg_postmaster_start_time()` */
   startedAt = 0
   private standbys = 0
-  /** The database's clock is that much ahead of the world's, in milliseconds. */
+  /** How far the database's clock is ahead of the world's, in milliseconds. */
   clockOffset = Date.UTC(2026, 10, 25)
-  /** Transactions that have ended, and starts. */
+  /** Counts the transactions that have ended, and the starts. */
   changes = 0
-  /** Ids that were handed out again; what the relay must survive. */
+  /** How many ids were handed out again. */
   reusedIds = 0
-  /** Why nothing can be written, while that is so: what is asked for is answered all the same. */
+  /** The reason why writes are refused now, if they are; reads still work. */
   refusesWrites: string | undefined
-  /** How often that was said, by the reason. */
+  /** How many writes were refused, by the reason. */
   readonly refusedWrites = new Map<string, number>()
   private readonly engine: Engine
   private readonly random: Random
@@ -65,7 +65,7 @@ export class Server {
   private flushed = 0
   private readonly log: Array<Record> = []
   private readonly firstXid: number
-  /** In the order in which they were seen. */
+  /** In the order in which they became visible. */
   private commits: Array<Transaction> = []
   private readonly committing: Array<{ readonly transaction: Transaction; readonly done: () => void }> = []
   private sequence = 0
@@ -89,7 +89,7 @@ export class Server {
     return this.engine.now + this.clockOffset
   }
 
-  /** What a crash would leave, and what is next: for the account. */
+  /** For the account: the next transaction id, and how many records of the log are not flushed. */
   get position(): { readonly nextXid: number; readonly unflushed: number } {
     return { nextXid: this.nextXid, unflushed: this.lsn - this.flushed }
   }
@@ -155,13 +155,13 @@ export class Server {
     return this.sequence
   }
 
-  /** The row of an event goes to the log, and to the table, where it is seen with its transaction. */
+  /** Writes an event's row to the log and to the table, where it becomes visible with its transaction. */
   insertEvent(event: Parameters<Tables["insert"]>[0]): void {
     this.record(event.writer)
     this.tables.insert(event)
   }
 
-  /** `done` comes when the commit is seen, and not at all when the server goes down before. */
+  /** Calls `done` when the commit is visible; never when the server goes down before that. */
   commit(transaction: Transaction, done: () => void): void {
     const { xid } = transaction
     if (xid === undefined) {
@@ -169,7 +169,7 @@ export class Server {
       done()
       return
     }
-    // a transaction that took an id and wrote nothing is not waited for (`wrote_xlog` of `RecordTransactionCommit`)
+    // a transaction that took an id and wrote nothing waits for no flush (`wrote_xlog` of `RecordTransactionCommit`)
     const isWaitedFor = transaction.isSynchronous && transaction.hasWritten
     transaction.lsn = this.record(transaction)
     if (!isWaitedFor) {
@@ -196,7 +196,7 @@ export class Server {
     this.wake(transaction)
   }
 
-  /** Everything that is in the log by now outlasts a crash; what was waiting for that is seen. */
+  /** Flushes the log: everything in it survives a crash, and the commits that waited for it become visible. */
   flush(): void {
     this.flushed = this.lsn
     for (const { done, transaction } of this.committing.splice(0)) {
@@ -205,15 +205,15 @@ export class Server {
     }
   }
 
-  /** `immediate` shutdown, or kill -9 of the postmaster: what was not flushed is gone. */
+  /** Immediate shutdown, or kill -9 of the postmaster: everything that was not flushed is gone. */
   crash(): void {
     this.recover(this.flushed)
   }
 
   /**
-   * A standby takes over; it has what was flushed, but for some of it when it is asynchronous and behind.
+   * A standby takes over. It has the flushed log, except the last records when it is asynchronous and behind.
    *
-   * @param behind records that it lacks
+   * @param behind how many records it lacks
    */
   promote(behind: number): void {
     this.standbys += 1
@@ -221,7 +221,7 @@ export class Server {
     this.recover(this.flushed)
   }
 
-  /** @param standby one that was running before */
+  /** @param standby whether it is a standby, which was running before its promotion */
   start(standby = false): void {
     this.isUp = true
     this.changes += 1
@@ -264,7 +264,7 @@ export class Server {
     this.incarnation += 1
     while (this.log.length > 0 && (this.log.at(-1)?.lsn ?? 0) > end) this.log.pop()
     this.lsn = end
-    // what was flushed and not seen yet is seen after the recovery
+    // commits that were flushed and not visible yet are visible after the recovery
     for (const { transaction } of this.committing.splice(0)) {
       if (transaction.lsn > end) continue
       transaction.show()
@@ -274,7 +274,7 @@ export class Server {
     this.commits = this.commits.filter(({ lsn }) => lsn <= end)
     for (const transaction of this.running.values()) {
       if (transaction.state !== "committed") transaction.state = "aborted"
-      // nobody waits any longer: their connections are gone as well
+      // its waiters are dropped: their connections are gone as well
       transaction.unlock()
     }
     this.running.clear()

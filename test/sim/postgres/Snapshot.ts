@@ -1,10 +1,12 @@
-/** What `pg_current_snapshot()` answers: which transactions are seen. Ids are numbers here; no run uses many of them. */
+/**
+ * The value of `pg_current_snapshot()`: which transactions are visible. Ids are numbers, since a run uses only a few.
+ */
 export interface Snapshot {
-  /** Everything below is over. */
+  /** All lower ids have ended. */
   readonly xmin: number
-  /** One above the newest that is over; nothing from here on is seen. */
+  /** The newest id that has ended + 1; this id and higher ones are not visible. */
   readonly xmax: number
-  /** In progress between the two, rising. */
+  /** The ids in progress between the two, rising. */
   readonly xip: ReadonlyArray<number>
 }
 

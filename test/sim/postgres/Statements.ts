@@ -1,4 +1,4 @@
-/** What the adapter's statements mean on the model: each text of the adapter has its counterpart here, by name. */
+/** The meanings of the adapter's statements on the model: each SQL text of the adapter has one here, by name. */
 import type { Server } from "./Server.ts"
 import * as Snapshot from "./Snapshot.ts"
 import { type Cursor, cellOf, type Event, type Parked } from "./Tables.ts"
@@ -16,7 +16,7 @@ export class Statements {
   private readonly meanings = new Map<string, Meaning>()
   private readonly names = new Map<string, string>()
 
-  /** @param texts of the adapter, by the names of their meanings */
+  /** @param texts the adapter's SQL texts, by the names of their meanings */
   bind(texts: Readonly<Record<string, string>>, meanings: Readonly<Record<string, Meaning>>): this {
     for (const [name, text] of Object.entries(texts)) {
       const meaning = meanings[name]
@@ -38,7 +38,7 @@ export class Statements {
   }
 }
 
-/** The elements of an array that the adapter hands over. */
+/** The elements of an array parameter of the adapter. */
 export const elements = <A>(parameter: unknown): ReadonlyArray<A> => {
   if (Array.isArray(parameter)) return parameter
   if (typeof parameter === "object" && parameter !== null && "value" in parameter && Array.isArray(parameter.value)) {
@@ -61,7 +61,7 @@ const eventColumns = (event: Parked): Row => ({
   at: new Date(event.at)
 })
 
-/** The run of the server: when it was started, in microseconds. */
+/** Identifies the start of the server: its time in microseconds. */
 const serverOf = ({ server }: Session): string => String(Math.round(server.startedAt * 1_000))
 
 const serverColumns = (session: Session): Row => ({ standby: false, server: serverOf(session) })
@@ -72,7 +72,7 @@ const newestOf = (events: ReadonlyArray<Event>, from: number): string | null => 
   return newest === 0 ? null : String(newest)
 }
 
-/** A page: each row with what is said once, or one row without an event. */
+/** A page: each row has the columns of the page itself too; without events, one row with these columns only. */
 const pageOf = (session: Session, hi: string, newest: string | null, events: ReadonlyArray<Event>): Array<Row> => {
   const state = session.server.tables.state.read(session.transaction)
   const common: Row = {
@@ -118,7 +118,7 @@ export const rest =
 const cursorAt = ({ server, transaction }: Session, lane: unknown): Cursor | undefined =>
   server.tables.cursors.get(Number(lane))?.read(transaction)
 
-/** Locks the lane's row; what it holds then is what counts. */
+/** Locks the lane's row, and reads it after that. */
 const locked = (session: Session, lane: unknown): Cursor | undefined => {
   const { server, transaction } = session
   const cell = server.tables.cursors.get(Number(lane))
@@ -127,7 +127,7 @@ const locked = (session: Session, lane: unknown): Cursor | undefined => {
   return cell.read(transaction)
 }
 
-/** How the adapter names a lease that it watches; the database's clock has microseconds. */
+/** The text by which the adapter recognises a lease that it watches: its epoch and its end. */
 const leaseOf = ({ epoch, leaseUntil }: Cursor): string | null =>
   leaseUntil === null ? null : `${epoch} ${leaseUntil}`
 
@@ -169,7 +169,7 @@ const acquireLane: Meaning = (session, [lane, owner, millis, watched]) => {
   return [{ ...answer, epoch: String(taken.epoch), lo: taken.lo, hi: taken.hi, pos: taken.pos?.toString() ?? null }]
 }
 
-/** Whether the lane is held under a lease; also what a mutant may change. */
+/** Whether the epoch and the owner hold the lane's lease; a mutant may replace this check. */
 export type IsHolder = (cursor: Cursor, epoch: unknown, owner: unknown) => boolean
 
 export const isHolder: IsHolder = (cursor, epoch, owner) => cursor.epoch === Number(epoch) && cursor.owner === owner
@@ -354,7 +354,7 @@ const selectHead: Meaning = (session) => {
   ]
 }
 
-/** Of `PostgresOutbox`. */
+/** The meanings of the statements of `PostgresOutbox`. */
 export const outbox = (holds: IsHolder = isHolder) =>
   ({
     readTail: tail(true),
@@ -373,5 +373,5 @@ export const outbox = (holds: IsHolder = isHolder) =>
     selectOldestTransaction: () => [{ seconds: 0 }]
   }) satisfies Record<string, Meaning>
 
-/** Of `PostgresChanges`. */
+/** The meanings of the statements of `PostgresChanges`. */
 export const changes = { tail: tail(false), rest: rest(false), head: selectHead } satisfies Record<string, Meaning>

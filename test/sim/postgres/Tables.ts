@@ -1,4 +1,4 @@
-/** The tables of the outbox and of the invoices, as far as the relay, the watches and the validator read them. */
+/** The tables of the outbox and of the invoices, as far as the relay, the watches and the validator use them. */
 import { Cell, type Transaction } from "./Transaction.ts"
 
 /** A row of `outbox_event`: inserted once, never changed. */
@@ -45,14 +45,14 @@ export interface OutboxState {
   readonly emptiedXid: number
 }
 
-/** An aggregate: what is locked before its event is written. */
+/** An aggregate's row, which is locked before its event is written. */
 export interface Aggregate {
   readonly version: number
   readonly status: string
 }
 
 export class Tables {
-  /** By number. */
+  /** In the order of `seq`. */
   events: Array<Event> = []
   readonly cursors = new Map<number, Cell<Cursor>>()
   readonly parkedKeys = new Map<string, Cell<ParkedKey>>()
@@ -78,7 +78,7 @@ export class Tables {
     }
   }
 
-  /** Events after a crash may take numbers below those of before. */
+  /** Inserts an event in the order of `seq`: after a crash numbers may be lower than before it. */
   insert(event: Event): void {
     let index = this.events.length
     while (index > 0 && (this.events[index - 1]?.seq ?? 0) > event.seq) index -= 1
@@ -86,7 +86,7 @@ export class Tables {
   }
 }
 
-/** The cell of a key, which need not hold a row yet. */
+/** The cell of a key; made without a row when there is none. */
 export const cellOf = <A>(table: Map<string, Cell<A>>, key: string): Cell<A> => {
   const found = table.get(key)
   if (found !== undefined) return found

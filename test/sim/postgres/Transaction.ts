@@ -1,20 +1,20 @@
-/** Transactions and what they write, as far as a crash, a lock or a snapshot can tell the difference. */
+/** Transactions and the rows that they write, as far as crashes, locks and snapshots need them. */
 
-/** What has one version that all see, and at most one that a transaction is about to commit. */
+/** A row with one committed version, and at most one version that a transaction is about to commit. */
 export class Cell<A> {
-  /** None: there is no such row. */
+  /** Undefined when there is no such row. */
   committed: A | undefined
   pending: A | undefined
-  /** Who holds the row's lock. */
+  /** The transaction that holds the row's lock. */
   writer: Transaction | undefined
-  /** Who waits for it, in order. */
+  /** Continues the transactions that wait for the lock, in order. */
   readonly waiters: Array<() => void> = []
 
   constructor(committed?: A) {
     this.committed = committed
   }
 
-  /** What a transaction sees of it: its own version, else what is committed. */
+  /** What a transaction sees: its own version, else the committed one. */
   read(transaction: Transaction): A | undefined {
     return this.writer === transaction ? this.pending : this.committed
   }
@@ -26,17 +26,17 @@ export class Transaction {
   /** Assigned with the first write. */
   xid: number | undefined
   state: State = "running"
-  /** Whether the log knows of it. */
+  /** Whether the log has a record of it. */
   hasWritten = false
   readonly cells: Array<Cell<unknown>> = []
-  /** What the cells held before, once it is committed. */
+  /** The cells' versions before this transaction, once it is committed. */
   readonly before: Array<unknown> = []
-  /** Of its commit record. */
+  /** The position of its commit record in the log. */
   lsn = 0
-  /** `synchronous_commit`: whether its commit is seen only when it outlasts a crash. */
+  /** `synchronous_commit`: whether its commit is visible only when it survives a crash. */
   isSynchronous = true
 
-  /** All see what it wrote. */
+  /** Makes its writes visible. */
   show(): void {
     this.state = "committed"
     for (const cell of this.cells) {
@@ -45,13 +45,13 @@ export class Transaction {
     }
   }
 
-  /** It never was. */
+  /** Undoes its writes, when a crash has lost its commit. */
   undo(): void {
     this.state = "aborted"
     for (const [index, cell] of this.cells.entries()) cell.committed = this.before[index]
   }
 
-  /** Lets go of its rows; answers who waited for them. */
+  /** Releases its row locks; answers the waiters for them. */
   unlock(): ReadonlyArray<() => void> {
     const waiters: Array<() => void> = []
     for (const cell of this.cells) {
@@ -64,7 +64,7 @@ export class Transaction {
   }
 }
 
-/** Thrown within a statement: it goes on when the row is free. */
+/** Thrown within a statement that needs a locked row: it runs again when the row is free. */
 export class Locked extends Error {
   readonly cell: Cell<unknown>
 

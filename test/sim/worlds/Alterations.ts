@@ -1,19 +1,19 @@
-/** What a mutant changes of a world, in memory: the code on disk is never touched. */
+/** What a mutant changes in a world, in memory; the code on disk is never changed. */
 import type { KafkaClient } from "@invoice/adapters/kafka"
 import type { InvoiceStore, InvoiceValidator, Outbox } from "@invoice/core"
 import type { Verdict } from "@invoice/core/Verdict"
 import type { Statements } from "../postgres/Statements.ts"
 
 export interface Alterations {
-  /** What the database understands by the adapter's statements. */
+  /** The meanings of the adapter's statements on the model. */
   readonly statements?: Statements
-  /** Between the relay and its outbox. */
+  /** Wraps the outbox of the relay. */
   readonly outbox?: (outbox: Outbox["Service"]) => Outbox["Service"]
-  /** Between the Kafka adapter and kafkajs. */
+  /** Wraps kafkajs below the Kafka adapter. */
   readonly kafka?: (kafka: KafkaClient) => KafkaClient
-  /** Between the watches or the validator and their store. */
+  /** Wraps the store of the watches or of the validator. */
   readonly store?: (store: InvoiceStore["Service"]) => InvoiceStore["Service"]
-  /** What the store tells of a verdict, as if it was another one. */
+  /** Changes the verdict that the store writes into the event. */
   readonly told?: (verdict: Verdict) => Verdict
   readonly validator?: (validator: InvoiceValidator["Service"]) => InvoiceValidator["Service"]
 }

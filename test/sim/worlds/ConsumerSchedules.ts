@@ -35,7 +35,7 @@ const programOf = ({ random }: Drawing): number => random.between(0, 1)
 
 const nodeOf = ({ random }: Drawing): number => random.between(0, nodes - 1)
 
-/** A leader moves, and whoever joins again then finds a coordinator that is not ready. */
+/** A leader moves, and the members that join again find a coordinator that is not ready. */
 const moveAndLoad: Harm = (drawing) => {
   const { random } = drawing
   if (random.chance(0.6)) drawing.step("join-fails", { times: random.between(1, 2) })

@@ -1,4 +1,4 @@
-/** Invoices, a topic that tells of them, and validators: does every invoice get its verdict, once, and the right one? */
+/** Invoices, the topic of new invoices, and validators: does every invoice get one verdict, and the right one? */
 import { type Invoice, InvoiceEvent, InvoiceParser, Lane, Profile } from "@invoice/core"
 import { Result } from "effect"
 import { Random } from "../../faults/Random.ts"
@@ -18,7 +18,7 @@ import { Database } from "./Database.ts"
 import * as ModelStore from "./ModelStore.ts"
 import * as Validator from "./Validator.ts"
 
-/** How long after the last harm everything must be settled, in milliseconds. */
+/** How long after the last harm all messages must be settled, in milliseconds. */
 const bound = 10_000
 
 const topic = InvoiceEvent.topics.Pending
@@ -58,13 +58,13 @@ class ConsumerWorld implements Course.Stage {
   private readonly contents: ModelStore.Contents
   private readonly parts: Validator.Parts
   private readonly validators: Array<Validator.Validator | undefined> = []
-  /** Keys that belong to the dead letters: of messages that nobody can settle. */
-  private readonly hopeless = new Set<string>()
-  /** All that were ever started. */
+  /** Keys of messages that must become dead letters: garbage, and ids of no invoice. */
+  private readonly unhandleable = new Set<string>()
+  /** All validators that were started. */
   private readonly programs: Array<Validator.Validator> = []
   private generations = 0
   private isHealed = false
-  /** Statements that shall fail since another transaction is in the way. */
+  /** How many statements the schedule lets fail because of a conflicting transaction. */
   private conflicts = 0
   private changesSeen = -1
 
@@ -106,7 +106,7 @@ class ConsumerWorld implements Course.Stage {
 
   async run(): Promise<Outcome> {
     this.start(0)
-    // what was committed is told of a little later
+    // long enough for the last commits to be published
     await Course.enact(this, 350)
     this.heal()
     const { isComplete, recovery } = await Course.recover(this.engine, bound, () => this.isComplete())
@@ -130,7 +130,7 @@ class ConsumerWorld implements Course.Stage {
     this.database.clients[slot] = validator.connections
   }
 
-  /** The store writes an invoice with its event, and the relay tells of it. */
+  /** The store writes an invoice with its event, and the relay publishes it once or twice. */
   private writing(step: Step) {
     const id = idOf(textOf(step, "name"))
     this.invoices.set(id, { ...(isSet(step, "valid") ? right : wrong), id })
@@ -184,7 +184,7 @@ class ConsumerWorld implements Course.Stage {
       case "garbage":
       case "unknown": {
         const id = idOf(textOf(step, "name"))
-        this.hopeless.add(id)
+        this.unhandleable.add(id)
         this.tell(id, step.what === "garbage" ? "{}" : JSON.stringify({ id }))
         return
       }
@@ -268,7 +268,7 @@ class ConsumerWorld implements Course.Stage {
   }
 
   private isComplete(): boolean {
-    const { brokers, database, hopeless, refused } = this
+    const { brokers, database, refused, unhandleable } = this
     const changes = brokers.appends + database.server.changes
     if (!this.isHealed || changes === this.changesSeen) return false
     this.changesSeen = changes
@@ -276,18 +276,18 @@ class ConsumerWorld implements Course.Stage {
     const deadLetters = this.deadLetters()
     return (
       this.pending().every((id) => refused.has(id) && deadLetters.has(id)) &&
-      [...hopeless].every((id) => deadLetters.has(id))
+      [...unhandleable].every((id) => deadLetters.has(id))
     )
   }
 
   private judge(isComplete: boolean): ReadonlyArray<string> {
-    const { coverage, database, groups, hopeless, invoices, refused } = this
+    const { coverage, database, groups, invoices, refused, unhandleable } = this
     const violations: Array<string> = []
     const deadLetters = this.deadLetters()
     const committed = database.committed()
     database.check(new Set(committed.map(({ id }) => id)))
     for (const id of deadLetters) {
-      if (!refused.has(id) && !hopeless.has(id))
+      if (!refused.has(id) && !unhandleable.has(id))
         violations.push("an invoice that nothing is wrong with is a dead letter")
     }
     for (const [id, { committed: row }] of database.server.tables.aggregates) {

@@ -1,11 +1,11 @@
-/** What made a difference to the programs of a world. */
+/** Counts the harm that mattered to the programs of a world. */
 import type { Coverage } from "../Coverage.ts"
 import { codes } from "../kafka/Brokers.ts"
 import type { Network } from "../kafka/Link.ts"
 import type { Process } from "../Process.ts"
 import type { Connections } from "../postgres/Connections.ts"
 
-/** The errors of brokers that a kind of harm shows in. */
+/** Errors of brokers, and the kind of harm that causes each. */
 export const reasons: ReadonlyArray<readonly [number, string]> = [
   [codes.notLeaderForPartition, "move"],
   [codes.topicAuthorizationFailed, "deny"],

@@ -1,4 +1,4 @@
-/** The course of a schedule, which is the same in every world: its steps at their times, then the way back to health. */
+/** How a schedule runs in every world: its steps at their times, then the recovery. */
 import type { Coverage } from "../Coverage.ts"
 import type { Engine } from "../Engine.ts"
 import type { Schedule, Step } from "../Schedule.ts"
@@ -10,7 +10,7 @@ export interface Stage {
   perform(step: Step): void
 }
 
-/** Takes the steps, and waits for `rest` virtual milliseconds after the last one. */
+/** Performs the steps, and waits for `rest` virtual milliseconds after the last one. */
 export const enact = async (stage: Stage, rest: number): Promise<void> => {
   const { coverage, engine, schedule } = stage
   let last = 0
@@ -31,7 +31,7 @@ export interface Recovery {
   readonly recovery: number
 }
 
-/** Waits until it is complete, for at most `bound` virtual milliseconds. */
+/** Waits until the world is complete, for at most `bound` virtual milliseconds. */
 export const recover = async (engine: Engine, bound: number, isDone: () => boolean): Promise<Recovery> => {
   const from = engine.now
   const isComplete = await engine.run(from + bound, isDone)

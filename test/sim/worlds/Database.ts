@@ -1,4 +1,4 @@
-/** The database of a world, who is connected to it, who writes to it, and the harm that can be done to it. */
+/** The database of a world: its server, its clients, its writers, and the harm that can be done to it. */
 import { Lane } from "@invoice/core"
 import type { Random } from "../../faults/Random.ts"
 import type { Coverage } from "../Coverage.ts"
@@ -21,19 +21,19 @@ export interface Parts {
   readonly writing: (step: Step) => Pick<Writing, "key" | "payload" | "topic" | "type" | "status" | "committed">
 }
 
-/** How many numbers a leaf of the outbox holds. */
-const leafSize = 4
+/** How many numbers a partition of the outbox holds. */
+const partitionSize = 4
 
 export class Database {
   readonly server: Server
   readonly writers: Writers
-  /** By the program that has them; the world harms them by number. */
+  /** The connections of each program, by the program's number in the schedule. */
   clients: Array<Connections | undefined> = []
-  /** Events that were committed, passed by all positions, and are kept no longer. */
+  /** Committed events that all positions have passed and that are no longer kept. */
   readonly emptied: Array<Event> = []
-  /** When each of them went, by its id. */
+  /** When each of them was emptied, by its id. */
   readonly emptiedAt = new Map<string, number>()
-  /** A standby that lacked something took over: nothing is promised of what it lacked. */
+  /** Whether a standby that lacked commits took over: nothing is promised of these commits. */
   isBehind = false
   private readonly parts: Parts
 
@@ -53,7 +53,7 @@ export class Database {
     return `next ${nextXid}, unflushed ${unflushed}, snapshot ${snapshot}, position ${positions.join(" / ")}`
   }
 
-  /** Answers false when the step is none of the database's. */
+  /** Performs a step; answers false when the step is not one of the database. */
   perform(step: Step): boolean {
     const { server } = this
     const client = this.clients[numberOf(step, "program")] ?? this.clients[0]
@@ -102,13 +102,13 @@ export class Database {
     for (const client of this.clients) client?.reconnect()
   }
 
-  /** What was committed, and not lost with a server that is replaced. */
+  /** The events that were committed, without those lost with a replaced server. */
   committed(): ReadonlyArray<Event> {
     const kept = this.server.tables.events.filter(({ writer }) => writer.state === "committed")
     return this.emptied.length === 0 ? kept : [...this.emptied, ...kept]
   }
 
-  /** The model's own promise: a commit that was answered outlasts any crash. */
+  /** Checks the model's own promise: a commit that was answered survives any crash. */
   check(kept: ReadonlySet<string>): void {
     if (this.isBehind) return
     for (const { committedAt, id } of this.writers.written.values()) {
@@ -128,7 +128,7 @@ export class Database {
     })
   }
 
-  /** Transactions of other applications: they take ids, and leave nothing. */
+  /** Transactions of other applications, which take ids and are rolled back. */
   private burn(ids: number): void {
     const { server } = this
     if (!server.isUp) return
@@ -140,8 +140,8 @@ export class Database {
   }
 
   /**
-   * Empties the leaves that are behind the lanes' positions, as `Leaves` does: positions are as far as they can be, and a
-   * leaf to which somebody still writes is left alone.
+   * Empties the partitions that the lanes' positions have passed, as `OutboxPartitions` does. First the position of
+   * lane 0 is set as far as possible; nothing is emptied while a transaction still writes to one of the partitions.
    */
   private empty(): void {
     const { server } = this
@@ -152,10 +152,10 @@ export class Database {
     const lo = Seams.head(server)
     const newest = tables.events.at(-1)
     if (newest === undefined) return
-    const until = Math.floor(newest.seq / leafSize) * leafSize
-    const inLeaves = tables.events.filter(({ seq, writer }) => seq < until && writer.state !== "aborted")
+    const until = Math.floor(newest.seq / partitionSize) * partitionSize
+    const inFullPartitions = tables.events.filter(({ seq, writer }) => seq < until && writer.state !== "aborted")
     const isPassed = ({ writer, xid }: Event): boolean => writer.state === "committed" && xid < parse(lo).xmin
-    if (inLeaves.length === 0 || !inLeaves.every(isPassed)) return
+    if (inFullPartitions.length === 0 || !inFullPartitions.every(isPassed)) return
     const transaction = server.begin()
     server.write(transaction, cell, { ...cursor, lo })
     const state = tables.state.committed
@@ -163,13 +163,13 @@ export class Database {
       server.write(transaction, tables.state, {
         ...state,
         emptiedSeq: Math.max(state.emptiedSeq, until),
-        emptiedXid: Math.max(state.emptiedXid, ...inLeaves.map(({ xid }) => xid))
+        emptiedXid: Math.max(state.emptiedXid, ...inFullPartitions.map(({ xid }) => xid))
       })
     }
-    // truncated, and gone for good
+    // truncated: the events are gone, whatever happens to the server later
     tables.events = tables.events.filter(({ seq }) => seq >= until)
-    this.emptied.push(...inLeaves)
-    for (const { id } of inLeaves) this.emptiedAt.set(id, this.parts.engine.now)
+    this.emptied.push(...inFullPartitions)
+    for (const { id } of inFullPartitions) this.emptiedAt.set(id, this.parts.engine.now)
     server.commit(transaction, () => undefined)
     server.flush()
     this.parts.coverage.mattered("empty")

@@ -1,6 +1,6 @@
 /**
- * Watches over the leases from the database's side: whatever a relay writes for a lane goes through only while it was the
- * last to acquire it. Two relays that hold one epoch break this.
+ * Checks the leases from the database's side: a relay's write for a lane may succeed only while this relay is the last
+ * one that acquired the lane. Two relays that hold the same epoch break this.
  */
 import type { Process } from "../Process.ts"
 import type { Observer } from "../postgres/Connections.ts"
@@ -12,14 +12,14 @@ interface Acquisition {
 
 export interface FencedTexts {
   readonly acquire: string
-  /** Statements that answer a row when they were let through; their first parameters are the lane and the epoch. */
+  /** Statements that answer a row when they succeed; their first parameters are the lane and the epoch. */
   readonly fenced: ReadonlySet<string>
 }
 
 export class Fencing {
   readonly violations: Array<string> = []
   acquisitions = 0
-  /** Everyone who ever had a lane. */
+  /** All processes that ever acquired a lane. */
   readonly holders = new Set<Process>()
   private readonly last = new Map<number, Acquisition>()
   private readonly texts: FencedTexts
@@ -33,7 +33,7 @@ export class Fencing {
     return [...this.last.values()].some((one) => one.process === process)
   }
 
-  /** What was promised ends with an asynchronous standby that is behind. */
+  /** Forgets the leases: nothing is promised after a failover to a standby that is behind. */
   forget(): void {
     this.last.clear()
   }

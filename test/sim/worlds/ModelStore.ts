@@ -1,6 +1,6 @@
 /**
- * The port `InvoiceStore` on the model of Postgres, as far as the validator uses it. Not the adapter: its statements are
- * about columns and arrays, while what may go wrong here is about transactions, locks and answers that are lost.
+ * The port `InvoiceStore` on the model of Postgres, as far as the validator uses it. It replaces the adapter, whose
+ * statements are about columns and arrays: the faults here are about transactions, locks and lost answers.
  */
 import { InvoiceEvent, InvoiceStore, StoreUnavailable } from "@invoice/core"
 import type { Invoice, InvoiceId } from "@invoice/core/Invoice"
@@ -13,13 +13,13 @@ import { type Meaning, type Session, Statements } from "../postgres/Statements.t
 import type { Aggregate } from "../postgres/Tables.ts"
 import { Failed } from "../postgres/Transaction.ts"
 
-/** What is known of the invoices beside the rows: their content, and which the store refuses to decide. */
+/** The invoices' data outside of the model's rows: their content, and which of them the store refuses to decide. */
 export interface Contents {
   readonly invoices: ReadonlyMap<string, Invoice>
   readonly refused: ReadonlySet<string>
-  /** What its event tells of a verdict. */
+  /** Changes the verdict that the event has; the identity without a mutant. */
   readonly told: (verdict: Verdict) => Verdict
-  /** Statements that still fail since another transaction is in the way. */
+  /** How many more statements fail because of a conflicting transaction. */
   conflicts: number
 }
 

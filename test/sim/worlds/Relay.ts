@@ -1,4 +1,4 @@
-/** A relay as a program: the real `RelayOutbox` with the real adapters over a model of what they stand on. */
+/** A relay as a program: the real `RelayOutbox` and the real adapters, on the models of Postgres and Kafka. */
 import { KafkaPublisher } from "@invoice/adapters/kafka"
 import { type MessagePublisher, Outbox, RelayOutbox } from "@invoice/core"
 import { Effect, Fiber, Layer } from "effect"
@@ -33,7 +33,7 @@ export interface Relay {
   readonly process: Process
   readonly connections: Connections
   readonly network: Network
-  /** SIGTERM: finishes what is in hand, and ends. */
+  /** SIGTERM: the program finishes the work in hand, and ends. */
   readonly end: () => void
 }
 
@@ -47,7 +47,7 @@ export const start = (parts: Parts, name: string, lanes: ReadonlyArray<number> |
   const outbox = Seams.outbox(connections)
   const { kafka, network } = connect(process, brokers, groups, { requestTimeout })
   const publisher: Layer.Layer<MessagePublisher> = KafkaPublisher.publisherOver(alterations.kafka?.(kafka) ?? kafka, {
-    // made sure of with the first message
+    // created with the first message instead of at the start
     topics: [],
     requestTimeout: `${requestTimeout} millis`
   })

@@ -9,7 +9,7 @@ export const nodes = 3
 export const partitions = 3
 const keys = ["a", "b", "c", "d"] as const
 
-/** Writes, close together or over some time. */
+/** Draws writes, close together or over some time. */
 const write = (drawing: Drawing, most: number): void => {
   const { random } = drawing
   const span = random.pick([0, 2, 40, 250])
@@ -25,7 +25,7 @@ const relayOf = ({ random }: Drawing): number => (random.chance(0.3) ? 1 : 0)
 
 const nodeOf = ({ random }: Drawing): number => random.between(0, nodes - 1)
 
-/** A broker breaks off while it handles a send. */
+/** A broker's connection breaks while it handles a send. */
 const lose: Harm = (drawing) => {
   const { random } = drawing
   drawing.step("lose", {
@@ -38,7 +38,7 @@ const lose: Harm = (drawing) => {
   write(drawing, 6)
 }
 
-/** A lane is taken over, and the server dies as soon as that is told. */
+/** A lane is taken over, and the server crashes right after it has answered. */
 const crashAfterLease: Harm = (drawing) => {
   const { random } = drawing
   drawing.step("second")
@@ -115,7 +115,7 @@ export const draw = (seed: number): Schedule => {
     if (random.chance(0.3)) drawing.burn()
     if (random.chance(0.7)) write(drawing, 3)
   }
-  // what a position skips shows in what is written later
+  // events that a position skips are found only by later writes
   drawing.at += random.pick([0, 50, 400])
   write(drawing, 6)
   return { seed, steps: drawing.drawn, calm: false }

@@ -21,7 +21,7 @@ import { Fencing } from "./Fencing.ts"
 import * as Relay from "./Relay.ts"
 import { draw, nodes, partitions, topics } from "./RelaySchedules.ts"
 
-/** How long after the last harm everything must be there, in milliseconds. */
+/** How long after the last harm every committed event must be published, in milliseconds. */
 const bound = 30_000
 
 const statements = Seams.statements()
@@ -38,14 +38,14 @@ class RelayWorld implements Course.Stage {
   private readonly random: Random
   private readonly lanes: number
   private readonly relays: Array<Relay.Relay | undefined> = []
-  /** All that were ever started. */
+  /** All relays that were started. */
   private readonly programs: Array<Relay.Relay> = []
   private generations = 0
-  /** What was there when it was last looked whether everything is. */
+  /** The count of changes at the last check for completeness. */
   private changesSeen = -1
   readonly schedule: Schedule
   private readonly alterations: Alterations
-  /** Keys that an operator has asked to replay, and since when they were parked. */
+  /** Keys that an operator has asked to replay, and the time since which each was parked. */
   private readonly asked = new Map<string, number>()
 
   constructor(schedule: Schedule, { account, alterations, coverage }: RunOptions<Alterations>) {
@@ -100,7 +100,7 @@ class RelayWorld implements Course.Stage {
         alterations: this.alterations
       },
       name,
-      // where there are several the relay asks which
+      // with several lanes the relay asks the outbox for them
       this.lanes === 1 ? [0] : undefined
     )
     this.relays[slot] = relay
@@ -196,7 +196,7 @@ class RelayWorld implements Course.Stage {
     }
   }
 
-  /** The end of all harm: everything is up and reachable, and nothing is refused any more. */
+  /** Ends all harm: everything is up and reachable, and nothing is refused any more. */
   private heal(): void {
     const { brokers, database, engine } = this
     engine.note("world", () => healing)
@@ -214,7 +214,7 @@ class RelayWorld implements Course.Stage {
     this.replayAll()
   }
 
-  /** An operator asks once for whatever is parked. */
+  /** An operator asks once for the replay of each parked key. */
   private replayAll(): void {
     for (const key of this.server.tables.parkedKeys.keys()) this.replay(key)
     this.engine.after(300, undefined, () => this.replayAll())
@@ -261,7 +261,7 @@ class RelayWorld implements Course.Stage {
     )
   }
 
-  /** What made a difference. */
+  /** Counts the harm that mattered. */
   private count(): void {
     const { brokers, coverage, fencing, programs } = this
     for (const [code, what] of reasons) {
@@ -301,7 +301,7 @@ const expected = (event: Event): Expected.Event => ({ ...event, value: latin1(ev
 
 const harmless: ReadonlySet<string> = new Set(["write", "burn", "flush", "lanes"])
 
-/** After such steps nothing is sent twice. A refusal takes what was sent with it apart, and some of it may be sent again. */
+/** After such steps nothing is sent twice. A refused record is not harmless: others of its send may come again. */
 const isHarmless = (step: Step): boolean => harmless.has(step.what) && !isSet(step, "large")
 
 export const relayWorld: World<Alterations> = {

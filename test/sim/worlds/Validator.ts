@@ -1,4 +1,4 @@
-/** A validator as a program: the real `ValidateInvoices` and Kafka adapter over a model of what they stand on. */
+/** A validator as a program: the real `ValidateInvoices` and Kafka adapter, on the models of Postgres and Kafka. */
 import { KafkaConsumer, KafkaPublisher } from "@invoice/adapters/kafka"
 import { InvoiceStore, InvoiceValidator, Profile, ValidateInvoices } from "@invoice/core"
 import { Effect, Fiber, Layer } from "effect"
@@ -32,11 +32,11 @@ export interface Validator {
   readonly process: Process
   readonly connections: Connections
   readonly network: Network
-  /** SIGTERM: finishes what is in hand, and ends. */
+  /** SIGTERM: the program finishes the work in hand, and ends. */
   readonly end: () => void
 }
 
-/** @param ended told when the program ends by itself */
+/** @param ended called when the program ends by itself */
 export const start = (parts: Parts, name: string, ended: () => void): Validator => {
   const { alterations, brokers, contents, engine, groups, random, server, statements } = parts
   const process = new Process(engine, name, random.fork(name))

@@ -1,4 +1,6 @@
-/** Writers, a database, a program that serves watches, and clients that watch: does everybody see every later change? */
+/**
+ * Writers, a database, a program that serves watches, and clients that watch: does each client see every later change?
+ */
 import { InvoiceStore, Invoices, InvoiceValidator } from "@invoice/core"
 import { Effect, Layer } from "effect"
 import { Random } from "../../faults/Random.ts"
@@ -17,7 +19,7 @@ import { Database } from "./Database.ts"
 import { type Committed, nameOfEvent, Watcher } from "./Watcher.ts"
 import { draw } from "./WatchSchedules.ts"
 
-/** How long after the last harm everybody must have seen everything, in milliseconds. */
+/** How long after the last harm every client must have seen every change, in milliseconds. */
 const bound = 20_000
 
 const statements = Seams.statements()
@@ -80,7 +82,7 @@ class WatchWorld implements Course.Stage {
     return { violations, recovery, account: this.engine.account ?? [] }
   }
 
-  /** The program that serves. */
+  /** Starts the program that serves the watches. */
   private start(): void {
     this.generations += 1
     const name = `api.${this.generations}`

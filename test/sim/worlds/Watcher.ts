@@ -1,4 +1,4 @@
-/** A client that watches, and resumes behind what it has seen; and what it may expect to see. */
+/** A client that watches and resumes after the last change that it has seen; and the changes that it must see. */
 import type { Invoices } from "@invoice/core"
 import type { Change } from "@invoice/core/ports/InvoiceStore"
 import { Cause, Effect, Exit, type Fiber, Option, Stream } from "effect"
@@ -19,15 +19,15 @@ interface Connection {
 
 export class Watcher {
   readonly name: string
-  /** In the order in which it saw them. */
+  /** In the order in which the client saw them. */
   readonly seen: Array<Pick<Change, "id" | "version">> = []
-  /** When it got its first element: from then on everything is promised. */
+  /** When it got its first element: all changes after that are promised. */
   firstAt: number | undefined
-  /** Grows with all that it sees or is told. */
+  /** Grows with each change that it sees and with each end of a watch. */
   changes = 0
-  /** Why it can't go on, when it can't. */
+  /** The error that ended its watch for good, if one did. */
   ended: string | undefined
-  /** Nothing is promised any more: a standby that lacked something has taken over. */
+  /** Whether nothing is promised any more, since a standby that lacked commits has taken over. */
   isExcused = false
   private readonly engine: Engine
   private readonly from: "now" | "beginning"
@@ -41,7 +41,7 @@ export class Watcher {
     this.from = from
   }
 
-  /** Begins or goes on, at whatever serves now. */
+  /** Begins or resumes the watch, at the program that serves now. */
   connect(serving: () => { readonly process: Process; readonly invoices: Invoices["Service"] } | undefined): void {
     if (this.ended !== undefined || this.isAway) return
     const again = (): void => {
@@ -67,7 +67,7 @@ export class Watcher {
       })
     )
     const connection: Connection = { process, fiber: undefined }
-    // before it begins, since it may be over at once
+    // set before the watch begins, since the watch may end at once
     this.connection = connection
     connection.fiber = process.fork(
       Effect.onExit(watching, (exit) =>
@@ -85,12 +85,12 @@ export class Watcher {
     )
   }
 
-  /** What served it is gone. */
+  /** The program that served the watch is gone. */
   disconnected(): void {
     this.connection = undefined
   }
 
-  /** Hangs up, and comes back. */
+  /** Disconnects, and calls `back` after `millis`. */
   leave(millis: number, back: () => void): void {
     if (this.isAway) return
     this.isAway = true
@@ -103,7 +103,7 @@ export class Watcher {
     })
   }
 
-  /** What it must have seen of what was committed. */
+  /** The committed events that it must have seen and has not. */
   missing(committed: ReadonlyArray<Committed>): ReadonlyArray<Event> {
     const seen = new Set(this.seen.map(nameOf))
     return committed.filter(
@@ -111,14 +111,14 @@ export class Watcher {
     )
   }
 
-  /** From the beginning: what was kept when it began. From now: what was committed after it was told that it watches. */
+  /** From the beginning: events that were kept when it began. From now: events committed after its first element. */
   private isPromised({ committedAt, emptiedAt }: Committed): boolean {
     const { firstAt, from } = this
     if (from === "now") return firstAt !== undefined && committedAt !== undefined && committedAt > firstAt
     return emptiedAt === undefined || (firstAt !== undefined && emptiedAt > firstAt)
   }
 
-  /** What it saw twice, or before what comes before it, or though it never was. */
+  /** What is wrong with what it saw: changes twice, out of order, or never committed. */
   wrong(committed: ReadonlySet<string>): ReadonlyArray<string> {
     const versions = new Map<string, number>()
     const wrong: Array<string> = []
@@ -133,7 +133,7 @@ export class Watcher {
   }
 }
 
-/** An event, when its commit was answered, and when it was kept no longer. */
+/** An event, when its commit was answered, and when the outbox was emptied of it. */
 export interface Committed extends Event {
   readonly committedAt: number | undefined
   readonly emptiedAt: number | undefined

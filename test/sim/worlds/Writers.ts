@@ -1,4 +1,4 @@
-/** Transactions that write events, as the store does it: the aggregate's row is locked before the event takes a number. */
+/** Transactions that write events as the store does: the aggregate's row is locked before the event takes a number. */
 import type { Engine } from "../Engine.ts"
 import type { Server } from "../postgres/Server.ts"
 import { cellOf } from "../postgres/Tables.ts"
@@ -16,16 +16,16 @@ export interface Writing {
   /** Milliseconds between the event and the commit. */
   readonly hold: number
   readonly isRolledBack: boolean
-  /** Of the aggregate from then on. */
+  /** The status of the aggregate after the write. */
   readonly status?: string
-  /** When the commit was answered. */
+  /** Called when the commit is answered. */
   readonly committed?: () => void
 }
 
-/** What became of an event of a writer. */
+/** An event that a writer has written, and its commit. */
 export interface Written extends Writing {
   readonly ver: number
-  /** When its commit was answered; none when it never was. */
+  /** When its commit was answered; undefined when it never was. */
   committedAt: number | undefined
   readonly transaction: Transaction
 }
@@ -46,7 +46,7 @@ export class Writers {
     if (!server.isUp) return
     const { incarnation } = server
     const transaction = server.begin()
-    /** Goes on while the connection lives. */
+    /** Continues after `millis`, unless the server has crashed meanwhile. */
     const then = (millis: number, run: () => void): void => {
       engine.after(millis, undefined, () => {
         if (server.incarnation === incarnation && server.isUp) run()

@@ -38,17 +38,17 @@ interface Judging {
   readonly profile: Option.Option<string>
 }
 
-/** A program that judges, or answers how it would be judged. */
+/** A program with the option `--profile`: it judges invoices, or serves the RPC `Validate`. */
 const judging =
   (name: string, make: (settings: Config.Settings) => Program) =>
   ({ profile }: Judging) =>
     Main.run(name, make, Option.isSome(profile) ? { profile } : {})
 
-/** Reads no settings: it is for files, on any machine. */
+/** Reads files and no settings, so it runs on any machine. */
 const validate = ({ profile, ...options }: Omit<ValidateFiles.Options, "profile"> & Judging) =>
   Effect.gen(function* () {
     const judging = Option.isSome(profile) ? { profile: yield* ProfileModule.load(profile.value) } : {}
-    // until it is known what the files are worth: as of a program that a signal has ended
+    // until all files are judged: 128 + 2, the exit code of a program that SIGINT has ended
     process.exitCode = 130
     process.exitCode = yield* ValidateFiles.run({ ...options, ...judging }, process)
   })
@@ -138,7 +138,7 @@ const command = Command.make("invoice").pipe(
           Command.withDescription("Prints the lanes, who holds them, and what waits in them")
         ),
         Command.make("parked", { json }, OutboxCommands.parked).pipe(
-          Command.withDescription("Lists the keys whose events are held back since the broker refused one of them")
+          Command.withDescription("Lists the keys whose events are held back because the broker refused one of them")
         ),
         Command.make("replay", { key: Argument.String("key") }, OutboxCommands.replay).pipe(
           Command.withDescription("Asks the relay to send a parked key's events again, in order")
@@ -154,7 +154,7 @@ const command = Command.make("invoice").pipe(
           OutboxCommands.restamp
         ).pipe(
           Command.withDescription(
-            "After a restore from a dump: says by the old positions what waits. --upgraded: after pg_upgrade, which keeps transaction ids"
+            "After a restore from a dump: finds out by the old positions which events wait. --upgraded: after pg_upgrade, which keeps transaction ids"
           )
         )
       ])
@@ -163,7 +163,9 @@ const command = Command.make("invoice").pipe(
       Command.withDescription("Dead letters: messages that could not be handled, on <topic>.dlq"),
       Command.withSubcommands([
         Command.make("list", { topic, json }, DeadLetterCommands.list).pipe(
-          Command.withDescription("Lists those that were not sent again: partition/offset, time, kind, key, reason")
+          Command.withDescription(
+            "Lists the dead letters that were not sent again: partition/offset, time, kind, key, reason"
+          )
         ),
         Command.make(
           "replay",
@@ -173,7 +175,9 @@ const command = Command.make("invoice").pipe(
             all: Flag.Boolean("all").pipe(Flag.withDefault(false))
           },
           DeadLetterCommands.replay
-        ).pipe(Command.withDescription("Sends them to their topic again, as they were: those of a key, or all"))
+        ).pipe(
+          Command.withDescription("Sends the dead letters of a key, or all of them, to their topic again, unchanged")
+        )
       ])
     )
   ])

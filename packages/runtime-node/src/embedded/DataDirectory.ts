@@ -10,13 +10,15 @@ export interface Options {
   /** Made when it is missing. Relative to the current directory. */
   readonly dataDir: string
   /**
-   * Used instead when the user that Postgres runs as can't enter `dataDir`, as in root's home, or when it holds the data
-   * of an earlier start. Default: such a `dataDir` is an error.
+   * Used instead when the user that Postgres runs as can't enter `dataDir` (in root's home, for example), or when the
+   * fallback itself holds the data of an earlier start. Default: a `dataDir` that this user can't enter is an error.
    */
   readonly fallback?: string
 }
 
-/** A directory of the system for the data of one project, told by the path that its data would have there. */
+/**
+ * A directory of the system for the data of one project. Its name has the project's name and a hash of the data's path.
+ */
 export const ofSystem = (dataDir: string): string => {
   const path = Path.resolve(dataDir)
   const name = Path.basename(Path.dirname(path)).replace(/[^\w.-]/gu, "_")
@@ -32,7 +34,7 @@ export const exists = (path: string): Promise<boolean> =>
     () => false
   )
 
-/** The nearest directory above that is there, or the path itself. */
+/** The path itself when it exists, else the nearest directory above it that does. */
 const nearest = async (path: string): Promise<string> => ((await exists(path)) ? path : nearest(Path.dirname(path)))
 
 const canReach = (user: PostgresUser, path: string): Promise<boolean> =>
@@ -64,7 +66,7 @@ export const make = (options: Options, user: PostgresUser | undefined): Effect.E
     const dataDir = user === undefined ? Path.resolve(options.dataDir) : yield* choose(options, user)
     yield* attempt(`can't make ${dataDir}`, async () => {
       const first = await Fs.mkdir(dataDir, { recursive: true })
-      // root's umask may close to user postgres what root makes
+      // user postgres must be able to enter each new directory, whatever root's umask is
       for (let made = dataDir; user !== undefined && first !== undefined; made = Path.dirname(made)) {
         await Fs.chmod(made, 0o755)
         if (made === first) {

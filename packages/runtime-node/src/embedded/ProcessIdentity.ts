@@ -1,4 +1,4 @@
-/** Telling whether a process that wrote its number somewhere is still there. */
+/** Whether a process that has written its id to a file is still running. */
 import * as Fs from "node:fs/promises"
 
 export const isAlive = (pid: number): boolean => {
@@ -10,7 +10,10 @@ export const isAlive = (pid: number): boolean => {
   }
 }
 
-/** Tells a process from another one that got its number later: field 22 of proc(5)'s stat, where there is a /proc. */
+/**
+ * When a process started: field 22 of proc(5)'s stat, empty on a system without /proc. It distinguishes a process from
+ * a later one with the same id.
+ */
 export const startTime = async (pid: number): Promise<string> => {
   const stat = await Fs.readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? ""

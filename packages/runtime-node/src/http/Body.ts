@@ -1,4 +1,4 @@
-/** Reads a request's body: bounded, inflated, decoded and parsed without loss, or the problem that it is. */
+/** Reads a request's body: bounded, inflated, decoded, and parsed without loss of digits; or fails with a problem. */
 import { promisify } from "node:util"
 import { gunzip } from "node:zlib"
 import { Json } from "@invoice/core"
@@ -31,7 +31,7 @@ const decompressed = (encoding: string | undefined, body: Uint8Array): Effect.Ef
   }
   return encoding === "gzip" || encoding === "x-gzip"
     ? Effect.tryPromise({
-        // stops inflating at the limit: a bomb costs a megabyte
+        // inflating stops at the limit, so a decompression bomb costs a megabyte
         try: () => inflate(body, { maxOutputLength: maxBytes }),
         catch: (error) =>
           Predicate.hasProperty(error, "code") && error.code === "ERR_BUFFER_TOO_LARGE"

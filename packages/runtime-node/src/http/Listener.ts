@@ -1,6 +1,6 @@
 /**
- * A port that speaks HTTP/1.1, HTTP/2 or both: what a connection speaks is what ALPN says under TLS, and what its first
- * bytes say without. A stop takes no more connections, finishes what is in hand, and cuts off the rest in the end.
+ * A port for HTTP/1.1, HTTP/2 or both. With TLS, ALPN decides the protocol of a connection; without TLS, its first
+ * bytes do. A stop accepts no more connections, finishes the requests in hand, and in the end closes what is left.
  */
 import { createServer as createHttp1, type RequestListener } from "node:http"
 import { createServer as createHttp2, type ServerHttp2Session } from "node:http2"
@@ -18,15 +18,15 @@ export class CannotListen extends Schema.TaggedError<CannotListen>()("CannotList
 
 export interface Options {
   readonly address: Address
-  /** `any` asks the connection: ALPN under TLS, its first bytes without. */
+  /** `any`: with TLS, ALPN decides for each connection; without TLS, its first bytes do. */
   readonly speaks: "http1" | "http2" | "any"
   /** Certificate and key in PEM, for TLS. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined
   /** How long a connection may be idle, in milliseconds. */
   readonly idleMillis: number
-  /** How long a stop waits for what is in hand, in milliseconds. */
+  /** How long a stop waits for requests in hand, in milliseconds. */
   readonly stopMillis: number
-  /** Told when a stop begins, for what would not end by itself. */
+  /** Called when a stop begins, to end the streams that would not end by themselves. */
   readonly onStop?: () => void
 }
 
@@ -36,7 +36,7 @@ const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1")
 /** How long a client may take to send the first bytes of a connection, or the headers of a request. */
 const headersMillis = 10_000
 
-/** Undefined while the bytes may be the beginning of either. No method of HTTP/1.1 begins with `PRI `. */
+/** Undefined while the bytes fit both protocols. No method of HTTP/1.1 begins with `PRI `. */
 const isHttp2 = (bytes: Buffer): boolean | undefined => {
   const decisive = Math.min(bytes.length, preface.length)
   return preface.subarray(0, decisive).equals(bytes.subarray(0, decisive))
@@ -44,7 +44,7 @@ const isHttp2 = (bytes: Buffer): boolean | undefined => {
     : false
 }
 
-/** Reads until the connection has said what it speaks, and puts back what was read. */
+/** Reads until the first bytes show the protocol, and puts back what was read. */
 const sniff = (socket: Socket, millis: number, decided: (http2: boolean) => void): void => {
   let seen = Buffer.alloc(0)
   const giveUp = (): void => void socket.destroy()
@@ -80,7 +80,7 @@ const http1Server = (handler: RequestListener, idleMillis: number) => {
     },
     handler
   )
-  // it is handed its connections and never listens itself, but begins to watch their timeouts when it does
+  // this server gets its connections by hand and never listens; without the event it would not watch their timeouts
   server.emit("listening")
   return server
 }
@@ -90,7 +90,7 @@ const http2Server = (handler: RequestListener, idleMillis: number) => {
     maxHeaderListPairs: 128,
     settings: { maxConcurrentStreams: 1_000, maxHeaderListSize: 16_384 }
   })
-  // the compatibility layer mirrors what the handlers use of HTTP/1.1
+  // Node's compatibility API has every part of HTTP/1.1's requests and responses that the handlers use
   server.on("request", handler as unknown as Parameters<typeof server.on>[1])
   server.on("session", (session) => {
     const streams = new Set<unknown>()
@@ -105,12 +105,12 @@ const http2Server = (handler: RequestListener, idleMillis: number) => {
   return server
 }
 
-/** Hands every connection to the server that speaks what it speaks, and knows which are open. */
+/** Hands every connection to the server for its protocol, and keeps track of the open ones. */
 const makeConnections = (handler: RequestListener, speaks: Options["speaks"], idleMillis: number) => {
   const http1 = http1Server(handler, idleMillis)
   const http2 = http2Server(handler, idleMillis)
   const sockets = new Set<Socket>()
-  /** Those that have not said yet what they speak. */
+  /** Connections whose protocol is not known yet. */
   const silent = new Set<Socket>()
   const sessions = new Map<ServerHttp2Session, Socket>()
 
@@ -129,7 +129,7 @@ const makeConnections = (handler: RequestListener, speaks: Options["speaks"], id
     http2.off("session", begun)
   }
 
-  /** A client that never reads an answer to its end keeps its side open, also when the session is over. */
+  /** Closes the sockets of ended sessions: a client that never reads an answer to its end would keep one open. */
   const hangUp = (): void => {
     for (const [session, socket] of sessions) {
       if (session.destroyed) socket.destroySoon()
@@ -156,13 +156,13 @@ const makeConnections = (handler: RequestListener, speaks: Options["speaks"], id
         })
       }
     },
-    /** Closes each connection as soon as nothing is in hand on it, all of them in the end. */
+    /** Closes each connection as soon as it has no request in hand, and all of them after `stopMillis`. */
     close: (stopMillis: number): Effect.Effect<void> =>
       Effect.callback<void>((resume) => {
         http1.closeIdleConnections()
         for (const session of sessions.keys()) session.close()
         for (const socket of silent) socket.destroy()
-        // node closes what is idle now, but not what becomes idle later
+        // Node.js closes the connections that are idle now, but not those that become idle later
         const sweep = setInterval(() => {
           http1.closeIdleConnections()
           hangUp()
@@ -182,7 +182,7 @@ const makeConnections = (handler: RequestListener, speaks: Options["speaks"], id
   }
 }
 
-/** Listens while the scope lasts, and answers where: port 0 is some port by then. */
+/** Listens while the scope lasts, and answers the URL, which has the port that was picked for port 0. */
 export const listen = (
   handler: RequestListener,
   { address, idleMillis, onStop, speaks, stopMillis, tls }: Options

@@ -7,7 +7,7 @@ import { collectDefaultMetrics, Registry } from "prom-client"
 import * as Problem from "./Problem.ts"
 import type { Routes } from "./Router.ts"
 
-/** What has to answer before a program takes work: the name for people, and the question. */
+/** Readiness checks: a name for people, and an effect that fails with the reason why a program isn't ready. */
 export type Checks = Readonly<Record<string, Effect.Effect<void, { readonly message: string }>>>
 
 const health: Routes = {

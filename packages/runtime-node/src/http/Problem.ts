@@ -1,4 +1,4 @@
-/** Answers that say what went wrong: RFC 9457 problems, and the one table from our errors to them. */
+/** RFC 9457 problems, which tell a client what went wrong, and the one table from our errors to them. */
 import type {
   CursorExpired,
   InvalidCursor,
@@ -40,8 +40,8 @@ export type ClientError =
 const retryAfter = { "retry-after": "1" }
 
 /**
- * Fails with the problem that an error is. A store that will not come back by itself is our defect: it is logged with an
- * id, and the client is told nothing else.
+ * Fails with the problem of an error. A permanent failure of the store is our defect: it is logged with an id, and the
+ * client gets nothing but this id.
  */
 export const fail = (error: ClientError): Effect.Effect<never, Problem> =>
   error._tag === "StoreUnavailable" && !error.retryable ? Effect.die(error) : Effect.fail(fromError(error))
@@ -102,7 +102,7 @@ export const tooLarge = (bytes: number): Problem => ({
 
 export const unsupported = (detail: string): Problem => ({ status: 415, title: "Unsupported Media Type", detail })
 
-/** Nothing but an id to look up in the log. */
+/** The problem of a defect: a client gets nothing but an id to look up in the log. */
 export const defect = (instance: string): Problem => ({
   status: 500,
   title: "Internal Server Error",

@@ -9,7 +9,7 @@ import * as Body from "./Body.ts"
 import * as Problem from "./Problem.ts"
 import type { Routes } from "./Router.ts"
 
-/** The reference's clients read a JSON integer; what a double can't hold goes as a string. */
+/** The reference's clients read a JSON integer; with decimals or more than 15 digits it is written as a string. */
 const quantity = (decimal: Decimal.Decimal): string => {
   const text = Decimal.format(decimal)
   return /^-?\d{1,15}$/u.test(text) ? text : `"${text}"`
@@ -18,7 +18,7 @@ const quantity = (decimal: Decimal.Decimal): string => {
 const optional = (name: string, value: string | undefined): string =>
   value === undefined ? "" : `"${name}":"${value}",`
 
-/** By hand, since it must write exact numbers, and is on the path of every request. */
+/** Written by hand, since its numbers must be exact and it runs for every request. */
 const invoiceJson = (invoice: Invoice.Invoice): string => {
   const items = invoice.lines.map(
     (line) =>
@@ -44,8 +44,8 @@ const field = (document: unknown, name: string): unknown =>
   Predicate.hasProperty(document, name) ? document[name] : undefined
 
 /**
- * Refuses a request that has other fields than the known one. `check` gives the faults of that one, so that the client is
- * told of all at once; it is not run otherwise.
+ * Refuses a request that has other fields than `name`. Then `check` adds the faults of that field, so that the client
+ * gets all faults at once; it does not run otherwise.
  */
 const onlyField = (
   document: unknown,

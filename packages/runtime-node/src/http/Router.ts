@@ -50,7 +50,7 @@ export interface Options {
   readonly maxInFlight: number
 }
 
-/** Whoever answers GET answers HEAD, and Node.js leaves out the body (RFC 9110, section 9.3.2). */
+/** A path that answers GET also answers HEAD; Node.js leaves out the body (RFC 9110, section 9.3.2). */
 const withHead = (routes: Routes): Routes =>
   Object.fromEntries(
     Object.entries(routes).map(([path, { GET, ...others }]) => [
@@ -59,7 +59,7 @@ const withHead = (routes: Routes): Routes =>
     ])
   )
 
-/** The application of a table of routes: total, whatever comes in gets an answer that says why. */
+/** The application of a table of routes. Every request gets an answer, also one that fails or matches no route. */
 export const application = (table: Routes, { maxInFlight }: Options) => {
   const routes = withHead(table)
   let inFlight = 0
@@ -88,7 +88,7 @@ export const application = (table: Routes, { maxInFlight }: Options) => {
     const startedAt = performance.now()
     const query = request.url.indexOf("?")
     const path = query === -1 ? request.url : request.url.slice(0, query)
-    // labels from a closed set
+    // the labels of the metrics come from a closed set, whatever clients send
     const method = methods.has(request.method) ? request.method : "other"
     const route = Object.hasOwn(routes, path) ? path : "unmatched"
     const measured = (status: number): Effect.Effect<void> =>
@@ -110,10 +110,10 @@ export const application = (table: Routes, { maxInFlight }: Options) => {
   })
 }
 
-/** The client gets an id to tell us. */
+/** Logs a defect under an id, and answers with this id. */
 const broken = (cause: Cause.Cause<never>): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.map(Defect.report("request failed", cause), (instance) => Problem.toResponse(Problem.defect(instance)))
 
-/** The application of a table of routes as a listener of Node's servers; what is in hand ends with the scope. */
+/** The application of a table of routes as a listener of Node's servers. Requests in hand end with the scope. */
 export const handler = (routes: Routes, options: Options): Effect.Effect<RequestListener, never, Scope.Scope> =>
   Effect.flatMap(Effect.scope, (scope) => NodeHttpServer.makeHandler(application(routes, options), { scope }))

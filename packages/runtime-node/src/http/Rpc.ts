@@ -1,4 +1,4 @@
-/** Connect, gRPC and gRPC-Web in front of another listener: one of them answers what is a call, the other the rest. */
+/** Connect, gRPC and gRPC-Web in front of another listener, which answers every request that is not a call. */
 import type { RequestListener } from "node:http"
 import { Code, ConnectError } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
@@ -7,11 +7,11 @@ import { Effect } from "effect"
 
 export interface Rpc {
   readonly handler: RequestListener
-  /** To call when the server begins to stop: ends the watches, so that their clients come back elsewhere. */
+  /** Call it when the server begins to stop: it ends the watches, so that their clients connect to another server. */
   readonly onStop: () => void
 }
 
-/** @param fallback answers what is no call */
+/** @param fallback answers every request that is not a call */
 export const make = <R>(
   routes: (options: Server.Options) => Effect.Effect<Server.Routes, never, R>,
   options: Omit<Server.Options, "stopping">,
@@ -26,7 +26,7 @@ export const make = <R>(
           try {
             calls(request, response)
           } catch {
-            // the URL or the host of the request can't be read, and connect throws that at whoever listens
+            // connect throws when it can't read the URL or the host of a request
             response.writeHead(400, { "content-type": "text/plain" }).end("the host or the path can't be read\n")
           }
         },

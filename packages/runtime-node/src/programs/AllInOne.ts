@@ -16,7 +16,7 @@ interface Named<A> {
 }
 
 interface NamedStore extends Named<InvoiceStore | Outbox> {
-  /** The owner of the lanes when no other process can have them, so that a relay needn't wait for its own lease to run out. */
+  /** The relay's name when no other process can relay: after a restart it needn't wait for its own lease to end. */
   readonly owner?: string
 }
 
@@ -42,7 +42,7 @@ const embedded = (settings: Settings): Effect.Effect<NamedStore, EmbeddedPostgre
     return {
       layer: Backends.postgres(url, settings),
       note: `embedded Postgres in ${place}`,
-      // the lock on the data directory says that a relay of an earlier run is gone
+      // the lock on the data directory proves that the relay of an earlier run is gone
       owner: "up"
     }
   })
@@ -64,7 +64,7 @@ export const make = (settings: Settings, layers: Layers = {}): Program =>
     const context = yield* Layer.build(Layer.mergeAll(storing.layer, messaging.layer, judging))
     return yield* Effect.gen(function* () {
       const checks = { ...(yield* Components.storeCheck), ...(yield* Components.brokerCheck) }
-      // stopped in the other order: requests first, then the relay, then the validator it hands to
+      // a stop goes in reverse order: first the API, then the relay, last the validator, to which the relay publishes
       const validator = yield* Components.validator(settings)
       const relay = yield* Components.relay(settings, storing.owner)
       const metrics = yield* Components.operations(settings, { ...checks, ...relay, ...validator })

@@ -1,4 +1,4 @@
-/** `invoice api`: REST, Connect and gRPC, on Postgres or on a storage program. Needs no broker: events leave by the outbox. */
+/** `invoice api`: REST, Connect and gRPC, on Postgres or a storage program. No broker: the relay publishes events. */
 import { Effect, Layer } from "effect"
 import type { Settings } from "../Config.ts"
 import * as Backends from "./Backends.ts"

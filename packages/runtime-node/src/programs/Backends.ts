@@ -62,7 +62,7 @@ export const postgres = (
     PostgresOutbox.layer({ url, timeoutMillis: settings.databaseTimeoutMillis })
   ).pipe(Layer.provide(Layer.effectDiscard(migrate(url))))
 
-/** The storage program's ports; one that is unavailable is waited for. */
+/** The ports of the storage program, which need not be available when this program starts. */
 const remote = (address: string, settings: Settings): Layer.Layer<InvoiceStore | Outbox> => {
   const options = { timeoutMillis: settings.storageTimeoutMillis }
   return Layer.unwrap(
@@ -72,7 +72,7 @@ const remote = (address: string, settings: Settings): Layer.Layer<InvoiceStore |
   )
 }
 
-/** Where a program that has no store of its own keeps invoices: the storage program when one is named, else Postgres. */
+/** The store of a program: the storage program when `STORAGE_ADDRESS` is set, else Postgres. */
 export const store = (
   program: string,
   settings: Settings
@@ -85,7 +85,7 @@ export const store = (
         : Effect.succeed(remote(address, settings))
   })
 
-/** Where a program that keeps invoices for the others keeps them. */
+/** The store of a program that keeps invoices for others: Postgres, never another storage program. */
 export const ownStore = (
   program: string,
   settings: Settings
@@ -95,7 +95,7 @@ export const ownStore = (
     Effect.map(required(program, "DATABASE_URL", settings.databaseUrl), (url) => postgres(url, settings))
   )
 
-/** Kafka; a broker that is unavailable is waited for. */
+/** Kafka, which need not be available when this program starts. */
 export const kafka = (
   brokers: ReadonlyArray<string>,
   settings: Settings
@@ -123,7 +123,7 @@ export const broker = (
 ): Effect.Effect<Layer.Layer<MessagePublisher | MessageConsumer>, StartupError> =>
   Effect.map(required(program, "KAFKA_BROKERS", settings.kafkaBrokers), (brokers) => kafka(brokers, settings))
 
-/** What dead letters are read and sent again with. */
+/** Reads dead letters and sends them again. */
 export const deadLetters = (brokers: ReadonlyArray<string>): Layer.Layer<DeadLetters> =>
   DeadLetters.layer.pipe(
     Layer.provide(Layer.mergeAll(KafkaReader.layer({ brokers }), KafkaPublisher.layer({ brokers, topics: [] })))
@@ -134,7 +134,7 @@ export const inProcess: Layer.Layer<MessagePublisher | MessageConsumer> = Broker
   groups: [{ topic: InvoiceEvent.topics.Pending, group }]
 })
 
-/** What judges: a profile of somebody else's when one is named, else what `VALIDATOR` says. */
+/** What judges invoices: the profile that `VALIDATOR_PROFILE` names, else what `VALIDATOR` selects. */
 export const validator = (settings: Settings): Effect.Effect<Layer.Layer<InvoiceValidator>, StartupError> => {
   const simulated = settings.validator === "simulated"
   return Option.match(settings.profile, {

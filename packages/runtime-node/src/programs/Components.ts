@@ -1,4 +1,4 @@
-/** The parts that programs are made of, each running while its scope lasts. */
+/** The components of the programs. Each runs while its scope lasts. */
 import type { RequestListener } from "node:http"
 import { Server as RpcServer } from "@invoice/adapters/connect"
 import {
@@ -41,8 +41,8 @@ const listen = (
 type Urls = Readonly<Record<string, string>>
 
 /**
- * The public API: REST, Connect and gRPC-Web on one port and gRPC on another; or all of it on one, under TLS and when
- * the settings say so.
+ * The public API: REST, Connect and gRPC-Web on one port and gRPC on another; or all of it on one port, with TLS or
+ * `ONE_PORT=true`.
  */
 export const api = (
   settings: Settings,
@@ -78,7 +78,7 @@ export const api = (
         }
   }).pipe(Effect.provide(Invoices.layer))
 
-/** The ports of a store for other programs, and what the reference's programs ask of their storage, over gRPC. */
+/** Serves the store and the outbox to other programs over gRPC, and the reference's storage API to its programs. */
 export const storage = (
   settings: Settings,
   checks: Operations.Checks
@@ -114,9 +114,9 @@ export const operations = (
   )
 
 /**
- * Relays until the scope closes; answers what keeps it from relaying.
+ * Relays until the scope closes. Answers a readiness check, which fails with what keeps it from relaying.
  *
- * @param owner who this relay is, when it is known to be the only one of that name: it takes its own lanes back at once
+ * @param owner a name that no other relay has, so that this one takes its own lanes back at once; default a random one
  */
 export const relay = (
   settings: Settings,
@@ -137,7 +137,10 @@ export const relay = (
     return { relay: ready }
   })
 
-/** Validates until the scope closes; answers what keeps it from validating. A consumer that gave up is started again. */
+/**
+ * Validates until the scope closes. Answers a readiness check, which fails with what keeps it from validating. A
+ * consumer that gave up is started again.
+ */
 export const validator = (
   settings: Settings
 ): Effect.Effect<

@@ -1,4 +1,6 @@
-/** `invoice dlq list | replay`: what could not be handled, and sending it again once the cause is gone. */
+/**
+ * `invoice dlq list | replay`: lists messages that could not be handled, and sends them again once the cause is gone.
+ */
 import { type DeadLetter, DeadLetters } from "@invoice/core"
 import { Console, Effect, Stream } from "effect"
 import * as Config from "../Config.ts"
@@ -6,7 +8,7 @@ import * as Backends from "./Backends.ts"
 import * as OperatorCommand from "./OperatorCommand.ts"
 import * as StartupError from "./StartupError.ts"
 
-/** One object a line. The value as Base64: it need not be text. */
+/** One object a line. The value is Base64, since it need not be text. */
 const asJson = (deadLetter: DeadLetter.Entry): string =>
   JSON.stringify({
     partition: deadLetter.partition,
@@ -21,7 +23,7 @@ const asJson = (deadLetter: DeadLetter.Entry): string =>
     value: deadLetter.original === undefined ? null : Buffer.from(deadLetter.original.value).toString("base64")
   })
 
-// keys and reasons may hold anything, also what a terminal obeys
+// keys and reasons may hold anything, also control codes of a terminal, so they are quoted
 const asLine = ({ at, key, kind, offset, partition, reason }: DeadLetter.Entry): string =>
   [
     `${partition}/${offset}`,
@@ -31,7 +33,7 @@ const asLine = ({ at, key, kind, offset, partition, reason }: DeadLetter.Entry):
     JSON.stringify(reason)
   ].join("  ")
 
-/** With the dead letters of the broker. */
+/** Runs an effect with the dead letters of the broker. */
 const onBroker = <A, E extends Error>(effect: Effect.Effect<A, E, DeadLetters>) =>
   Effect.gen(function* () {
     const settings = yield* Config.load

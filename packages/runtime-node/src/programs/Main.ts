@@ -1,6 +1,6 @@
 /**
- * Running a program as this process: reads the settings, prints one line when it is ready, and stops it in order when
- * the process is told to stop (SIGINT, SIGTERM).
+ * Runs a program as this process: reads the settings, prints one line when the program is ready, and stops it in order
+ * when the process gets SIGINT or SIGTERM.
  *
  * @example
  * // a validator with a profile of yours; everything else is as the settings say
@@ -50,11 +50,11 @@ const unreadable = ({ cause }: EffectConfig.ConfigError): string =>
         .join("; ")
     : cause.message
 
-/** What the person at the command line can mend is told in a line; anything else is a defect with its cause. */
+/** Prints an error in one line, for the person at the command line to correct; prints a defect with its whole cause. */
 const explain = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   const failure = Option.getOrUndefined(Cause.findErrorOption(cause))
   if (Cause.hasInterruptsOnly(cause) || CliError.isCliError(failure)) {
-    // told to stop, or the command line has explained itself
+    // the program was asked to stop, or the command line's parser has printed the error already
     return Effect.void
   }
   if (failure instanceof EffectConfig.ConfigError) {
@@ -78,7 +78,7 @@ export const main = (effect: Effect.Effect<void, unknown, NodeServices.NodeServi
     Effect.provide(NodeServices.layer),
     NodeRuntime.runMain({
       disableErrorReporting: true,
-      // being told to stop, and having stopped, is success, unless the program says otherwise
+      // a program that stops when it is asked to has succeeded, unless it has set `process.exitCode`
       teardown: (exit, onExit) => onExit(exitCode(exit))
     })
   )

@@ -7,7 +7,7 @@ interface Failure {
   readonly cause?: unknown
 }
 
-/** What is logged goes to standard error, apart from what is asked for. */
+/** Log lines go to standard error, so that standard output holds the answer only. */
 const quietly = Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]))
 
 /** @param about what the failure is about, such as a setting; it stands before the reason */

@@ -8,7 +8,7 @@ import * as Backends from "./Backends.ts"
 import * as OperatorCommand from "./OperatorCommand.ts"
 import * as StartupError from "./StartupError.ts"
 
-/** With the outbox, on Postgres or behind a storage program. */
+/** Runs an effect with the outbox, on Postgres or through a storage program. */
 const onOutbox = <A, E extends Error>(effect: Effect.Effect<A, E, Outbox>) =>
   OperatorCommand.run(
     Effect.gen(function* () {
@@ -18,7 +18,7 @@ const onOutbox = <A, E extends Error>(effect: Effect.Effect<A, E, Outbox>) =>
     })
   )
 
-/** With the database itself. */
+/** Runs an effect on the database itself, which a storage program can't do. */
 const onDatabase = <A, E extends Error>(
   run: (settings: Config.Settings) => Effect.Effect<A, E, Effect.Services<typeof OutboxAdmin.restamp>>
 ) =>
@@ -77,7 +77,7 @@ export const status = ({ json }: { readonly json: boolean }) =>
     })
   )
 
-/** Prints the parked keys, oldest first. A key and a reason may hold anything, also what a terminal obeys. */
+/** Prints the parked keys, oldest first. Keys and reasons may hold control codes of a terminal, so they are quoted. */
 export const parked = ({ json }: { readonly json: boolean }) =>
   onOutbox(
     Effect.flatMap(
@@ -126,7 +126,7 @@ export const lanes = ({ count }: { readonly count: number | undefined }) =>
         Console.log(`the outbox has ${count} lanes now`)
       )
 
-/** Makes the outbox of a restored database good for the system that it is in now. */
+/** Adapts the outbox of a restored database to the database system that it is in now. */
 export const restamp = ({ upgraded }: { readonly upgraded: boolean }) =>
   upgraded
     ? Effect.andThen(

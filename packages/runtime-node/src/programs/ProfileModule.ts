@@ -1,4 +1,4 @@
-/** A profile of somebody else's, from a module that they name: no fork and no program of their own is needed. */
+/** A profile from a module that a user names, who then needs no fork and no program of their own. */
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import type { Profile } from "@invoice/core"

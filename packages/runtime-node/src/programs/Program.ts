@@ -1,4 +1,4 @@
-/** What every program is: something that starts, says where it listens, and runs until it is told to stop. */
+/** The type of every program: it starts, answers where it listens, and runs until it is asked to stop. */
 import type { InvoiceStore, InvoiceValidator, MessageConsumer, MessagePublisher, Outbox } from "@invoice/core"
 import type { Effect, Layer, Scope } from "effect"
 
@@ -13,7 +13,7 @@ export type Program = Effect.Effect<Ready, Error, Scope.Scope>
 
 /** Layers of your own, each instead of what the settings say. They are built once and closed when the program stops. */
 export interface Layers {
-  /** Instead of `DATABASE_URL` or `STORAGE_ADDRESS`. Its schema must be there. */
+  /** Instead of `DATABASE_URL` or `STORAGE_ADDRESS`. Its schema must be up to date: the program doesn't migrate it. */
   readonly store?: Layer.Layer<InvoiceStore | Outbox, Error>
   /** Instead of `KAFKA_BROKERS`. */
   readonly broker?: Layer.Layer<MessagePublisher | MessageConsumer, Error>

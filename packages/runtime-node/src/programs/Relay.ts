@@ -1,4 +1,4 @@
-/** `invoice relay`: moves committed events from Postgres to Kafka. Any number may run; one at a time relays. */
+/** `invoice relay`: moves committed events from Postgres to Kafka. Any number may run; one at a time relays a lane. */
 import { Effect, Layer } from "effect"
 import type { Settings } from "../Config.ts"
 import * as Backends from "./Backends.ts"

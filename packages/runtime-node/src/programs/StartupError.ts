@@ -18,7 +18,7 @@ const guard = (name: string, { host }: Address, settings: Settings): Effect.Effe
         `${name} listens beyond this machine (${host}) and nobody is authenticated: say AUTH=off if that is meant, or use 127.0.0.1`
       )
 
-/** What no program may start with. */
+/** Refuses settings with which no program may start. */
 export const check = (settings: Settings): Effect.Effect<void, StartupError> =>
   Effect.all(
     [
@@ -29,7 +29,7 @@ export const check = (settings: Settings): Effect.Effect<void, StartupError> =>
     { discard: true }
   )
 
-/** For a program that keeps invoices itself. */
+/** Refuses `STORAGE_ADDRESS` for a program that keeps invoices itself. */
 export const noStorage = (program: string, settings: Settings): Effect.Effect<void, StartupError> =>
   Option.isSome(settings.storageAddress)
     ? refuse(`STORAGE_ADDRESS is set, and invoice ${program} keeps invoices itself: unset it`)

@@ -9,7 +9,7 @@ import * as DocumentSplitter from "../validate/DocumentSplitter.ts"
 import * as Progress from "../validate/Progress.ts"
 import * as Report from "../validate/Report.ts"
 
-/** Most bytes of one document: an invoice that is as large as it may be has fewer. */
+/** Most bytes of one document; the largest valid invoice has fewer. */
 const maxBytes = 8_388_608
 
 /** Code units of output that are collected before they are written. */
@@ -35,10 +35,12 @@ export interface Streams {
 /** Every document is approved; some are rejected; something is no invoice that can be judged, or can't be read. */
 const exitCodes = { Approved: 0, Rejected: 1, Invalid: 2 } as const
 
-/** As of a program that SIGPIPE has ended, since whoever was to read the output has left. */
+/** The reader of the output has closed it: 128 + 13, the exit code of a program that SIGPIPE has ended. */
 const outputClosed = 141
 
-/** Answers with the exit code: 0, 1 or 2, the highest of those that its documents have; 141 when nobody reads its output. */
+/**
+ * Answers the exit code: the highest of its documents' (0, 1 or 2), or 141 when the reader of its output has closed it.
+ */
 export const run = (options: Options, streams: Streams): Effect.Effect<number> =>
   Effect.promise(async (signal) => {
     const output = new Output(streams.stdout)
@@ -77,14 +79,14 @@ const progressOf = async (files: ReadonlyArray<string>, { stderr }: Streams): Pr
   )
 }
 
-/** Writes in batches, each when the one before was taken: who reads slowly slows the reading down. */
+/** Writes in batches, each when the one before was taken, so that a slow reader of the output slows down the input. */
 class Output {
   readonly #stream: Writable
   #text = ""
 
   constructor(stream: Writable) {
     this.#stream = stream
-    // told to whoever awaits the write
+    // the callback of the write gets the error too
     stream.on("error", () => undefined)
   }
 
@@ -168,7 +170,7 @@ class Judging {
         if (this.#output.isFull) await this.#flush()
       }
       if (next.done === true) break
-      // also what is little: somebody may wait for the answer before the next document
+      // also a short text: the sender may wait for the answer before it sends the next document
       await this.#flush()
     }
     if (this.#documents === before) this.#add(file, undefined, invalid("INV-FILE", "holds no document"))

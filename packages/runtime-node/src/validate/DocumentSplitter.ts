@@ -1,21 +1,24 @@
-/** Finds the documents in a stream of bytes, in bounded memory: one on each line (NDJSON), or one that is all of it. */
+/**
+ * Finds the documents in a stream of bytes, in bounded memory: one on each line (NDJSON), or one that is the whole
+ * stream.
+ */
 import { Document } from "@invoice/core"
 import { Result } from "effect"
 
-/** `guess`: lines when the first line that isn't blank is a JSON value or is in braces, else all of it. */
+/** `guess`: `lines` when the first line that isn't blank is a JSON value or is in braces, else `whole`. */
 export type Mode = "lines" | "whole" | "guess"
 
 export interface Found {
-  /** Its line, from 1; none for a document that is all there is. */
+  /** Its line, from 1; undefined for the only document of the stream. */
   readonly line: number | undefined
-  /** None when it is larger than the limit. */
+  /** Undefined when it is larger than the limit. */
   readonly bytes: Buffer | undefined
 }
 
 export interface DocumentSplitter {
   /** The documents that end within the next bytes. */
   readonly push: (chunk: Buffer) => ReadonlyArray<Found>
-  /** Those that end with the stream. */
+  /** The documents that end with the stream. */
   readonly end: () => ReadonlyArray<Found>
 }
 
@@ -30,7 +33,7 @@ const isDocument = (line: Buffer): boolean => {
 
 const isBlank = (bytes: Buffer | undefined): boolean => bytes?.toString("latin1").trim() === ""
 
-/** Bytes that are collected; none is kept once they are too many. */
+/** Collects bytes; keeps none once they are too many. */
 class Collected {
   readonly #maxBytes: number
   #parts: Array<Buffer> = []
@@ -63,7 +66,7 @@ class Splitter implements DocumentSplitter {
   readonly #collected: Collected
   #mode: Mode
   #line = 1
-  /** The first of the lines, held back until another follows: alone it is told without its number. */
+  /** The document of the first line, held back until another one follows: alone it is reported without a line. */
   #first: Found | undefined
 
   constructor(mode: Mode, maxBytes: number) {
@@ -118,6 +121,6 @@ class Splitter implements DocumentSplitter {
   }
 }
 
-/** @param options.maxBytes of one document; a larger one is passed over */
+/** @param options.maxBytes of one document; a larger one is found without its bytes */
 export const make = (mode: Mode, options: { readonly maxBytes: number }): DocumentSplitter =>
   new Splitter(mode, options.maxBytes)

@@ -1,7 +1,7 @@
-/** How far it is, in one line of a terminal that is written over; nothing where there is no terminal. */
+/** Shows the progress in one line of a terminal, which each update overwrites; shows nothing without a terminal. */
 import type { WriteStream } from "node:tty"
 
-/** Milliseconds before the first line, and between two: what is done at once shows none. */
+/** Milliseconds before the first line, and between two: a quick run shows no line. */
 const interval = 200
 
 const eraseLine = "\r\u001b[K"
@@ -9,15 +9,15 @@ const eraseLine = "\r\u001b[K"
 export interface Progress {
   /** Called often; writes seldom. */
   readonly update: (documents: number, bytes: number) => void
-  /** Before something else is written to the same terminal, and in the end. */
+  /** Removes the line, before something else is written to the same terminal and at the end. */
   readonly clear: () => void
-  /** After that. */
+  /** Writes the line again after something else was written. */
   readonly restore: () => void
 }
 
 export const none: Progress = { update: () => undefined, clear: () => undefined, restore: () => undefined }
 
-/** @param totalBytes of all that will come, where that is known */
+/** @param totalBytes of all input, where that is known */
 export const on = (terminal: WriteStream, totalBytes: number | undefined): Progress => {
   const startedAt = performance.now()
   let last = startedAt

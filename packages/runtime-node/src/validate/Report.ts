@@ -5,7 +5,7 @@ import type { Validation, Violation } from "@invoice/core"
 export interface Judged extends Validation {
   /** As it was named on the command line. */
   readonly file: string
-  /** For one of several in a file: its line, from 1. */
+  /** Its line, from 1, when the file has several documents. */
   readonly line: number | undefined
 }
 
@@ -42,7 +42,7 @@ const reset = "\u001b[0m"
 
 const columns = { status: 8, rule: 16, where: 22 } as const
 
-/** What a terminal would obey, or show as nothing, is written out: names and values come from whoever wrote the file. */
+/** Escapes control characters and invisible ones, since the names and values are of unknown origin. */
 const printable = (text: string): string =>
   text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
 
@@ -54,7 +54,9 @@ const reason = ({ actual, expected, message, severity }: Violation.Violation): s
   return `${severity === "warning" ? "(warning) " : ""}${message}${values.length === 0 ? "" : ` (${values.join(", ")})`}`
 }
 
-/** A line for each document and each further reason. `files` are all that may come: they make the width of their column. */
+/**
+ * A line for each document and each further reason. The longest name in `files`, which are all files, sets the column.
+ */
 export const table = (files: ReadonlyArray<string>, options: { readonly colors: boolean }): Report => {
   const width = Math.max("DOCUMENT".length, ...files.map((file) => printable(file).length + ":1".length))
   const cell = (text: string, size: number, style?: keyof typeof styles): string => {
