@@ -23,15 +23,18 @@ const headers = Effect.map(
 )
 
 /**
- * Makes calls, each within its deadline. An error with a detail comes back as the error that the detail describes, if
- * the operation can fail with it (`expected`). `otherwise` converts every other failure, a missed deadline too.
+ * Makes a call. An error with a detail comes back as the error that the detail describes, if the operation can fail
+ * with it (`expected`).
  */
+export type Caller<E> = <A, Expected extends Errors.Detailed["_tag"]>(
+  send: (options: CallOptions) => Promise<A>,
+  expected: ReadonlyArray<Expected>
+) => Effect.Effect<A, Extract<Errors.Detailed, { readonly _tag: Expected }> | E>
+
+/** Makes calls, each within its deadline. `otherwise` converts every other failure, a missed deadline too. */
 export const caller =
-  <E>(otherwise: (error: ConnectError) => E, { timeoutMillis = defaultTimeoutMillis }: Options = {}) =>
-  <A, Expected extends Errors.Detailed["_tag"]>(
-    send: (options: CallOptions) => Promise<A>,
-    expected: ReadonlyArray<Expected>
-  ): Effect.Effect<A, Extract<Errors.Detailed, { readonly _tag: Expected }> | E> =>
+  <E>(otherwise: (error: ConnectError) => E, { timeoutMillis = defaultTimeoutMillis }: Options = {}): Caller<E> =>
+  (send, expected) =>
     Effect.flatMap(headers, (headers) =>
       Effect.tryPromise({
         try: (signal) => send({ signal, headers, timeoutMs: timeoutMillis }),

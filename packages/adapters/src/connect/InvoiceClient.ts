@@ -3,9 +3,9 @@
  *
  * Documents are parsed here first, so that faults are found without a call and amounts travel exactly.
  */
-import { ConnectError, createClient, type Transport } from "@connectrpc/connect"
+import { type Client, ConnectError, createClient, type Transport } from "@connectrpc/connect"
 import { createConnectTransport } from "@connectrpc/connect-web"
-import { type Invoice, InvoiceParser, Invoices } from "@invoice/core"
+import { type Invoice, InvoiceParser, Invoices, type StoreUnavailable } from "@invoice/core"
 import { importWith, parseId, type Watched, type WatchStart } from "@invoice/core/Invoices"
 import { Effect, Layer, Option, Schedule, Stream } from "effect"
 import * as ClientCalls from "./ClientCalls.ts"
@@ -29,44 +29,19 @@ const watchRequest = (start: WatchStart) =>
 /** How long a watch waits before it calls the server again after a lost connection. */
 const backOff = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]).pipe(Schedule.jittered)
 
+type Service = Invoices["Service"]
+
+interface Calls {
+  readonly client: Client<typeof InvoiceService>
+  readonly call: ClientCalls.Caller<StoreUnavailable>
+}
+
 export const make = (transport: Transport, options: ClientCalls.Options = {}): Invoices["Service"] => {
   const client = createClient(InvoiceService, transport)
   const call = ClientCalls.caller(Errors.serverUnavailable, options)
   const store = StoreClient.make(transport, options)
-
-  const parsed = <A, E>(
-    document: unknown,
-    options: { readonly pointer?: string } | undefined,
-    use: (invoice: Invoice.Invoice) => Effect.Effect<A, E>
-  ) => Effect.flatMap(Effect.fromResult(InvoiceParser.parse(document, options)), use)
-
-  const create: Invoices["Service"]["create"] = (document, options) =>
-    parsed(document, options, (invoice) =>
-      Effect.map(
-        call(
-          (options) => client.create({ invoice: Messages.fromInvoice(invoice) }, options),
-          ["InvalidInvoice", "InvoiceConflict"]
-        ),
-        StoreClient.toCreation
-      )
-    )
-
-  /** One call of a watch, which ends when the server goes away. */
-  const watchOnce = (start: WatchStart) =>
-    Stream.unwrap(
-      Effect.map(ClientCalls.signal, (signal) =>
-        Stream.fromAsyncIterable(client.watch(watchRequest(start), { signal }), (error) =>
-          ClientCalls.fromConnect(
-            ConnectError.from(error),
-            ["InvalidCursor", "CursorExpired"],
-            Errors.serverUnavailable
-          )
-        )
-      )
-    ).pipe(Stream.map(toWatched))
-
   return {
-    create,
+    ...documents({ client, call }),
     get: (id, pointer = "/id") =>
       Effect.map(
         Effect.flatMap(parseId(id, pointer), (id) =>
@@ -76,6 +51,24 @@ export const make = (transport: Transport, options: ClientCalls.Options = {}): I
       ),
     list: store.list,
     history: (id, pointer = "/id") => Effect.flatMap(parseId(id, pointer), store.history),
+    watch: (start) => watch(client, start)
+  }
+}
+
+/** What takes documents. */
+const documents = ({ call, client }: Calls): Pick<Service, "create" | "validate" | "importAll"> => {
+  const create: Service["create"] = (document, options) =>
+    parsed(document, options, (invoice) =>
+      Effect.map(
+        call(
+          (options) => client.create({ invoice: Messages.fromInvoice(invoice) }, options),
+          ["InvalidInvoice", "InvoiceConflict"]
+        ),
+        StoreClient.toCreation
+      )
+    )
+  return {
+    create,
     validate: (document, options) =>
       parsed(document, options, (invoice) =>
         Effect.map(
@@ -83,25 +76,43 @@ export const make = (transport: Transport, options: ClientCalls.Options = {}): I
           Messages.toVerdict
         )
       ),
-    watch: (start) =>
-      Stream.suspend(() => {
-        let from = start
-        return Stream.suspend(() => watchOnce(from)).pipe(
-          Stream.tap(({ cursor }) => {
-            from = { cursor }
-            return Effect.void
-          }),
-          Stream.retry(
-            backOff.pipe(
-              Schedule.setInputType<Stream.Error<ReturnType<typeof watchOnce>>>(),
-              Schedule.while(({ input }) => input._tag === "StoreUnavailable" && input.retryable)
-            )
-          )
-        )
-      }),
     importAll: importWith(create)
   }
 }
+
+const parsed = <A, E>(
+  document: unknown,
+  options: { readonly pointer?: string } | undefined,
+  use: (invoice: Invoice.Invoice) => Effect.Effect<A, E>
+) => Effect.flatMap(Effect.fromResult(InvoiceParser.parse(document, options)), use)
+
+/** Calls again after a lost connection, from where the last call ended. */
+const watch = (client: Calls["client"], start: WatchStart): ReturnType<Service["watch"]> =>
+  Stream.suspend(() => {
+    let from = start
+    return Stream.suspend(() => watchOnce(client, from)).pipe(
+      Stream.tap(({ cursor }) => {
+        from = { cursor }
+        return Effect.void
+      }),
+      Stream.retry(
+        backOff.pipe(
+          Schedule.setInputType<Stream.Error<ReturnType<typeof watchOnce>>>(),
+          Schedule.while(({ input }) => input._tag === "StoreUnavailable" && input.retryable)
+        )
+      )
+    )
+  })
+
+/** One call of a watch, which ends when the server goes away. */
+const watchOnce = (client: Calls["client"], start: WatchStart) =>
+  Stream.unwrap(
+    Effect.map(ClientCalls.signal, (signal) =>
+      Stream.fromAsyncIterable(client.watch(watchRequest(start), { signal }), (error) =>
+        ClientCalls.fromConnect(ConnectError.from(error), ["InvalidCursor", "CursorExpired"], Errors.serverUnavailable)
+      )
+    )
+  ).pipe(Stream.map(toWatched))
 
 /** On a transport of your own. */
 export const layer = (transport: Transport, options: ClientCalls.Options = {}): Layer.Layer<Invoices> =>

@@ -55,60 +55,21 @@ const notFound = (what: string): Answer => ({
   value: { errorCode: Code.NotFound, errorMessage: `no ${what} here` }
 })
 
+/** What there is to describe. */
+interface Described {
+  readonly services: ReadonlyArray<DescService>
+  /** By path. */
+  readonly files: ReadonlyMap<string, DescFile>
+  readonly bySymbol: ReadonlyMap<string, DescFile>
+}
+
 export const routes = (services: ReadonlyArray<DescService>): ((router: ConnectRouter) => void) => {
-  const listed = [...services, ServerReflection, ServerReflectionAlpha]
-  const files = new Map(listed.flatMap(({ file }) => withImports(file)).map((file) => [`${file.name}.proto`, file]))
-  const bySymbol = new Map([...files.values()].flatMap((file) => names(file).map((name) => [name, file] as const)))
-
-  const describe = (file: DescFile | undefined, what: string): Answer =>
-    file === undefined
-      ? notFound(what)
-      : {
-          case: "fileDescriptorResponse",
-          value: {
-            fileDescriptorProto: withImports(file).map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto))
-          }
-        }
-
-  const answer = (question: Question): Answer => {
-    switch (question.case) {
-      case "fileByFilename":
-        return describe(files.get(question.value), `file ${question.value}`)
-      case "fileContainingSymbol":
-        return describe(bySymbol.get(question.value), `symbol ${question.value}`)
-      case "allExtensionNumbersOfType":
-        return bySymbol.has(question.value)
-          ? {
-              case: "allExtensionNumbersResponse",
-              value: {
-                baseTypeName: question.value,
-                extensionNumber: []
-              }
-            }
-          : notFound(`type ${question.value}`)
-      case "listServices":
-        return {
-          case: "listServicesResponse",
-          value: {
-            service: listed.map(({ typeName }) => ({ name: typeName }))
-          }
-        }
-      case "fileContainingExtension":
-        return notFound(`extension of ${question.value.containingType}`)
-      case undefined:
-        return {
-          case: "errorResponse",
-          value: {
-            errorCode: Code.InvalidArgument,
-            errorMessage: "the request asks nothing"
-          }
-        }
-    }
-  }
+  const described = describe([...services, ServerReflection, ServerReflectionAlpha])
 
   async function* serverReflectionInfo<Request extends Asked>(requests: AsyncIterable<Request>) {
     for await (const request of requests) {
-      yield { validHost: request.host, originalRequest: request, messageResponse: answer(request.messageRequest) }
+      const messageResponse = answer(described, request.messageRequest)
+      yield { validHost: request.host, originalRequest: request, messageResponse }
     }
   }
 
@@ -117,3 +78,40 @@ export const routes = (services: ReadonlyArray<DescService>): ((router: ConnectR
     router.service(ServerReflectionAlpha, { serverReflectionInfo })
   }
 }
+
+const describe = (services: ReadonlyArray<DescService>): Described => {
+  const files = new Map(services.flatMap(({ file }) => withImports(file)).map((file) => [`${file.name}.proto`, file]))
+  const bySymbol = new Map([...files.values()].flatMap((file) => names(file).map((name) => [name, file] as const)))
+  return { services, files, bySymbol }
+}
+
+const answer = ({ bySymbol, files, services }: Described, question: Question): Answer => {
+  switch (question.case) {
+    case "fileByFilename":
+      return descriptors(files.get(question.value), `file ${question.value}`)
+    case "fileContainingSymbol":
+      return descriptors(bySymbol.get(question.value), `symbol ${question.value}`)
+    case "allExtensionNumbersOfType":
+      return bySymbol.has(question.value)
+        ? { case: "allExtensionNumbersResponse", value: { baseTypeName: question.value, extensionNumber: [] } }
+        : notFound(`type ${question.value}`)
+    case "listServices":
+      return { case: "listServicesResponse", value: { service: services.map(({ typeName }) => ({ name: typeName })) } }
+    case "fileContainingExtension":
+      return notFound(`extension of ${question.value.containingType}`)
+    case undefined:
+      return {
+        case: "errorResponse",
+        value: { errorCode: Code.InvalidArgument, errorMessage: "the request asks nothing" }
+      }
+  }
+}
+
+/** A file with its imports, so that a client can read it. */
+const descriptors = (file: DescFile | undefined, what: string): Answer =>
+  file === undefined
+    ? notFound(what)
+    : {
+        case: "fileDescriptorResponse",
+        value: { fileDescriptorProto: withImports(file).map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto)) }
+      }

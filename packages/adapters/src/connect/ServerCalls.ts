@@ -50,79 +50,101 @@ export interface ServerCalls {
   readonly watch: <A>(context: HandlerContext, stream: Stream.Stream<A, Errors.CallError>) => AsyncIterable<A>
 }
 
-export const make = (options: Options = {}): Effect.Effect<ServerCalls> =>
-  Effect.contextWith((context: Context.Context<never>) => {
-    const maxInFlight = options.maxInFlight ?? 2_000
-    const run = Effect.runPromiseExitWith(context)
-    let inFlight = 0
+/** What the calls of a server share. */
+interface Serving {
+  readonly context: Context.Context<never>
+  readonly run: ReturnType<typeof Effect.runPromiseExitWith<never>>
+  /** Counts a call in, or throws when too many are in hand. */
+  readonly admit: () => void
+  /** Counts it out. */
+  readonly dismiss: () => void
+}
 
-    const admit = (): void => {
+export const make = ({ maxInFlight = 2_000, stopping }: Options = {}): Effect.Effect<ServerCalls> =>
+  Effect.contextWith((context: Context.Context<never>) => {
+    const serving: Serving = { context, run: Effect.runPromiseExitWith(context), ...admission(maxInFlight) }
+    return Effect.succeed({
+      unary: (call, effect) => unary(serving, call, effect),
+      stream: (call, stream) => pull(serving, call, stream, [call.signal]),
+      watch: (call, stream) =>
+        pull(serving, call, stream, stopping === undefined ? [call.signal] : [call.signal, stopping])
+    })
+  })
+
+const admission = (maxInFlight: number): Pick<Serving, "admit" | "dismiss"> => {
+  let inFlight = 0
+  return {
+    admit: () => {
       if (inFlight >= maxInFlight) {
         throw new ConnectError("too many calls are in hand, try again in a moment", Code.ResourceExhausted)
       }
       inFlight++
+    },
+    dismiss: () => {
+      inFlight--
     }
+  }
+}
 
-    const unary: ServerCalls["unary"] = async (call, effect) => {
-      const startedAt = performance.now()
-      admit()
-      try {
-        const exit = await run(
-          Traceparent.within(call.requestHeader.get("traceparent"), effect).pipe(
-            Effect.catchCause((cause) => Effect.flatMap(toConnect(cause, call), Effect.fail)),
-            Effect.tap(() => measure(call, undefined, startedAt)),
-            Effect.tapError(({ code }) => measure(call, code, startedAt)),
-            Effect.onInterrupt(() => measure(call, cutOff(call.signal).code, startedAt))
-          ),
-          { signal: call.signal }
-        )
-        if (Exit.isSuccess(exit)) {
-          return exit.value
-        }
-        throw Option.getOrElse(Cause.findErrorOption(exit.cause), () => cutOff(call.signal))
-      } finally {
-        inFlight--
-      }
+const unary = async <A>(
+  { admit, dismiss, run }: Serving,
+  call: HandlerContext,
+  effect: Effect.Effect<A, Errors.CallError>
+): Promise<A> => {
+  const startedAt = performance.now()
+  admit()
+  try {
+    const exit = await run(
+      Traceparent.within(call.requestHeader.get("traceparent"), effect).pipe(
+        Effect.catchCause((cause) => Effect.flatMap(toConnect(cause, call), Effect.fail)),
+        Effect.tap(() => measure(call, undefined, startedAt)),
+        Effect.tapError(({ code }) => measure(call, code, startedAt)),
+        Effect.onInterrupt(() => measure(call, cutOff(call.signal).code, startedAt))
+      ),
+      { signal: call.signal }
+    )
+    if (Exit.isSuccess(exit)) {
+      return exit.value
     }
+    throw Option.getOrElse(Cause.findErrorOption(exit.cause), () => cutOff(call.signal))
+  } finally {
+    dismiss()
+  }
+}
 
-    async function* pull<A>(
-      call: HandlerContext,
-      source: Stream.Stream<A, Errors.CallError>,
-      signals: ReadonlyArray<AbortSignal>
-    ): AsyncGenerator<A> {
-      const startedAt = performance.now()
-      admit()
-      let code: Code | undefined
-      const mapped = source.pipe(
-        Stream.catchCause((cause) => Stream.fromEffect(Effect.flatMap(toConnect(cause, call), Effect.fail)))
-      )
-      const iterator = Stream.toAsyncIterableWith(mapped, context)[Symbol.asyncIterator]()
-      const end = (): void => void iterator.return?.()
-      for (const signal of signals) signal.addEventListener("abort", end, { once: true })
-      try {
-        if (signals.some(({ aborted }) => aborted)) end()
-        for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
-          yield next.value
-        }
-        const aborted = signals.find(({ aborted }) => aborted)
-        if (aborted !== undefined) {
-          throw cutOff(aborted)
-        }
-      } catch (error) {
-        code = ConnectError.from(error).code
-        throw error
-      } finally {
-        for (const signal of signals) signal.removeEventListener("abort", end)
-        inFlight--
-        await iterator.return?.()
-        await run(measure(call, code ?? (call.signal.aborted ? cutOff(call.signal).code : undefined), startedAt))
-      }
+/** @param signals end the stream when they are aborted */
+async function* pull<A>(
+  { admit, context, dismiss, run }: Serving,
+  call: HandlerContext,
+  source: Stream.Stream<A, Errors.CallError>,
+  signals: ReadonlyArray<AbortSignal>
+): AsyncGenerator<A> {
+  const startedAt = performance.now()
+  admit()
+  let code: Code | undefined
+  const mapped = source.pipe(
+    Stream.catchCause((cause) => Stream.fromEffect(Effect.flatMap(toConnect(cause, call), Effect.fail)))
+  )
+  const iterator = Stream.toAsyncIterableWith(mapped, context)[Symbol.asyncIterator]()
+  const end = (): void => void iterator.return?.()
+  for (const signal of signals) signal.addEventListener("abort", end, { once: true })
+  try {
+    if (signals.some(({ aborted }) => aborted)) end()
+    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
+      yield next.value
     }
-
-    return Effect.succeed({
-      unary,
-      stream: (call, stream) => pull(call, stream, [call.signal]),
-      watch: (call, stream) =>
-        pull(call, stream, options.stopping === undefined ? [call.signal] : [call.signal, options.stopping])
-    })
-  })
+    const aborted = signals.find(({ aborted }) => aborted)
+    if (aborted !== undefined) {
+      throw cutOff(aborted)
+    }
+  } catch (error) {
+    code = ConnectError.from(error).code
+    throw error
+  } finally {
+    for (const signal of signals) signal.removeEventListener("abort", end)
+    dismiss()
+    await iterator.return?.()
+    const ended = code ?? (call.signal.aborted ? cutOff(call.signal).code : undefined)
+    await run(measure(call, ended, startedAt))
+  }
+}

@@ -1,5 +1,5 @@
 /** `InvoiceStore` on another program's store, over `InvoiceService` and `InvoiceStoreService`. */
-import { createClient, type Transport } from "@connectrpc/connect"
+import { type Client, createClient, type Transport } from "@connectrpc/connect"
 import { InvoiceStore, type StoreUnavailable } from "@invoice/core"
 import type { Creation, Decided, Decision, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Layer, Option } from "effect"
@@ -38,83 +38,100 @@ export const toCreation = ({ created, invoice }: CreateResponse): Creation => ({
 /** Maximum number of invoices that one call asks for, so that an answer stays within bounds. */
 const chunk = 250
 
-export const make = (transport: Transport, options: ClientCalls.Options = {}): Store => {
-  const invoices = createClient(InvoiceService, transport)
-  const store = createClient(InvoiceStoreService, transport)
-  const call = ClientCalls.caller(Errors.storeUnavailable, options)
-
-  const getMany = (ids: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<StoredInvoice>, StoreUnavailable> =>
-    Effect.map(
-      call((options) => store.getMany({ ids: [...ids] }, options), []),
-      (response) => response.invoices.map(Messages.toStored)
-    )
-
-  return {
-    create: (invoice, { traceparent } = {}) =>
-      Effect.map(
-        call(
-          (options) =>
-            invoices.create(
-              { invoice: Messages.fromInvoice(invoice) },
-              traceparent === undefined ? options : { ...options, headers: { traceparent } }
-            ),
-          ["InvoiceConflict"]
-        ),
-        toCreation
-      ),
-    get: (id) =>
-      Effect.map(
-        call((options) => invoices.get({ id }, options), ["InvoiceNotFound"]),
-        ({ invoice }) => Messages.toStored(invoice)
-      ),
-    getMany: (ids) => {
-      const distinct = [...new Set(ids)]
-      const chunks = Array.from({ length: Math.ceil(distinct.length / chunk) }, (_, index) =>
-        distinct.slice(index * chunk, (index + 1) * chunk)
-      )
-      return Effect.map(Effect.forEach(chunks, getMany, { concurrency: 2 }), (found) => found.flat())
-    },
-    list: ({ currency = "", cursor = "", customerId = "", limit, status }) =>
-      Effect.map(
-        call(
-          (options) =>
-            invoices.list(
-              { currency, cursor, customerId, limit, ...(status && { status: Messages.fromStatus(status) }) },
-              options
-            ),
-          ["InvalidCursor"]
-        ),
-        (page) => ({
-          items: page.invoices.map(Messages.toStored),
-          next: page.nextCursor === "" ? Option.none() : Option.some(page.nextCursor)
-        })
-      ),
-    history: (id) =>
-      Effect.map(
-        call((options) => invoices.history({ id }, options), ["InvoiceNotFound"]),
-        ({ entries }) => entries.map(Messages.toHistoryEntry)
-      ),
-    decide: (decisions) =>
-      Effect.map(
-        call((options) => store.decide({ decisions: decisions.map(fromDecision) }, options), []),
-        (response) => decisions.map(({ id }, index) => ({ id, outcome: toOutcome(response.outcomes[index]) }))
-      ),
-    changes: ({ cursor, limit }) =>
-      Effect.map(
-        call(
-          (options) => store.listChanges({ limit, ...(cursor === undefined ? {} : { cursor }) }, options),
-          ["InvalidCursor", "CursorExpired"]
-        ),
-        ({ changes, more, next }) => ({ changes: changes.map(Messages.toChange), more, next })
-      ),
-    head: Effect.map(
-      call((options) => store.head({}, options), []),
-      ({ cursor }) => cursor
-    ),
-    ready: Effect.asVoid(call((options) => store.ready({}, options), [])),
-    writable: Effect.asVoid(call((options) => store.checkWritable({}, options), []))
-  }
+interface Calls {
+  readonly invoices: Client<typeof InvoiceService>
+  readonly store: Client<typeof InvoiceStoreService>
+  readonly call: ClientCalls.Caller<StoreUnavailable>
 }
+
+export const make = (transport: Transport, options: ClientCalls.Options = {}): Store => {
+  const calls: Calls = {
+    invoices: createClient(InvoiceService, transport),
+    store: createClient(InvoiceStoreService, transport),
+    call: ClientCalls.caller(Errors.storeUnavailable, options)
+  }
+  return { ...writes(calls), ...reads(calls), ...changes(calls), ...probes(calls) }
+}
+
+const writes = ({ call, invoices, store }: Calls): Pick<Store, "create" | "decide"> => ({
+  create: (invoice, { traceparent } = {}) =>
+    Effect.map(
+      call(
+        (options) =>
+          invoices.create(
+            { invoice: Messages.fromInvoice(invoice) },
+            traceparent === undefined ? options : { ...options, headers: { traceparent } }
+          ),
+        ["InvoiceConflict"]
+      ),
+      toCreation
+    ),
+  decide: (decisions) =>
+    Effect.map(
+      call((options) => store.decide({ decisions: decisions.map(fromDecision) }, options), []),
+      (response) => decisions.map(({ id }, index) => ({ id, outcome: toOutcome(response.outcomes[index]) }))
+    )
+})
+
+const reads = ({ call, invoices, store }: Calls): Pick<Store, "get" | "getMany" | "list" | "history"> => ({
+  get: (id) =>
+    Effect.map(
+      call((options) => invoices.get({ id }, options), ["InvoiceNotFound"]),
+      ({ invoice }) => Messages.toStored(invoice)
+    ),
+  getMany: (ids) => {
+    const distinct = [...new Set(ids)]
+    const chunks = Array.from({ length: Math.ceil(distinct.length / chunk) }, (_, index) =>
+      distinct.slice(index * chunk, (index + 1) * chunk)
+    )
+    const getChunk = (ids: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<StoredInvoice>, StoreUnavailable> =>
+      Effect.map(
+        call((options) => store.getMany({ ids: [...ids] }, options), []),
+        (response) => response.invoices.map(Messages.toStored)
+      )
+    return Effect.map(Effect.forEach(chunks, getChunk, { concurrency: 2 }), (found) => found.flat())
+  },
+  list: ({ currency = "", cursor = "", customerId = "", limit, status }) =>
+    Effect.map(
+      call(
+        (options) =>
+          invoices.list(
+            { currency, cursor, customerId, limit, ...(status && { status: Messages.fromStatus(status) }) },
+            options
+          ),
+        ["InvalidCursor"]
+      ),
+      (page) => ({
+        items: page.invoices.map(Messages.toStored),
+        next: page.nextCursor === "" ? Option.none() : Option.some(page.nextCursor)
+      })
+    ),
+  history: (id) =>
+    Effect.map(
+      call((options) => invoices.history({ id }, options), ["InvoiceNotFound"]),
+      ({ entries }) => entries.map(Messages.toHistoryEntry)
+    )
+})
+
+const changes = ({ call, store }: Calls): Pick<Store, "changes" | "head"> => ({
+  changes: ({ cursor, limit }) =>
+    Effect.map(
+      call(
+        (options) => store.listChanges({ limit, ...(cursor === undefined ? {} : { cursor }) }, options),
+        ["InvalidCursor", "CursorExpired"]
+      ),
+      ({ changes, more, next }) => ({ changes: changes.map(Messages.toChange), more, next })
+    ),
+  head: Effect.map(
+    call((options) => store.head({}, options), []),
+    ({ cursor }) => cursor
+  )
+})
+
+const probes = ({ call, store }: Calls): Pick<Store, "ready" | "writable"> => ({
+  ready: Effect.asVoid(call((options) => store.ready({}, options), [])),
+  writable: Effect.asVoid(call((options) => store.checkWritable({}, options), []))
+})
 
 /** On a transport to a program that serves both services, such as `invoice storage`. */
 export const layer = (transport: Transport, options: ClientCalls.Options = {}): Layer.Layer<InvoiceStore> =>

@@ -4,12 +4,14 @@
  */
 import { PublishTransient } from "@invoice/core/InvoiceError"
 import { topics as pipelineTopics } from "@invoice/core/InvoiceEvent"
+import type { Message } from "@invoice/core/Message"
 import { MessagePublisher } from "@invoice/core/ports/MessagePublisher"
 import { type Duration, Effect, Layer, Schedule, type Scope, Semaphore } from "effect"
 import { type Connection, call, make, millis } from "./Client.ts"
 import type { KafkaClient } from "./KafkaClient.ts"
 import type { KafkaFailure } from "./KafkaFailure.ts"
-import { explain, Publication } from "./Publication.ts"
+import { explain } from "./MissingRight.ts"
+import { type Parts, Publication } from "./Publication.ts"
 import { sizeOf } from "./Records.ts"
 import { batchOverhead, type Indexed } from "./Runs.ts"
 import { Sender } from "./Sender.ts"
@@ -56,43 +58,10 @@ const publishing = (
     const requestTimeout = options.requestTimeout ?? "10 seconds"
     const sender = new Sender(kafka, millis(requestTimeout))
     const parts = { sender, limits: new TopicLimits(kafka), maxSendBytes: options.maxSendBytes ?? 900_000 }
-    const ensured = new Set<string>()
-
-    const ensureAll = (topics: Iterable<string>): Effect.Effect<void, KafkaFailure> =>
-      Effect.suspend(() => {
-        const unseen = [...topics].filter((topic) => !ensured.has(topic))
-        if (unseen.length === 0) return Effect.void
-        return Effect.map(ensure(kafka, unseen, options), () => {
-          for (const topic of unseen) ensured.add(topic)
-        })
-      })
-
-    /** Makes sure that the topics exist; refuses the records of a topic whose name the broker refuses. */
-    const prepare = (publication: Publication, records: ReadonlyArray<Indexed>) => {
-      const groups = Map.groupBy(records, ({ message }) => message.topic)
-      return Effect.catchIf(
-        ensureAll(groups.keys()),
-        (failure) => failure.refuses,
-        // one at a time, to find the topic that is refused
-        () =>
-          Effect.forEach(
-            groups,
-            ([topic, some]) =>
-              Effect.catchIf(
-                ensureAll([topic]),
-                (failure) => failure.refuses,
-                (failure) => Effect.sync(() => publication.refuse(some, failure.message))
-              ),
-            { discard: true }
-          )
-      ).pipe(
-        Effect.tapError((failure) => explain(failure, records)),
-        Effect.mapError((cause) => new PublishTransient({ cause }))
-      )
-    }
+    const topics = ensuredTopics(kafka, options)
 
     yield* Effect.addFinalizer(() => oneAtATime.withPermit(sender.discard))
-    yield* ensureAll(new Set(options.topics ?? Object.values(pipelineTopics))).pipe(
+    yield* topics.ensure(new Set(options.topics ?? Object.values(pipelineTopics))).pipe(
       Effect.tapError((failure) => Effect.logWarning("topics are not ensured yet", failure.message)),
       Effect.retry(backOff),
       Effect.ignore,
@@ -100,27 +69,82 @@ const publishing = (
     )
 
     return MessagePublisher.of({
-      publish: (messages) =>
-        Effect.suspend(() => {
-          const records = messages.map((message, index) => ({ index, message, size: sizeOf(message) }))
-          const publication = new Publication(records, parts)
-          const oversized = records.filter(({ size }) => batchOverhead + size > requestLimit)
-          return prepare(publication, records).pipe(
-            Effect.andThen(Effect.sync(() => publication.refuse(oversized, `larger than ${requestLimit} bytes`))),
-            Effect.andThen(publication.deliver),
-            // a topic may have been deleted
-            Effect.tapErrorTag("PublishTransient", () => Effect.sync(() => ensured.clear()))
-          )
-        }).pipe(oneAtATime.withPermit),
-      ready: withAdmin(kafka, (admin) => call(() => admin.describeCluster())).pipe(
-        // the request covers all topics, and fails when any of them has a partition without a leader
-        Effect.catchIf(
-          ({ type }) => type === "LEADER_NOT_AVAILABLE",
-          () => Effect.void
-        ),
-        Effect.timeout(requestTimeout),
-        Effect.mapError((cause) => new PublishTransient({ cause })),
-        Effect.asVoid
-      )
+      publish: (messages) => publish(parts, topics, messages).pipe(oneAtATime.withPermit),
+      ready: ready(kafka, requestTimeout)
     })
   })
+
+/** The topics that are known to exist. */
+interface EnsuredTopics {
+  /** Creates those that are missing. */
+  readonly ensure: (topics: Iterable<string>) => Effect.Effect<void, KafkaFailure>
+  readonly forget: () => void
+}
+
+const ensuredTopics = (kafka: KafkaClient, options: TopicOptions): EnsuredTopics => {
+  const ensured = new Set<string>()
+  return {
+    ensure: (topics) =>
+      Effect.suspend(() => {
+        const unseen = [...topics].filter((topic) => !ensured.has(topic))
+        if (unseen.length === 0) return Effect.void
+        return Effect.map(ensure(kafka, unseen, options), () => {
+          for (const topic of unseen) ensured.add(topic)
+        })
+      }),
+    forget: () => ensured.clear()
+  }
+}
+
+const publish = (
+  parts: Parts,
+  topics: EnsuredTopics,
+  messages: ReadonlyArray<Message>
+): ReturnType<MessagePublisher["Service"]["publish"]> =>
+  Effect.suspend(() => {
+    const records = messages.map((message, index) => ({ index, message, size: sizeOf(message) }))
+    const publication = new Publication(records, parts)
+    const oversized = records.filter(({ size }) => batchOverhead + size > requestLimit)
+    return prepare(topics, publication, records).pipe(
+      Effect.andThen(Effect.sync(() => publication.refuse(oversized, `larger than ${requestLimit} bytes`))),
+      Effect.andThen(publication.deliver),
+      // a topic may have been deleted
+      Effect.tapErrorTag("PublishTransient", () => Effect.sync(() => topics.forget()))
+    )
+  })
+
+/** Makes sure that the topics exist; refuses the records of a topic whose name the broker refuses. */
+const prepare = (topics: EnsuredTopics, publication: Publication, records: ReadonlyArray<Indexed>) => {
+  const groups = Map.groupBy(records, ({ message }) => message.topic)
+  return Effect.catchIf(
+    topics.ensure(groups.keys()),
+    (failure) => failure.refuses,
+    // one at a time, to find the topic that is refused
+    () =>
+      Effect.forEach(
+        groups,
+        ([topic, some]) =>
+          Effect.catchIf(
+            topics.ensure([topic]),
+            (failure) => failure.refuses,
+            (failure) => Effect.sync(() => publication.refuse(some, failure.message))
+          ),
+        { discard: true }
+      )
+  ).pipe(
+    Effect.tapError((failure) => explain(failure, records)),
+    Effect.mapError((cause) => new PublishTransient({ cause }))
+  )
+}
+
+const ready = (kafka: KafkaClient, requestTimeout: Duration.Input): MessagePublisher["Service"]["ready"] =>
+  withAdmin(kafka, (admin) => call(() => admin.describeCluster())).pipe(
+    // the request covers all topics, and fails when any of them has a partition without a leader
+    Effect.catchIf(
+      ({ type }) => type === "LEADER_NOT_AVAILABLE",
+      () => Effect.void
+    ),
+    Effect.timeout(requestTimeout),
+    Effect.mapError((cause) => new PublishTransient({ cause })),
+    Effect.asVoid
+  )

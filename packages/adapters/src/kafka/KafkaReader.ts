@@ -8,7 +8,7 @@ import { TopicReader } from "@invoice/core/ports/TopicReader"
 import { Clock, Deferred, type Duration, Effect, Exit, Layer, Queue, Schedule, Stream } from "effect"
 import type { EachBatchPayload } from "kafkajs"
 import { bounded, type Connection, call, make, millis } from "./Client.ts"
-import type { AdminClient, KafkaClient } from "./KafkaClient.ts"
+import type { AdminClient, ConsumerClient, KafkaClient } from "./KafkaClient.ts"
 import { KafkaFailure } from "./KafkaFailure.ts"
 import { Liveness } from "./Liveness.ts"
 import { incoming } from "./Records.ts"
@@ -70,15 +70,20 @@ const offer = ({ liveness, queue }: Sink, one: Located): Effect.Effect<unknown> 
   return Effect.raceFirst(Queue.offer(queue, one), waiting)
 }
 
+/** A reading of a topic while it lasts. */
+interface Reading {
+  readonly topic: string
+  readonly rest: Rest
+  readonly sink: Sink
+  readonly consumer: ConsumerClient
+  readonly finished: Deferred.Deferred<void, KafkaFailure>
+  readonly run: (effect: Effect.Effect<unknown, KafkaFailure>) => Promise<unknown>
+}
+
 /** Reads until nothing is left. After a failure kafkajs begins anew, and messages that were read before are skipped. */
-const readInto = (
-  kafka: KafkaClient,
-  topic: string,
-  { ends, nexts }: Rest,
-  sink: Sink
-): Effect.Effect<void, KafkaFailure> =>
+const readInto = (kafka: KafkaClient, topic: string, rest: Rest, sink: Sink): Effect.Effect<void, KafkaFailure> =>
   Effect.gen(function* () {
-    if (ends.size === 0) return
+    if (rest.ends.size === 0) return
     const run = Effect.runPromiseWith(yield* Effect.context<never>())
     const finished = yield* Deferred.make<void, KafkaFailure>()
     const consumer = kafka.consumer({
@@ -87,49 +92,10 @@ const readInto = (
       allowAutoTopicCreation: false,
       retry: { restartOnFailure: async () => false }
     })
-
-    /** Everything before this offset is read. */
-    const reached = (partition: number, offset: bigint): void => {
-      const end = ends.get(partition)
-      if (end === undefined || offset < end) return
-      ends.delete(partition)
-      consumer.pause([{ topic, partitions: [partition] }])
-      if (ends.size === 0) Deferred.doneUnsafe(finished, Exit.void)
-    }
-    const eachBatch = async ({ batch, heartbeat }: EachBatchPayload): Promise<void> => {
-      const { partition } = batch
-      const end = ends.get(partition)
-      if (end === undefined) return
-      const next = nexts.get(partition) ?? 0n
-      const located = batch.messages
-        .filter(({ offset }) => BigInt(offset) >= next && BigInt(offset) < end)
-        .map((message) => ({ message: incoming(topic, message), partition, offset: message.offset }))
-      for (const one of located) {
-        sink.liveness.sign()
-        if (!Queue.offerUnsafe(sink.queue, one)) {
-          await run(Effect.raceFirst(offer(sink, one), Deferred.await(finished)))
-        }
-        nexts.set(partition, BigInt(one.offset) + 1n)
-        await heartbeat()
-      }
-      reached(partition, BigInt(batch.lastOffset()) + 1n)
-    }
-
-    consumer.on("consumer.crash", ({ payload }) => {
-      Deferred.doneUnsafe(finished, Exit.fail(KafkaFailure.from(payload.error)))
-    })
-    consumer.on("consumer.end_batch_process", ({ payload }) => {
-      sink.liveness.sign()
-      // the batch held only records that kafkajs shows to nobody
-      if (payload.batchSize === 0) reached(payload.partition, BigInt(payload.lastOffset) + 1n)
-    })
-    const reading = call(async () => {
-      await consumer.connect()
-      await consumer.subscribe({ topics: [topic], fromBeginning: true })
-      await consumer.run({ autoCommit: false, eachBatch })
-    })
+    const reading: Reading = { topic, rest, sink, consumer, finished, run }
+    listen(reading)
     yield* Effect.ensuring(
-      Effect.andThen(reading, Deferred.await(finished)),
+      Effect.andThen(start(reading), Deferred.await(finished)),
       Effect.andThen(
         Deferred.interrupt(finished),
         bounded(
@@ -139,6 +105,55 @@ const readInto = (
       )
     )
   })
+
+const listen = (reading: Reading): void => {
+  const { consumer, finished, sink } = reading
+  consumer.on("consumer.crash", ({ payload }) => {
+    Deferred.doneUnsafe(finished, Exit.fail(KafkaFailure.from(payload.error)))
+  })
+  consumer.on("consumer.end_batch_process", ({ payload }) => {
+    sink.liveness.sign()
+    // the batch held only records that kafkajs shows to nobody
+    if (payload.batchSize === 0) reached(reading, payload.partition, BigInt(payload.lastOffset) + 1n)
+  })
+}
+
+const start = (reading: Reading): Effect.Effect<void, KafkaFailure> =>
+  call(async () => {
+    const { consumer, topic } = reading
+    await consumer.connect()
+    await consumer.subscribe({ topics: [topic], fromBeginning: true })
+    await consumer.run({ autoCommit: false, eachBatch: (payload) => take(reading, payload) })
+  })
+
+const take = async (reading: Reading, { batch, heartbeat }: EachBatchPayload): Promise<void> => {
+  const { finished, rest, run, sink, topic } = reading
+  const { partition } = batch
+  const end = rest.ends.get(partition)
+  if (end === undefined) return
+  const next = rest.nexts.get(partition) ?? 0n
+  const located = batch.messages
+    .filter(({ offset }) => BigInt(offset) >= next && BigInt(offset) < end)
+    .map((message) => ({ message: incoming(topic, message), partition, offset: message.offset }))
+  for (const one of located) {
+    sink.liveness.sign()
+    if (!Queue.offerUnsafe(sink.queue, one)) {
+      await run(Effect.raceFirst(offer(sink, one), Deferred.await(finished)))
+    }
+    rest.nexts.set(partition, BigInt(one.offset) + 1n)
+    await heartbeat()
+  }
+  reached(reading, partition, BigInt(batch.lastOffset()) + 1n)
+}
+
+/** Everything before this offset is read. */
+const reached = ({ consumer, finished, rest, topic }: Reading, partition: number, offset: bigint): void => {
+  const end = rest.ends.get(partition)
+  if (end === undefined || offset < end) return
+  rest.ends.delete(partition)
+  consumer.pause([{ topic, partitions: [partition] }])
+  if (rest.ends.size === 0) Deferred.doneUnsafe(finished, Exit.void)
+}
 
 export const layer = (options: Options): Layer.Layer<TopicReader> =>
   Layer.effect(

@@ -1,6 +1,7 @@
 import { PublishRefused, PublishTransient } from "@invoice/core/InvoiceError"
 import { Effect } from "effect"
 import type { KafkaFailure } from "./KafkaFailure.ts"
+import { explain } from "./MissingRight.ts"
 import { type Bounds, type Indexed, isSuspect, orderedWith, runsOf } from "./Runs.ts"
 import type { Sender, Unsent } from "./Sender.ts"
 import type { TopicLimits } from "./TopicLimits.ts"
@@ -164,15 +165,4 @@ const groupsOf = (records: ReadonlyArray<Indexed>): ReadonlyArray<ReadonlyArray<
 const halves = (run: ReadonlyArray<Indexed>): ReadonlyArray<ReadonlyArray<Indexed>> => {
   const middle = Math.ceil(run.length / 2)
   return [run.slice(0, middle), run.slice(middle)]
-}
-
-/** Logs which right somebody has to grant; until then the caller publishes again. */
-export const explain = (failure: KafkaFailure, records: ReadonlyArray<Indexed>): Effect.Effect<void> => {
-  if (!failure.denied) return Effect.void
-  const topics = [...new Set(records.map(({ message }) => message.topic))].toSorted().join(", ")
-  const right =
-    failure.type === "CLUSTER_AUTHORIZATION_FAILED"
-      ? "IdempotentWrite on the cluster"
-      : `Write on ${topics}, and Create where the topic does not exist`
-  return Effect.annotateLogs(Effect.logWarning(`the broker denies publishing: grant this client ${right}`), { topics })
 }

@@ -1,7 +1,7 @@
 /** What the memory store and the memory outbox share: nothing is durable, everything happens at once. */
-import type { InvoiceEvent, OutboxEvent, Timestamp } from "@invoice/core"
+import { type InvoiceEvent, type OutboxEvent, Timestamp } from "@invoice/core"
 import type { HistoryEntry, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
-import { Context, Effect, Layer } from "effect"
+import { Clock, Context, Effect, Layer } from "effect"
 
 export interface Entry {
   stored: StoredInvoice
@@ -39,3 +39,8 @@ export class State extends Context.Service<
     })
   )
 }
+
+/** The time of a change. */
+export const now: Effect.Effect<Timestamp.Timestamp> = Effect.map(Clock.currentTimeMillis, (millis) =>
+  Timestamp.fromMillis(Math.floor(millis))
+)

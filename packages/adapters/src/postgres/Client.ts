@@ -1,7 +1,7 @@
-/** How this adapter connects to Postgres, how long it waits for it, and how it hands arrays to a statement. */
-import { PgClient, PgTypes } from "@effect/sql-pg"
+/** How this adapter connects to Postgres, and how long it waits for it. */
+import { PgClient } from "@effect/sql-pg"
 import { Deadline } from "@invoice/core"
-import { type Effect, Layer, type Redacted, Result } from "effect"
+import { type Effect, Layer, type Redacted } from "effect"
 import { type SqlClient, SqlError } from "effect/sql"
 
 export interface Options {
@@ -87,15 +87,3 @@ export const layer = (
       }
     })
   )
-
-const array =
-  (oid: number) =>
-  (values: ReadonlyArray<unknown>): PgTypes.Parameter =>
-    Result.getOrThrow(PgTypes.array(values, oid))
-
-export const uuids = array(PgTypes.OID.uuid)
-export const texts = array(PgTypes.OID.text)
-export const numerics = array(PgTypes.OID.numeric)
-export const integers = array(PgTypes.OID.int4)
-export const bigints = array(PgTypes.OID.int8)
-export const byteas = array(PgTypes.OID.bytea)

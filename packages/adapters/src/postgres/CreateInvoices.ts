@@ -12,7 +12,7 @@ import {
 import type { Creation, InvoiceStore, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import type { Signal } from "@invoice/core/ports/OutboxSignal"
 import { Effect, Exit } from "effect"
-import * as Client from "./Client.ts"
+import * as Arrays from "./Arrays.ts"
 import { byId, type StoreQuery } from "./StoreQuery.ts"
 
 export interface CreateRequest {
@@ -57,25 +57,25 @@ const createParameters = (requests: ReadonlyArray<CreateRequest>): ReadonlyArray
   const events = invoices.map(({ id }) => InvoiceEvent.created(id))
   const lines = invoices.flatMap(({ id, lines }) => lines.map((line, index) => ({ id, index, line })))
   return [
-    Client.uuids(invoices.map(({ id }) => id)),
-    Client.uuids(invoices.map(({ customerId }) => customerId)),
-    Client.texts(invoices.map(({ amount }) => amount.currency)),
-    Client.numerics(invoices.map(({ amount }) => Money.format(amount))),
-    Client.texts(invoices.map(({ dueDate }) => sortable(dueDate))),
-    Client.texts(invoices.map(({ createdAt }) => sortable(createdAt))),
-    Client.texts(invoices.map(({ updatedAt }) => sortable(updatedAt))),
-    Client.texts(invoices.map(({ notes }) => notes)),
-    Client.texts(events.map(({ topic }) => topic)),
-    Client.texts(events.map(({ type }) => type)),
-    Client.texts(events.map(({ payload }) => payload)),
-    Client.texts(requests.map(({ traceparent }) => traceparent ?? null)),
-    Client.uuids(lines.map(({ id }) => id)),
-    Client.integers(lines.map(({ index }) => index)),
-    Client.texts(lines.map(({ line }) => line.description)),
-    Client.numerics(lines.map(({ line }) => Decimal.format(line.quantity))),
-    Client.numerics(lines.map(({ line }) => Decimal.format(line.unitPrice))),
-    Client.numerics(lines.map(({ line }) => Money.format(line.total))),
-    Client.integers(invoices.map(({ id }) => Lane.hash(id)))
+    Arrays.uuids(invoices.map(({ id }) => id)),
+    Arrays.uuids(invoices.map(({ customerId }) => customerId)),
+    Arrays.texts(invoices.map(({ amount }) => amount.currency)),
+    Arrays.numerics(invoices.map(({ amount }) => Money.format(amount))),
+    Arrays.texts(invoices.map(({ dueDate }) => sortable(dueDate))),
+    Arrays.texts(invoices.map(({ createdAt }) => sortable(createdAt))),
+    Arrays.texts(invoices.map(({ updatedAt }) => sortable(updatedAt))),
+    Arrays.texts(invoices.map(({ notes }) => notes)),
+    Arrays.texts(events.map(({ topic }) => topic)),
+    Arrays.texts(events.map(({ type }) => type)),
+    Arrays.texts(events.map(({ payload }) => payload)),
+    Arrays.texts(requests.map(({ traceparent }) => traceparent ?? null)),
+    Arrays.uuids(lines.map(({ id }) => id)),
+    Arrays.integers(lines.map(({ index }) => index)),
+    Arrays.texts(lines.map(({ line }) => line.description)),
+    Arrays.numerics(lines.map(({ line }) => Decimal.format(line.quantity))),
+    Arrays.numerics(lines.map(({ line }) => Decimal.format(line.unitPrice))),
+    Arrays.numerics(lines.map(({ line }) => Money.format(line.total))),
+    Arrays.integers(invoices.map(({ id }) => Lane.hash(id)))
   ]
 }
 

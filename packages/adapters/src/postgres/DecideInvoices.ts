@@ -3,7 +3,7 @@ import { InvoiceEvent, type InvoiceStatus, Lane, type StoreUnavailable } from "@
 import type { Decided, Decision } from "@invoice/core/ports/InvoiceStore"
 import type { Signal } from "@invoice/core/ports/OutboxSignal"
 import { Effect } from "effect"
-import * as Client from "./Client.ts"
+import * as Arrays from "./Arrays.ts"
 import { byId, type StoreQuery } from "./StoreQuery.ts"
 
 /**
@@ -36,16 +36,16 @@ const selectStatuses = `select id, status from invoice where id = any($1::uuid[]
 const decideParameters = (decisions: ReadonlyArray<Decision>): ReadonlyArray<unknown> => {
   const events = decisions.map(({ id, verdict, version }) => InvoiceEvent.decided(id, version + 1, verdict))
   return [
-    Client.uuids(decisions.map(({ id }) => id)),
-    Client.bigints(decisions.map(({ version }) => BigInt(version))),
-    Client.texts(decisions.map(({ verdict }) => verdict.status)),
-    Client.texts(decisions.map(({ verdict }) => JSON.stringify(verdict.violations))),
-    Client.texts(decisions.map(({ verdict }) => verdict.by)),
-    Client.texts(events.map(({ topic }) => topic)),
-    Client.texts(events.map(({ type }) => type)),
-    Client.texts(events.map(({ payload }) => payload)),
-    Client.texts(decisions.map(({ traceparent }) => traceparent ?? null)),
-    Client.integers(decisions.map(({ id }) => Lane.hash(id)))
+    Arrays.uuids(decisions.map(({ id }) => id)),
+    Arrays.bigints(decisions.map(({ version }) => BigInt(version))),
+    Arrays.texts(decisions.map(({ verdict }) => verdict.status)),
+    Arrays.texts(decisions.map(({ verdict }) => JSON.stringify(verdict.violations))),
+    Arrays.texts(decisions.map(({ verdict }) => verdict.by)),
+    Arrays.texts(events.map(({ topic }) => topic)),
+    Arrays.texts(events.map(({ type }) => type)),
+    Arrays.texts(events.map(({ payload }) => payload)),
+    Arrays.texts(decisions.map(({ traceparent }) => traceparent ?? null)),
+    Arrays.integers(decisions.map(({ id }) => Lane.hash(id)))
   ]
 }
 
@@ -71,7 +71,7 @@ export const make = ({ query, signal }: Options) =>
     const found =
       rest.length === 0
         ? []
-        : yield* query<{ id: string; status: InvoiceStatus.InvoiceStatus }>(selectStatuses, [Client.uuids(rest)])
+        : yield* query<{ id: string; status: InvoiceStatus.InvoiceStatus }>(selectStatuses, [Arrays.uuids(rest)])
     return outcomes(decisions, applied, new Map(found.map(({ id, status }) => [id, status])))
   })
 

@@ -25,6 +25,12 @@ interface Waiting<Request, Outcome, E> {
   leave: () => void
 }
 
+/** The requests that wait, and how many statements are in flight. */
+interface Group<Request, Outcome, E> {
+  readonly waiting: Array<Waiting<Request, Outcome, E>>
+  active: number
+}
+
 /**
  * Makes a function that adds a request to those that wait. The request of a caller that is interrupted before its
  * statement runs is removed from it; a statement whose callers have all been interrupted is cancelled.
@@ -32,70 +38,81 @@ interface Waiting<Request, Outcome, E> {
 export const make = Effect.fnUntraced(function* <Request, Outcome, E>(options: Options<Request, Outcome, E>) {
   const scope = yield* Effect.scope
   const fork = Effect.runForkWith(yield* Effect.context())
-  const waiting: Array<Waiting<Request, Outcome, E>> = []
-  let active = 0
-
-  const write = (batch: ReadonlyArray<Waiting<Request, Outcome, E>>): Effect.Effect<void> =>
-    Effect.matchCauseEffect(options.write(batch.map(({ request }) => request)), {
-      onSuccess: (exits) =>
-        Effect.sync(() => {
-          for (const [index, { resume }] of batch.entries()) {
-            resume(exits[index] ?? Effect.die(new Error("a group commit lost the outcome of a row")))
-          }
-        }),
-      onFailure: (cause) => {
-        const failure = cause.reasons.find((reason) => reason._tag === "Fail")
-        return failure !== undefined && batch.length > 1 && options.blamesRow(failure.error)
-          ? Effect.forEach(batch, (one) => write([one]), { discard: true })
-          : Effect.sync(() => {
-              for (const { resume } of batch) {
-                resume(Exit.failCause(cause))
-              }
-            })
-      }
-    })
-
-  const drain: Effect.Effect<void> = Effect.gen(function* () {
-    while (true) {
-      yield* immediate
-      const batch = waiting.splice(0, options.maxBatch)
-      if (batch.length === 0) {
-        active--
-        return
-      }
-      yield* Effect.flatMap(Effect.forkChild(write(batch)), (fiber) => {
-        let callers = batch.length
-        for (const waiting of batch) {
-          waiting.leave = () => {
-            callers--
-            if (callers === 0) {
-              fiber.interruptUnsafe()
-            }
-          }
-        }
-        return Fiber.await(fiber)
-      })
-    }
-  })
-
+  const group: Group<Request, Outcome, E> = { waiting: [], active: 0 }
   return (request: Request): Effect.Effect<Outcome, E> =>
     Effect.callback((resume) => {
       const entry: Waiting<Request, Outcome, E> = { request, resume, leave: () => undefined }
-      waiting.push(entry)
-      if (active < options.workers) {
-        active++
-        Fiber.runIn(fork(drain), scope)
+      group.waiting.push(entry)
+      if (group.active < options.workers) {
+        group.active++
+        Fiber.runIn(fork(drain(options, group)), scope)
       }
       return Effect.sync(() => {
-        const index = waiting.indexOf(entry)
+        const index = group.waiting.indexOf(entry)
         if (index === -1) {
           entry.leave()
         } else {
-          waiting.splice(index, 1)
+          group.waiting.splice(index, 1)
         }
       })
     })
 })
+
+/** Writes batch after batch until no request waits. */
+const drain = Effect.fnUntraced(function* <Request, Outcome, E>(
+  options: Options<Request, Outcome, E>,
+  group: Group<Request, Outcome, E>
+): Effect.fn.Return<void> {
+  while (true) {
+    yield* immediate
+    const batch = group.waiting.splice(0, options.maxBatch)
+    if (batch.length === 0) {
+      group.active--
+      return
+    }
+    yield* Effect.flatMap(Effect.forkChild(write(options, batch)), (fiber) => {
+      leaveTogether(batch, () => fiber.interruptUnsafe())
+      return Fiber.await(fiber)
+    })
+  }
+})
+
+/** Cancels the statement of a batch when the last of its callers has left. */
+const leaveTogether = <Request, Outcome, E>(
+  batch: ReadonlyArray<Waiting<Request, Outcome, E>>,
+  cancel: () => void
+): void => {
+  let callers = batch.length
+  for (const waiting of batch) {
+    waiting.leave = () => {
+      callers--
+      if (callers === 0) cancel()
+    }
+  }
+}
+
+const write = <Request, Outcome, E>(
+  options: Options<Request, Outcome, E>,
+  batch: ReadonlyArray<Waiting<Request, Outcome, E>>
+): Effect.Effect<void> =>
+  Effect.matchCauseEffect(options.write(batch.map(({ request }) => request)), {
+    onSuccess: (exits) =>
+      Effect.sync(() => {
+        for (const [index, { resume }] of batch.entries()) {
+          resume(exits[index] ?? Effect.die(new Error("a group commit lost the outcome of a row")))
+        }
+      }),
+    onFailure: (cause) => {
+      const failure = cause.reasons.find((reason) => reason._tag === "Fail")
+      return failure !== undefined && batch.length > 1 && options.blamesRow(failure.error)
+        ? Effect.forEach(batch, (one) => write(options, [one]), { discard: true })
+        : Effect.sync(() => {
+            for (const { resume } of batch) {
+              resume(Exit.failCause(cause))
+            }
+          })
+    }
+  })
 
 const immediate = Effect.callback<void>((resume) => {
   const handle = setImmediate(() => resume(Effect.void))

@@ -1,7 +1,7 @@
 /** The last event of each key that a consumer has handled, written in the transaction of its effects. */
 import { Data, Effect } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
-import * as Client from "./Client.ts"
+import * as Arrays from "./Arrays.ts"
 
 /**
  * Locks the rows, since a key may come in two partitions at once after partitions were added; always in the order of
@@ -46,8 +46,8 @@ export const make = (sql: SqlClient.SqlClient, consumer: string): InboxVersions 
       : sql.unsafe(statement, [
           consumer,
           topic,
-          Client.texts(versions.map(([key]) => key)),
-          Client.bigints(versions.map(([, version]) => BigInt(version)))
+          Arrays.texts(versions.map(([key]) => key)),
+          Arrays.bigints(versions.map(([, version]) => BigInt(version)))
         ])
   return {
     known: (topic, keys) =>
@@ -55,7 +55,7 @@ export const make = (sql: SqlClient.SqlClient, consumer: string): InboxVersions 
         sql.unsafe<{ readonly key: string; readonly version: string }>(selectVersions, [
           consumer,
           topic,
-          Client.texts(keys)
+          Arrays.texts(keys)
         ]),
         (rows) => new Map(rows.map(({ key, version }) => [key, Number(version)]))
       ),

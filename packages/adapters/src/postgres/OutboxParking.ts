@@ -2,7 +2,7 @@
 import { Timestamp } from "@invoice/core"
 import type { Outbox, ParkedKey } from "@invoice/core/ports/Outbox"
 import { Effect } from "effect"
-import * as Client from "./Client.ts"
+import * as Arrays from "./Arrays.ts"
 import { columns, type EventRow, toEvent } from "./OutboxEvents.ts"
 import { fence, type OutboxQuery } from "./OutboxQuery.ts"
 
@@ -76,14 +76,14 @@ export const make = ({
     fenced(lease, parkEvents, [
       reason,
       endsReplay,
-      Client.uuids(events.map(({ id }) => id)),
-      Client.texts(events.map(({ topic }) => topic)),
-      Client.texts(events.map(({ key }) => key)),
-      Client.bigints(events.map(({ version }) => BigInt(version))),
-      Client.texts(events.map(({ type }) => type)),
-      Client.byteas(events.map(({ payload }) => payload)),
-      Client.texts(events.map(({ traceparent }) => traceparent ?? null)),
-      Client.texts(events.map(({ at }) => at))
+      Arrays.uuids(events.map(({ id }) => id)),
+      Arrays.texts(events.map(({ topic }) => topic)),
+      Arrays.texts(events.map(({ key }) => key)),
+      Arrays.bigints(events.map(({ version }) => BigInt(version))),
+      Arrays.texts(events.map(({ type }) => type)),
+      Arrays.byteas(events.map(({ payload }) => payload)),
+      Arrays.texts(events.map(({ traceparent }) => traceparent ?? null)),
+      Arrays.texts(events.map(({ at }) => at))
     ]),
   parked: Effect.map(run<ParkedRow>(selectParked, []), (rows) => rows.map(toParkedKey)),
   replay: (key) => Effect.map(run<{ events: number }>(requestReplay, [key]), ([row]) => row?.events ?? 0),
@@ -91,7 +91,7 @@ export const make = ({
     Effect.map(run<EventRow>(selectReplayable, [lease.lane, limit]), (rows) => rows.map(toEvent)),
   unpark: Effect.fnUntraced(function* (lease, events) {
     if (events.length === 0) return
-    yield* fenced(lease, deleteParked, [Client.uuids(events.map(({ id }) => id))])
-    yield* run(deleteEmptyKeys, [Client.texts([...new Set(events.map(({ key }) => key))])])
+    yield* fenced(lease, deleteParked, [Arrays.uuids(events.map(({ id }) => id))])
+    yield* run(deleteEmptyKeys, [Arrays.texts([...new Set(events.map(({ key }) => key))])])
   })
 })

@@ -9,7 +9,7 @@ import {
 } from "@invoice/core"
 import type { HistoryEntry, InvoiceStore, ListQuery, Page, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Exit, Option } from "effect"
-import * as Client from "./Client.ts"
+import * as Arrays from "./Arrays.ts"
 import { columns, type InvoiceRow, toStored, violations } from "./InvoiceRows.ts"
 import type { StoreQuery } from "./StoreQuery.ts"
 
@@ -30,7 +30,7 @@ export const getMany =
   (ids) =>
     ids.length === 0
       ? Effect.succeed([])
-      : Effect.map(query<InvoiceRow>(selectInvoices, [Client.uuids([...new Set(ids)])]), (rows) => rows.map(toStored))
+      : Effect.map(query<InvoiceRow>(selectInvoices, [Arrays.uuids([...new Set(ids)])]), (rows) => rows.map(toStored))
 
 type Found = Exit.Exit<StoredInvoice, InvoiceNotFound | StoreUnavailable>
 

@@ -105,6 +105,7 @@ const http2Server = (handler: RequestListener, idleMillis: number) => {
   return server
 }
 
+<<<<<<< HEAD
 /** Hands every connection to the server for its protocol, and keeps track of the open ones. */
 const makeConnections = (handler: RequestListener, speaks: Options["speaks"], idleMillis: number) => {
   const http1 = http1Server(handler, idleMillis)
@@ -136,10 +137,31 @@ const makeConnections = (handler: RequestListener, speaks: Options["speaks"], id
     }
   }
   const hangingUp = setInterval(hangUp, idleMillis)
-  hangingUp.unref()
+=======
+/** The servers, and the connections that are open. */
+interface Open 
+  readonly http1: ReturnType<typeof http1Server>
+  readonly http2: ReturnType<typeof http2Server>
+  readonly sockets: Set<Socket>
+  /** Those that have not said yet what they speak. */
+  readonly silent: Set<Socket>
+  readonly sessions: Map<ServerHttp2Session, Socket>
 
+/** Hands every connection to the server that speaks what it speaks, and knows which are open. */
+const makeConnections = (handler: RequestListener, speaks: Options["speaks"], idleMillis: number) => {
+  const open: Open = {
+    http1: http1Server(handler, idleMillis),
+    http2: http2Server(handler, idleMillis),
+    sockets: new Set(),
+    silent: new Set(),
+    sessions: new Map()
+  }
+  const hangingUp = setInterval(() => hangUp(open), idleMillis)
+>>>>>>> w2
+  hangingUp.unref()
   return {
-    add: (socket: Socket): void => {
+<<<<<<< HEAD
+    add: (socket: Socket): void => 
       sockets.add(socket)
       socket.once("close", () => sockets.delete(socket))
       socket.on("error", () => socket.destroy())
@@ -154,8 +176,7 @@ const makeConnections = (handler: RequestListener, speaks: Options["speaks"], id
           silent.delete(socket)
           hand(socket, toHttp2)
         })
-      }
-    },
+      },
     /** Closes each connection as soon as it has no request in hand, and all of them after `stopMillis`. */
     close: (stopMillis: number): Effect.Effect<void> =>
       Effect.callback<void>((resume) => {
@@ -183,6 +204,84 @@ const makeConnections = (handler: RequestListener, speaks: Options["speaks"], id
 }
 
 /** Listens while the scope lasts, and answers the URL, which has the port that was picked for port 0. */
+=======
+    add: (socket: Socket): void => add(open, socket, speaks, idleMillis),
+    /** Closes each connection as soon as nothing is in hand on it, all of them in the end. */
+    close: (stopMillis: number): Effect.Effect<void> =>
+      Effect.callback<void>((resume) =>
+        close(open, stopMillis, () => {
+          clearInterval(hangingUp)
+          resume(Effect.void)
+        })
+      )
+  }
+}
+
+const add = (open: Open, socket: Socket, speaks: Options["speaks"], idleMillis: number): void => {
+  const { silent, sockets } = open
+  sockets.add(socket)
+  socket.once("close", () => sockets.delete(socket))
+  socket.on("error", () => socket.destroy())
+  if (speaks !== "any") {
+    hand(open, socket, speaks === "http2")
+  } else if ("alpnProtocol" in socket && typeof socket.alpnProtocol === "string") {
+    hand(open, socket, socket.alpnProtocol === "h2")
+  } else {
+    silent.add(socket)
+    socket.once("close", () => silent.delete(socket))
+    sniff(socket, Math.min(headersMillis, idleMillis), (toHttp2) => {
+      silent.delete(socket)
+      hand(open, socket, toHttp2)
+    })
+  }
+}
+
+const hand = ({ http1, http2, sessions }: Open, socket: Socket, toHttp2: boolean): void => {
+  if (!toHttp2) {
+    http1.emit("connection", socket)
+    socket.resume()
+    return
+  }
+  const begun = (session: ServerHttp2Session): void => {
+    sessions.set(session, socket)
+    socket.once("close", () => sessions.delete(session))
+  }
+  http2.once("session", begun)
+  http2.emit("connection", socket)
+  http2.off("session", begun)
+}
+
+/** A client that never reads an answer to its end keeps its side open, also when the session is over. */
+const hangUp = ({ sessions }: Open): void => {
+  for (const [session, socket] of sessions) {
+    if (session.destroyed) socket.destroySoon()
+  }
+}
+
+const close = (open: Open, stopMillis: number, closed: () => void): void => {
+  const { http1, http2, sessions, silent, sockets } = open
+  http1.closeIdleConnections()
+  for (const session of sessions.keys()) session.close()
+  for (const socket of silent) socket.destroy()
+  // node closes what is idle now, but not what becomes idle later
+  const sweep = setInterval(() => {
+    http1.closeIdleConnections()
+    hangUp(open)
+    if (sockets.size === 0) {
+      clearInterval(sweep)
+      clearTimeout(deadline)
+      http1.close()
+      http2.close()
+      closed()
+    }
+  }, 20)
+  const deadline = setTimeout(() => {
+    for (const socket of sockets) socket.destroy()
+  }, stopMillis)
+}
+
+/** Listens while the scope lasts, and answers where: port 0 is some port by then. */
+>>>>>>> w2
 export const listen = (
   handler: RequestListener,
   { address, idleMillis, onStop, speaks, stopMillis, tls }: Options
