@@ -105,49 +105,17 @@ const http2Server = (handler: RequestListener, idleMillis: number) => {
   return server
 }
 
-<<<<<<< HEAD
-/** Hands every connection to the server for its protocol, and keeps track of the open ones. */
-const makeConnections = (handler: RequestListener, speaks: Options["speaks"], idleMillis: number) => {
-  const http1 = http1Server(handler, idleMillis)
-  const http2 = http2Server(handler, idleMillis)
-  const sockets = new Set<Socket>()
-  /** Connections whose protocol is not known yet. */
-  const silent = new Set<Socket>()
-  const sessions = new Map<ServerHttp2Session, Socket>()
-
-  const hand = (socket: Socket, toHttp2: boolean): void => {
-    if (!toHttp2) {
-      http1.emit("connection", socket)
-      socket.resume()
-      return
-    }
-    const begun = (session: ServerHttp2Session): void => {
-      sessions.set(session, socket)
-      socket.once("close", () => sessions.delete(session))
-    }
-    http2.once("session", begun)
-    http2.emit("connection", socket)
-    http2.off("session", begun)
-  }
-
-  /** Closes the sockets of ended sessions: a client that never reads an answer to its end would keep one open. */
-  const hangUp = (): void => {
-    for (const [session, socket] of sessions) {
-      if (session.destroyed) socket.destroySoon()
-    }
-  }
-  const hangingUp = setInterval(hangUp, idleMillis)
-=======
 /** The servers, and the connections that are open. */
-interface Open 
+interface Open {
   readonly http1: ReturnType<typeof http1Server>
   readonly http2: ReturnType<typeof http2Server>
   readonly sockets: Set<Socket>
-  /** Those that have not said yet what they speak. */
+  /** Connections whose protocol is not known yet. */
   readonly silent: Set<Socket>
   readonly sessions: Map<ServerHttp2Session, Socket>
+}
 
-/** Hands every connection to the server that speaks what it speaks, and knows which are open. */
+/** Hands every connection to the server for its protocol, and keeps track of the open ones. */
 const makeConnections = (handler: RequestListener, speaks: Options["speaks"], idleMillis: number) => {
   const open: Open = {
     http1: http1Server(handler, idleMillis),
@@ -157,56 +125,10 @@ const makeConnections = (handler: RequestListener, speaks: Options["speaks"], id
     sessions: new Map()
   }
   const hangingUp = setInterval(() => hangUp(open), idleMillis)
->>>>>>> w2
   hangingUp.unref()
   return {
-<<<<<<< HEAD
-    add: (socket: Socket): void => 
-      sockets.add(socket)
-      socket.once("close", () => sockets.delete(socket))
-      socket.on("error", () => socket.destroy())
-      if (speaks !== "any") {
-        hand(socket, speaks === "http2")
-      } else if ("alpnProtocol" in socket && typeof socket.alpnProtocol === "string") {
-        hand(socket, socket.alpnProtocol === "h2")
-      } else {
-        silent.add(socket)
-        socket.once("close", () => silent.delete(socket))
-        sniff(socket, Math.min(headersMillis, idleMillis), (toHttp2) => {
-          silent.delete(socket)
-          hand(socket, toHttp2)
-        })
-      },
-    /** Closes each connection as soon as it has no request in hand, and all of them after `stopMillis`. */
-    close: (stopMillis: number): Effect.Effect<void> =>
-      Effect.callback<void>((resume) => {
-        http1.closeIdleConnections()
-        for (const session of sessions.keys()) session.close()
-        for (const socket of silent) socket.destroy()
-        // Node.js closes the connections that are idle now, but not those that become idle later
-        const sweep = setInterval(() => {
-          http1.closeIdleConnections()
-          hangUp()
-          if (sockets.size === 0) {
-            clearInterval(sweep)
-            clearInterval(hangingUp)
-            clearTimeout(deadline)
-            http1.close()
-            http2.close()
-            resume(Effect.void)
-          }
-        }, 20)
-        const deadline = setTimeout(() => {
-          for (const socket of sockets) socket.destroy()
-        }, stopMillis)
-      })
-  }
-}
-
-/** Listens while the scope lasts, and answers the URL, which has the port that was picked for port 0. */
-=======
     add: (socket: Socket): void => add(open, socket, speaks, idleMillis),
-    /** Closes each connection as soon as nothing is in hand on it, all of them in the end. */
+    /** Closes each connection as soon as it has no request in hand, and all of them after `stopMillis`. */
     close: (stopMillis: number): Effect.Effect<void> =>
       Effect.callback<void>((resume) =>
         close(open, stopMillis, () => {
@@ -251,7 +173,7 @@ const hand = ({ http1, http2, sessions }: Open, socket: Socket, toHttp2: boolean
   http2.off("session", begun)
 }
 
-/** A client that never reads an answer to its end keeps its side open, also when the session is over. */
+/** Closes the sockets of ended sessions: a client that never reads an answer to its end would keep one open. */
 const hangUp = ({ sessions }: Open): void => {
   for (const [session, socket] of sessions) {
     if (session.destroyed) socket.destroySoon()
@@ -263,7 +185,7 @@ const close = (open: Open, stopMillis: number, closed: () => void): void => {
   http1.closeIdleConnections()
   for (const session of sessions.keys()) session.close()
   for (const socket of silent) socket.destroy()
-  // node closes what is idle now, but not what becomes idle later
+  // Node.js closes the connections that are idle now, but not those that become idle later
   const sweep = setInterval(() => {
     http1.closeIdleConnections()
     hangUp(open)
@@ -280,8 +202,7 @@ const close = (open: Open, stopMillis: number, closed: () => void): void => {
   }, stopMillis)
 }
 
-/** Listens while the scope lasts, and answers where: port 0 is some port by then. */
->>>>>>> w2
+/** Listens while the scope lasts, and answers the URL, which has the port that was picked for port 0. */
 export const listen = (
   handler: RequestListener,
   { address, idleMillis, onStop, speaks, stopMillis, tls }: Options
