@@ -45,7 +45,7 @@ const within = (fault: Fault, outcome: Outcome): Outcome => ({
   broken: [...outcome.broken, ...Oracle.beyond(fault, outcome.judgement)]
 })
 
-const isAsked = ({ brokers: needed = 1, long, soak }: Fault): boolean =>
+const isAsked = ({ brokers: needed = 1, long, soak }: Pick<Fault, "brokers" | "long" | "soak">): boolean =>
   needed <= brokers && (long !== true || values.long) && (soak !== true || values.soak)
 
 const only = values.only.toLowerCase()
@@ -57,7 +57,7 @@ const tasks: ReadonlyArray<Task> = [
     run: async (scene: Scene) => within(fault, await fault.run(scene)),
     isPassed: ({ broken }: Outcome) => broken.length === 0
   })),
-  ...trials.map((trial) => ({
+  ...trials.filter(isAsked).map((trial) => ({
     name: `mutant: ${trial.name}, caught by ${trial.caughtBy}`,
     topic: trial.topic ?? {},
     bound: undefined,

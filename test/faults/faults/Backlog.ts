@@ -10,6 +10,7 @@ import { replay } from "./Parked.ts"
 export const underLateWriters: Fault = {
   number: 30,
   name: "a backlog in small pages, under writers that commit late",
+  long: true,
   bound: 60,
   once: true,
   run: async (scene) => {

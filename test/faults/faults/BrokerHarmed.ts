@@ -27,6 +27,7 @@ const killed: Fault = {
 const halfOpen: Fault = {
   number: 6,
   name: "connections to the broker half open",
+  long: true,
   bound: 30,
   run: async (scene) => {
     const { proxy } = scene.world
@@ -80,6 +81,7 @@ const forge = async (scene: Scene): Promise<void> => {
 const fenced: Fault = {
   number: 7,
   name: "producer fenced by a later epoch of its id",
+  long: true,
   bound: 20,
   run: async (scene) => {
     const { proxy } = scene.world
@@ -103,6 +105,7 @@ const day = 86_400_000
 const forgotten: Fault = {
   number: 7,
   name: "producer ids forgotten by the broker",
+  long: true,
   bound: 20,
   run: async (scene) => {
     const { brokers } = scene.world.kafka
@@ -124,6 +127,7 @@ const forgotten: Fault = {
 const repartitioned: Fault = {
   number: 16,
   name: "partitions added under load (disorder is reported only)",
+  long: true,
   bound: 30,
   run: async (scene) => {
     const relay = await scene.relay()

@@ -12,11 +12,11 @@ const rolling: Fault = {
   brokers: 3,
   bound: 30,
   run: async (scene) => {
-    const { cluster } = scene.world
+    const { cluster, long } = scene.world
     await scene.relay()
     const writing = scene.write({ restMillis: 15 })
     await writing.more(100)
-    for (const broker of cluster.ids) {
+    for (const broker of long ? cluster.ids : [scene.random.pick(cluster.ids)]) {
       await cluster.kill(broker, "SIGTERM")
       await writing.more(scene.random.between(20, 200))
       await cluster.restart(broker)
@@ -44,7 +44,7 @@ const reassigned: Fault = {
     await scene.relay()
     const writing = scene.write({ topics: pipelineTopics, restMillis: 10 })
     await writing.more(100)
-    const moves = long ? 40 : 12
+    const moves = long ? 40 : 8
     for (let move = 0; move < moves; move++) {
       const partitions = await cluster.partitions(...pipelineTopics)
       await cluster.moveLeaders([scene.random.pick(partitions)], scene.random)
@@ -86,6 +86,7 @@ const group = "validation-service"
 const coordinator: Fault = {
   number: 23,
   name: "the coordinator of the validators killed, then moved",
+  long: true,
   brokers: 3,
   topic: "left to the product",
   bound: 60,

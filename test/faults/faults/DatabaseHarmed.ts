@@ -64,6 +64,7 @@ const events = 30_000
 const longTransaction: Fault = {
   number: 10,
   name: "long transactions open here and in another database",
+  long: true,
   bound: 30,
   once: true,
   run: async (scene) => {

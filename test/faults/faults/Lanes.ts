@@ -35,6 +35,7 @@ const resize = async (scene: Scene, lanes: number): Promise<void> => {
 const isolated: Fault = {
   number: 32,
   name: "lanes changed under writers, where repeatable read is the default",
+  long: true,
   topic: "left to the product",
   bound: 30,
   run: async (scene) => {

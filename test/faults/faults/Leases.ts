@@ -9,6 +9,7 @@ import type { Fault } from "./Fault.ts"
 const stopped: Fault = {
   number: 2,
   name: "leader stopped past its lease, then resumed",
+  long: true,
   bound: 20,
   run: async (scene) => {
     const { proxy } = scene.world
@@ -66,6 +67,7 @@ const preload = fileURLToPath(new URL("../ShiftedClock.ts", import.meta.url))
 const clocks: Fault = {
   number: 18,
   name: "relays whose clocks are an hour and more off",
+  long: true,
   bound: 20,
   topic: "left to the product",
   run: async (scene) => {

@@ -35,6 +35,7 @@ const smallPartitions = (scene: Scene): Promise<unknown> =>
 const emptied: Fault = {
   number: 13,
   name: "partitions emptied and dropped under late writers",
+  long: true,
   bound: 20,
   once: true,
   run: async (scene) => {
@@ -99,6 +100,7 @@ const currentId = async ({ sql }: Scene): Promise<number> =>
 const restored = (where: "younger" | "older"): Fault => ({
   number: 14,
   name: `restored from a dump into ${where === "younger" ? "a younger" : "an older"} cluster, then restamped`,
+  long: where === "older",
   bound: 90,
   once: true,
   run: async (scene) => {
@@ -149,6 +151,7 @@ const restored = (where: "younger" | "older"): Fault => ({
 const failedOver: Fault = {
   number: 14,
   name: "primary killed, its synchronous standby promoted",
+  long: true,
   bound: 30,
   run: async (scene) => {
     const primary = await Postgres.start()

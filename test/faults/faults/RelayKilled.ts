@@ -8,6 +8,7 @@ import type { Fault } from "./Fault.ts"
 const atRandom: Fault = {
   number: 1,
   name: "relay killed at random moments",
+  long: true,
   bound: 20,
   run: async (scene) => {
     const { random } = scene
@@ -56,6 +57,7 @@ export const inTheMiddleOfASend = whileHeld("request")
 const reading: Fault = {
   number: 1,
   name: "relay killed after reading, its send on the way",
+  long: true,
   bound: 45,
   run: async (scene) => {
     scene.world.proxy.acknowledged = 0
@@ -82,6 +84,7 @@ const waitingForCursor = `select from pg_stat_activity
 const uncommitted: Fault = {
   number: 1,
   name: "relay killed after the answer, before the cursor",
+  long: true,
   bound: 45,
   run: async (scene) => {
     let relay = await scene.relay()
@@ -108,6 +111,7 @@ const uncommitted: Fault = {
 export const stoppedWhileSending: Fault = {
   number: 38,
   name: "relay told to stop while its send is not answered",
+  long: true,
   bound: 45,
   run: async (scene) => {
     const { proxy } = scene.world

@@ -49,7 +49,7 @@ const storm: Fault = {
     const [api] = await Promise.all([scene.program("api"), scene.relay()])
     const flow = Invoices.flow(random.fork("flow"), () => api.url("api"))
     const members = [await scene.program("validator"), await scene.program("validator")]
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < (scene.world.long ? 3 : 1); round++) {
       await flow.more(random.between(20, 80))
       members.push(await scene.program("validator"))
       const leaving = members.splice(random.between(0, members.length - 1), 1)
@@ -104,6 +104,7 @@ const rolling: Fault = {
 const relayStopped: Fault = {
   number: 17,
   name: "relay told to stop under load (SIGTERM)",
+  long: true,
   bound: 20,
   once: true,
   run: async (scene) => {

@@ -21,6 +21,8 @@ const caught = {
 
 export interface Trial {
   readonly name: string
+  /** Only with `--long`. */
+  readonly long?: boolean
   readonly topic?: Fault["topic"]
   readonly run: (scene: Scene) => Promise<Outcome>
   /** What it has to be caught by. */
@@ -54,7 +56,12 @@ const patched =
 export const trials: ReadonlyArray<Trial> = [
   { name: "id > last_id", caughtBy: "loss", run: underWriters("highestNumber", 1) },
   { name: "(xid, id) below pg_snapshot_xmin", caughtBy: "disorder", run: underWriters("transactionOrder", 1) },
-  { name: "for update skip locked, 2 relays", caughtBy: "disorder", run: underWriters("skipLocked", 2, 6_000) },
+  {
+    name: "for update skip locked, 2 relays",
+    long: true,
+    caughtBy: "disorder",
+    run: underWriters("skipLocked", 2, 6_000)
+  },
   {
     name: "position before the answer",
     caughtBy: "loss",
@@ -66,6 +73,7 @@ export const trials: ReadonlyArray<Trial> = [
   },
   {
     name: "ours, position set before the send",
+    long: true,
     caughtBy: "loss",
     run: patched("positionBeforeSend", stoppedWhileSending.run)
   },
@@ -80,6 +88,7 @@ export const trials: ReadonlyArray<Trial> = [
   },
   {
     name: "ours, pages of a window look beyond its end",
+    long: true,
     caughtBy: "duplicates",
     run: patched("restUnbounded", Backlog.underLateWriters.run)
   },
