@@ -181,6 +181,29 @@ describe("the table of errors", () => {
     })
   )
 
+  it.live("sends as many faults as common clients take in a trailer, and says how many more there are", () =>
+    Effect.gen(function* () {
+      const violations = Array.from({ length: 100 }, (_, index) => ({
+        code: "INV-CURRENCY",
+        severity: "error" as const,
+        path: `/invoice/items/${index}/description`,
+        message: "is not a currency",
+        expected: "ISO 4217 alphabetic code, such as USD",
+        actual: "ż".repeat(64)
+      }))
+      const { gRPC } = yield* failing(Effect.fail(new InvalidInvoice({ kind: "meaning", violations })))
+      const failure = yield* failureOf(() => createClient(InvoiceService, gRPC).get({ id: "5" }))
+      const bytes = failure.metadata.get("grpc-status-details-bin")?.length ?? 0
+      assert.isAbove(bytes, 2_000)
+      assert.isAtMost(bytes, 4_096)
+      assert.isAtMost(encodeURI(failure.rawMessage).length, 512)
+      assert.match(failure.rawMessage, /; and 97 more$/u)
+      const told = failure.findDetails(BadRequestSchema)[0]?.fieldViolations.length ?? 0
+      assert.isAbove(told, 3)
+      assert.strictEqual(Errors.fromConnect(failure)?._tag, "InvalidInvoice")
+    })
+  )
+
   it.live("shows nothing of a defect but an id that is in the log", () => {
     const logged: Array<string> = []
     const logger = Logger.make((options) => logged.push(Logger.formatJson.log(options)))

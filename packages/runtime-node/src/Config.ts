@@ -13,6 +13,7 @@ import {
   list,
   milliseconds,
   origins,
+  postgresUrl,
   type Setting,
   withDefault
 } from "./Setting.ts"
@@ -25,7 +26,7 @@ const entries = {
     aliases: ["POSTGRES_CONNECTION_STRING"],
     default: "embedded Postgres (`up` only)",
     description: "Postgres to keep invoices in: postgres://user:password@host:port/database",
-    read: (name) => Config.Redacted(name)
+    read: postgresUrl
   }),
   databaseConnections: withDefault(8, {
     name: "DATABASE_CONNECTIONS",

@@ -1,5 +1,5 @@
 /** What a setting is, and how its text is read. */
-import { Config, Option, Schema } from "effect"
+import { Config, Option, Redacted, Schema } from "effect"
 
 /** A line of the settings table. */
 export interface Setting {
@@ -117,3 +117,19 @@ export const origins = listOf(
   /^https?:\/\/([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?$/iu,
   "Expected origins without a path, such as https://app.example.com"
 )
+
+/** The URL of a Postgres. It holds a password, so a message never shows it. */
+export const postgresUrl = (name: string): Config.Config<Redacted.Redacted> =>
+  Config.map(
+    Config.schema(
+      Schema.String.check(
+        Schema.makeFilter(
+          (text: string) =>
+            (URL.canParse(text) && /^postgres(ql)?:$/u.test(new URL(text).protocol)) ||
+            "Expected postgres://user:password@host:port/database"
+        )
+      ),
+      name
+    ),
+    (text) => Redacted.make(text)
+  )

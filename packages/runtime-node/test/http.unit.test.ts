@@ -17,8 +17,8 @@ import * as Generators from "@invoice/testing/Generators"
 import { Effect, Layer, Logger, References } from "effect"
 import { create, get, post } from "./Process.ts"
 
-const listen = (routes: Server.Routes, maxInFlight = 100) =>
-  Effect.flatMap(Server.handler(routes, { maxInFlight }), (handler) =>
+const listen = (routes: Server.Routes, options: Partial<Server.Options> = {}) =>
+  Effect.flatMap(Server.handler(routes, { maxInFlight: 100, ...options }), (handler) =>
     Listener.listen(handler, {
       address: { host: "127.0.0.1", port: 0 },
       speaks: "http1",
@@ -119,6 +119,7 @@ describe("the REST edge", () => {
       const url = yield* listen(
         {
           "/healthz": health ?? {},
+          "/other": health ?? {},
           "/slow": {
             GET: (request) =>
               Effect.flatMap(
@@ -130,16 +131,17 @@ describe("the REST edge", () => {
               )
           }
         },
-        1
+        { maxInFlight: 1, unlimited: new Set(["/healthz"]) }
       )
       const slow = fetch(`${url}/slow`)
       yield* Effect.promise(() => inHand)
-      const refused = yield* Effect.promise(() => fetch(`${url}/healthz`))
+      const refused = yield* Effect.promise(() => fetch(`${url}/other`))
       assert.strictEqual(refused.status, 503)
       assert.strictEqual(refused.headers.get("retry-after"), "1")
+      assert.strictEqual((yield* Effect.promise(() => fetch(`${url}/healthz`))).status, 200, "health is never refused")
       release()
       assert.strictEqual((yield* Effect.promise(() => slow)).status, 200)
-      assert.strictEqual((yield* Effect.promise(() => fetch(`${url}/healthz`))).status, 200)
+      assert.strictEqual((yield* Effect.promise(() => fetch(`${url}/other`))).status, 200)
     })
   )
 

@@ -61,8 +61,26 @@ const once: Body = Effect.gen(function* () {
 
 const foreign: Body = Effect.gen(function* () {
   const store = yield* InvoiceStore
-  for (const cursor of ["nonsense", "", "3:", "-1", "9:3:", "1|2"]) {
-    assert.strictEqual((yield* Effect.flip(store.changes({ cursor, limit: 1 })))._tag, "InvalidCursor", cursor)
+  const long = `1:9:${"1,".repeat(100_000)}1`
+  for (const cursor of [
+    "nonsense",
+    "",
+    "3:",
+    "-1",
+    "9:3:",
+    "1|2",
+    "1:1:1",
+    "3:9:9",
+    "3:9:2",
+    "3:9:5,4",
+    "1:1:1|1:1:1|1",
+    long
+  ]) {
+    assert.strictEqual(
+      (yield* Effect.flip(store.changes({ cursor, limit: 1 })))._tag,
+      "InvalidCursor",
+      cursor.slice(0, 40)
+    )
   }
 })
 

@@ -52,6 +52,12 @@ const filtered: Body = Effect.gen(function* () {
   assert.deepStrictEqual(yield* ids({ status: "Rejected" }), [rejected.id])
   assert.deepStrictEqual(yield* ids({ currency: "USD", status: "Pending" }), [dollars.id])
   assert.deepStrictEqual(yield* ids({ status: "Approved" }), [])
+  for (const currency of ["\u0000", "nonsense"]) {
+    assert.deepStrictEqual(yield* store.list({ customerId: customer_id, currency, limit: 10 }), {
+      items: [],
+      next: Option.none()
+    })
+  }
 })
 
 /** How a test of the suite may store many invoices, for laws that need thousands of them. */

@@ -16,7 +16,8 @@ import {
   type OutboxUnavailable,
   type PublishRefused,
   type PublishTransient,
-  StoreUnavailable
+  StoreUnavailable,
+  type Violation
 } from "@invoice/core"
 import type { InvoiceStatus } from "@invoice/core/InvoiceStatus"
 import { Schema } from "effect"
@@ -73,12 +74,36 @@ const fieldPath = (pointer: string): string =>
     .replace(/\/(\d+)/gu, "[$1]")
     .replaceAll("/", ".")
 
-const invalidInvoice = (error: InvalidInvoice): ConnectError =>
-  new ConnectError(error.message, Code.InvalidArgument, undefined, [
+/**
+ * Most bytes of the violations in both details together. gRPC sends details in a trailer, base64 makes them a third larger,
+ * and common clients take no more than 8 kB of headers and trailers.
+ */
+const maxDetailBytes = 2_800
+
+const utf8 = new TextEncoder()
+const bytesOf = (text: string | undefined): number => (text === undefined ? 0 : utf8.encode(text).length + 2)
+
+/** The size of a violation in both details, with the tags and lengths around it. */
+const detailBytes = ({ actual, code, expected, message, path }: Violation.Violation): number =>
+  2 * (bytesOf(code) + bytesOf(path) + bytesOf(message)) + bytesOf(expected) + bytesOf(actual) + 10
+
+/** The first violations, as many as fit, and at least one. The message says how many there are. */
+const fitting = (violations: ReadonlyArray<Violation.Violation>): ReadonlyArray<Violation.Violation> => {
+  let bytes = 0
+  const end = violations.findIndex((violation, index) => {
+    bytes += detailBytes(violation)
+    return bytes > maxDetailBytes && index > 0
+  })
+  return end === -1 ? violations : violations.slice(0, end)
+}
+
+const invalidInvoice = (error: InvalidInvoice): ConnectError => {
+  const violations = fitting(error.violations)
+  return new ConnectError(error.message, Code.InvalidArgument, undefined, [
     {
       desc: BadRequestSchema,
       value: {
-        fieldViolations: error.violations.map(({ code, message, path }) => ({
+        fieldViolations: violations.map(({ code, message, path }) => ({
           field: fieldPath(path),
           description: message,
           reason: code.replaceAll("-", "_")
@@ -92,12 +117,16 @@ const invalidInvoice = (error: InvalidInvoice): ConnectError =>
           case: "invalidInvoice",
           value: {
             kind: error.kind === "syntax" ? InvalidInvoice_Kind.SYNTAX : InvalidInvoice_Kind.MEANING,
-            violations: error.violations.map(Messages.fromViolation)
+            violations: violations.map(Messages.fromViolation)
           }
         }
       }
     }
   ])
+}
+
+/** Of a value that a client sent, as much as a person needs to know it again. */
+const shown = (value: string): string => (value.length > 64 ? `${value.slice(0, 63)}…` : value)
 
 const kinds = {
   unavailable: StoreUnavailable_Kind.UNAVAILABLE,
@@ -118,9 +147,12 @@ export const toConnect = (error: CallError): ConnectError | undefined => {
     case "InvoiceConflict":
       return withDetail(Code.AlreadyExists, message, { case: "invoiceConflict", value: { id: error.id } })
     case "InvalidCursor":
-      return withDetail(Code.InvalidArgument, message, { case: "invalidCursor", value: { cursor: error.cursor } })
+      return withDetail(Code.InvalidArgument, message, {
+        case: "invalidCursor",
+        value: { cursor: shown(error.cursor) }
+      })
     case "CursorExpired":
-      return withDetail(Code.OutOfRange, message, { case: "cursorExpired", value: { cursor: error.cursor } })
+      return withDetail(Code.OutOfRange, message, { case: "cursorExpired", value: { cursor: shown(error.cursor) } })
     case "LeaseLost":
       return withDetail(Code.Aborted, message, { case: "leaseLost", value: { lane: error.lane } })
     case "OutboxRestored":

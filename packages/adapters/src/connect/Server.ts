@@ -29,6 +29,10 @@ const together =
     for (const route of routes) route(router)
   }
 
+/** Calls of the health service have a budget of their own, so that they are answered however many others are in hand. */
+const healthCalls = ({ stopping }: Omit<Options, "ready">): Effect.Effect<ServerCalls.ServerCalls> =>
+  ServerCalls.make(stopping === undefined ? {} : { stopping })
+
 const publicServices = [InvoiceService, HealthService]
 
 /** For everyone: `InvoiceService`, health and reflection. */
@@ -37,7 +41,7 @@ export const publicRoutes = ({ ready, ...options }: Options): Effect.Effect<Rout
     const calls = yield* ServerCalls.make(options)
     return together([
       yield* InvoiceServer.routes(calls),
-      Health.routes(calls, { ready, services: publicServices.map(({ typeName }) => typeName) }),
+      Health.routes(yield* healthCalls(options), { ready, services: publicServices.map(({ typeName }) => typeName) }),
       Reflection.routes(publicServices)
     ])
   })
@@ -56,7 +60,7 @@ export const storageRoutes = ({
       yield* InvoiceStoreServer.routes(calls),
       yield* OutboxServer.routes(calls),
       yield* ReferenceServer.routes(calls),
-      Health.routes(calls, { ready, services: internalServices.map(({ typeName }) => typeName) }),
+      Health.routes(yield* healthCalls(options), { ready, services: internalServices.map(({ typeName }) => typeName) }),
       Reflection.routes(internalServices)
     ])
   })

@@ -23,14 +23,26 @@ export const statements = {
 
 const cursorPattern = /^(\d{1,19}):(\d{1,19}):([\d,]*)(?:\|(\d{1,19}:\d{1,19}:[\d,]*)\|(\d{1,18}))?$/u
 
-/** What Postgres accepts as a snapshot: xmin ≤ xmax, and the ids between them rise. */
+/** Most UTF-16 code units of a cursor. It names the transactions in progress: this is more than 700 of them, twice. */
+const maxCursorLength = 16_384
+
+/** What Postgres accepts as a snapshot: 0 < xmin ≤ xmax, and the ids in progress rise from xmin and stay below xmax. */
 const isSnapshot = (text: string): boolean => {
   const [xmin = "", xmax = "", xip = ""] = text.split(":")
-  const ids = [xmin, ...(xip === "" ? [] : xip.split(",")), xmax]
+  const inProgress = xip === "" ? [] : xip.split(",")
+  const ids = [xmin, ...inProgress, xmax]
   return (
     BigInt(xmin) > 0n &&
-    ids.every((id, index) => /^\d+$/u.test(id) && (index === 0 || BigInt(id) >= BigInt(ids[index - 1] ?? 0)))
+    ids.every((id, index) => /^\d{1,19}$/u.test(id) && (index === 0 || BigInt(id) >= BigInt(ids[index - 1] ?? 0))) &&
+    (inProgress.length === 0 || BigInt(inProgress.at(-1) ?? 0) < BigInt(xmax))
   )
+}
+
+/** Whether Postgres can read the cursor, whoever made it. */
+const isWellFormed = (cursor: string): boolean => {
+  if (cursor.length > maxCursorLength || !cursorPattern.test(cursor)) return false
+  const { lo, window } = SnapshotWindow.parse(cursor)
+  return isSnapshot(lo) && (window === undefined || isSnapshot(window.hi))
 }
 
 /** Whether events that the cursor has not passed may be gone. */
@@ -54,11 +66,11 @@ export const make = (select: Select) => {
     readonly limit: number
   }): Effect.Effect<ChangesPage, InvalidCursor | CursorExpired | StoreUnavailable> => {
     const { cursor = SnapshotWindow.beginning, limit } = options
-    const position = SnapshotWindow.parse(cursor)
-    const { lo, window } = position
-    if (!cursorPattern.test(cursor) || !isSnapshot(lo) || (window !== undefined && !isSnapshot(window.hi))) {
+    const position = isWellFormed(cursor) ? SnapshotWindow.parse(cursor) : undefined
+    if (position === undefined) {
       return Effect.fail(new InvalidCursor({ cursor }))
     }
+    const { lo, window } = position
     const read =
       window === undefined
         ? select<Row>(statements.tail, [lo, limit])

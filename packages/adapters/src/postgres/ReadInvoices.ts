@@ -1,5 +1,6 @@
 /** Reading invoices: by id, in pages, and their histories. */
 import {
+  Currency,
   InvalidCursor,
   Invoice,
   InvoiceNotFound,
@@ -85,8 +86,10 @@ export const list =
     if (cursor !== undefined && !isCursor(cursor)) {
       return Effect.fail(new InvalidCursor({ cursor }))
     }
-    if (customerId !== undefined && Invoice.parseId(customerId) === undefined) {
-      // no invoice has a customer that isn't a UUID
+    // no invoice has a customer that is no UUID, or a currency that there is not; Postgres may not even take such a text
+    const isCustomer = customerId === undefined || Invoice.parseId(customerId) !== undefined
+    const isCurrency = currency === undefined || Currency.get(currency) !== undefined
+    if (!isCustomer || !isCurrency) {
       return Effect.succeed({ items: [], next: Option.none() })
     }
     const after = cursor === undefined ? null : BigInt(cursor)

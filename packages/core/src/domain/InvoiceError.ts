@@ -45,8 +45,11 @@ export class InvalidInvoice extends Schema.TaggedError<InvalidInvoice>()("Invali
   kind: Schema.Literals(["syntax", "meaning"]),
   violations: Schema.Array(Violation)
 }) {
+  /** The first violations, and how many more there are: it also goes where there is room for little. */
   override get message(): string {
-    return this.violations.map((violation) => `${violation.path || "/"}: ${violation.message}`).join("; ")
+    const shown = this.violations.slice(0, 3).map(({ message, path }) => `${path || "/"}: ${message}`)
+    const more = this.violations.length - shown.length
+    return `${shown.join("; ")}${more === 0 ? "" : `; and ${more} more`}`
   }
 }
 

@@ -46,6 +46,8 @@ const compressed = (
 const methods = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
 export interface Options {
+  /** Paths that are served however many requests are in hand, so that health is never refused. */
+  readonly unlimited?: ReadonlySet<string>
   /** Requests in hand at once; more are answered with 503. */
   readonly maxInFlight: number
 }
@@ -60,7 +62,7 @@ const withHead = (routes: Routes): Routes =>
   )
 
 /** The application of a table of routes. Every request gets an answer, also one that fails or matches no route. */
-export const application = (table: Routes, { maxInFlight }: Options) => {
+export const application = (table: Routes, { maxInFlight, unlimited }: Options) => {
   const routes = withHead(table)
   let inFlight = 0
 
@@ -93,7 +95,7 @@ export const application = (table: Routes, { maxInFlight }: Options) => {
     const route = Object.hasOwn(routes, path) ? path : "unmatched"
     const measured = (status: number): Effect.Effect<void> =>
       measure({ method, path: route, status: String(status) }, (performance.now() - startedAt) / 1000)
-    if (inFlight >= maxInFlight) {
+    if (inFlight >= maxInFlight && unlimited?.has(path) !== true) {
       return Effect.as(measured(503), Problem.toResponse(Problem.overloaded))
     }
     inFlight++

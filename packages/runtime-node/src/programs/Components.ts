@@ -49,9 +49,10 @@ export const api = (
   checks: Operations.Checks
 ): Effect.Effect<Urls, StartupError, InvoiceStore | InvoiceValidator | Scope.Scope> =>
   Effect.gen(function* () {
+    const health = Operations.healthRoutes(checks)
     const rest = yield* Server.handler(
-      { ...(yield* ReferenceApi.routes), ...Operations.healthRoutes(checks) },
-      { maxInFlight: settings.maxInFlight }
+      { ...(yield* ReferenceApi.routes), ...health },
+      { maxInFlight: settings.maxInFlight, unlimited: new Set(Object.keys(health)) }
     )
     const { handler, onStop } = yield* Rpc.make(
       RpcServer.publicRoutes,
