@@ -101,7 +101,6 @@ export const application = (table: Routes, { maxInFlight, unlimited }: Options) 
     inFlight++
     return answer(request, path).pipe(
       Effect.flatMap((response) => (wantsGzip(request) ? compressed(response) : Effect.succeed(response))),
-      Effect.map(HttpServerResponse.setHeader("x-content-type-options", "nosniff")),
       Effect.tap(({ status }) => measured(status)),
       Effect.ensuring(
         Effect.sync(() => {
