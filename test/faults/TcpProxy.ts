@@ -128,8 +128,8 @@ export class TcpProxy {
   }
 
   /** Waits until the rule has caught a frame. */
-  catches(): Promise<void> {
-    return until("the proxy has caught a frame", () => this.caught > 0, { every: 1 })
+  catches({ seconds = 60 }: { readonly seconds?: number } = {}): Promise<void> {
+    return until("the proxy has caught a frame", () => this.caught > 0, { every: 1, seconds })
   }
 
   /** Gives this producer's id and epoch to the next client that asks for a producer id. */
