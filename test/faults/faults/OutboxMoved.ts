@@ -100,7 +100,7 @@ const currentId = async ({ sql }: Scene): Promise<number> =>
 const restored = (where: "younger" | "older"): Fault => ({
   number: 14,
   name: `restored from a dump into ${where === "younger" ? "a younger" : "an older"} cluster, then restamped`,
-  long: where === "older",
+  long: true,
   bound: 90,
   once: true,
   run: async (scene) => {

@@ -41,6 +41,7 @@ const atTheGate = `select pid from pg_stat_activity
 const storm: Fault = {
   number: 15,
   name: "rebalance storm; validators killed before and after commits",
+  long: true,
   bound: 60,
   topic: "left to the product",
   run: async (scene) => {
@@ -49,7 +50,7 @@ const storm: Fault = {
     const [api] = await Promise.all([scene.program("api"), scene.relay()])
     const flow = Invoices.flow(random.fork("flow"), () => api.url("api"))
     const members = [await scene.program("validator"), await scene.program("validator")]
-    for (let round = 0; round < (scene.world.long ? 3 : 1); round++) {
+    for (let round = 0; round < 3; round++) {
       await flow.more(random.between(20, 80))
       members.push(await scene.program("validator"))
       const leaving = members.splice(random.between(0, members.length - 1), 1)
