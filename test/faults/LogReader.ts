@@ -1,9 +1,9 @@
 /** Reads topics from their beginning with kafkajs itself, independent of the product's Kafka adapter. */
 import { randomUUID } from "node:crypto"
-import { type Consumer, Kafka, type KafkaMessage, logLevel } from "kafkajs"
+import { type Admin, type Consumer, Kafka, type KafkaMessage, logLevel } from "kafkajs"
 import { cureRequestQueue } from "../../packages/adapters/src/kafka/RequestQueue.ts"
 import type { Published } from "./Oracle.ts"
-import { until } from "./Waiting.ts"
+import { pause, until } from "./Waiting.ts"
 
 /** A client without a log: its failures show as records that are missing at the end. */
 export const client = (brokers: string): Kafka => {
@@ -34,6 +34,19 @@ const publishedOf = (topic: string, partition: number, message: KafkaMessage): P
     value: message.value?.toString("latin1") ?? "",
     headers,
     at: Number(message.timestamp)
+  }
+}
+
+const electionMillis = 30_000
+
+/** The present ends of a topic's partitions; asked again while a partition has no leader. */
+const endsOf = async (admin: Admin, topic: string): Promise<Awaited<ReturnType<Admin["fetchTopicOffsets"]>>> => {
+  for (const deadline = performance.now() + electionMillis; ; await pause(100)) {
+    try {
+      return await admin.fetchTopicOffsets(topic)
+    } catch (error) {
+      if (performance.now() > deadline) throw error
+    }
   }
 }
 
@@ -90,7 +103,7 @@ export class LogReader {
     await admin.connect()
     try {
       for (const topic of this.topics) {
-        const ends = await admin.fetchTopicOffsets(topic)
+        const ends = await endsOf(admin, topic)
         await until(
           `${topic} is read`,
           () => ends.every(({ high, partition }) => (this.reached.get(`${topic} ${partition}`) ?? 0n) >= BigInt(high)),
