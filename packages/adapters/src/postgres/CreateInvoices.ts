@@ -13,7 +13,7 @@ import type { Creation, InvoiceStore, StoredInvoice } from "@invoice/core/ports/
 import type { Signal } from "@invoice/core/ports/OutboxSignal"
 import { Effect, Exit } from "effect"
 import * as Arrays from "./Arrays.ts"
-import { byId, type StoreQuery } from "./StoreQuery.ts"
+import { byId, firstOfEach, type StoreQuery } from "./StoreQuery.ts"
 
 export interface CreateRequest {
   readonly invoice: Invoice.Invoice
@@ -94,7 +94,8 @@ export const make = ({ getMany, query, signal }: Options) =>
   Effect.fnUntraced(function* (
     requests: ReadonlyArray<CreateRequest>
   ): Effect.fn.Return<ReadonlyArray<Outcome>, StoreUnavailable> {
-    const firsts = firstOfEach(requests)
+    // of each id the first is written; the later ones find it already there
+    const firsts = firstOfEach(requests, ({ invoice }) => invoice.id)
     const writing = [...firsts.values()].sort((a, b) => byId(a.invoice, b.invoice))
     const rows = yield* query<{ id: string; stored_at: Date }>(insertInvoices, createParameters(writing))
     yield* rows.length === 0 ? Effect.void : signal.notify
@@ -111,15 +112,6 @@ export const make = ({ getMany, query, signal }: Options) =>
         : compared(invoice, there.get(invoice.id))
     })
   })
-
-/** The first request of each id. Only this one is written; the later ones find the id taken. */
-const firstOfEach = (requests: ReadonlyArray<CreateRequest>): ReadonlyMap<string, CreateRequest> => {
-  const firsts = new Map<string, CreateRequest>()
-  for (const request of requests) {
-    if (!firsts.has(request.invoice.id)) firsts.set(request.invoice.id, request)
-  }
-  return firsts
-}
 
 const created = (invoice: Invoice.Invoice, storedAt: Timestamp.Timestamp): Outcome =>
   Exit.succeed({ outcome: "Created", stored: { invoice, status: "Pending", version: 1, violations: [], storedAt } })

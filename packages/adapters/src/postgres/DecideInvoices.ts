@@ -4,7 +4,7 @@ import type { Decided, Decision } from "@invoice/core/ports/InvoiceStore"
 import type { Signal } from "@invoice/core/ports/OutboxSignal"
 import { Effect } from "effect"
 import * as Arrays from "./Arrays.ts"
-import { byId, type StoreQuery } from "./StoreQuery.ts"
+import { byId, firstOfEach, type StoreQuery } from "./StoreQuery.ts"
 
 /**
  * The update locks an invoice's row before its event takes a number from the sequence, so `seq` is commit order per
@@ -60,7 +60,8 @@ export const make = ({ query, signal }: Options) =>
   Effect.fnUntraced(function* (
     decisions: ReadonlyArray<Decision>
   ): Effect.fn.Return<ReadonlyArray<Decided>, StoreUnavailable> {
-    const firsts = firstOfEach(decisions)
+    // of those that judged the same version of an invoice only the first can ever apply
+    const firsts = firstOfEach(decisions, ({ id, version }) => judged(id, version))
     const rows = yield* query<{ id: string; judged: bigint }>(
       decideInvoices,
       decideParameters([...firsts.values()].sort(byId))
@@ -76,16 +77,6 @@ export const make = ({ query, signal }: Options) =>
   })
 
 const judged = (id: string, version: number | bigint): string => `${id} ${version}`
-
-/** Of several decisions on the same version of an invoice, only the first can ever apply. */
-const firstOfEach = (decisions: ReadonlyArray<Decision>): ReadonlyMap<string, Decision> => {
-  const firsts = new Map<string, Decision>()
-  for (const decision of decisions) {
-    const key = judged(decision.id, decision.version)
-    if (!firsts.has(key)) firsts.set(key, decision)
-  }
-  return firsts
-}
 
 const outcomes = (
   decisions: ReadonlyArray<Decision>,

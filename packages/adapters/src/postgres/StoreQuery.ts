@@ -23,3 +23,13 @@ const unavailable = (error: SqlError.SqlError): StoreUnavailable =>
 /** Sorts by id: two statements on the same invoices deadlock unless they lock them in the same order. */
 export const byId = (self: { readonly id: string }, that: { readonly id: string }): number =>
   self.id < that.id ? -1 : self.id > that.id ? 1 : 0
+
+/** The first item of each key, in order. */
+export const firstOfEach = <A>(items: ReadonlyArray<A>, keyOf: (item: A) => string): ReadonlyMap<string, A> => {
+  const firsts = new Map<string, A>()
+  for (const item of items) {
+    const key = keyOf(item)
+    if (!firsts.has(key)) firsts.set(key, item)
+  }
+  return firsts
+}

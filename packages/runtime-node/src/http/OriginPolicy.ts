@@ -19,6 +19,7 @@ import type {
 import { cors } from "@connectrpc/connect"
 import type { Settings } from "../Config.ts"
 import { isLoopback } from "../Loopback.ts"
+import * as Problem from "./Problem.ts"
 
 export interface OriginPolicy {
   /** Host names that are ours, in lower case and without a port; `any` trusts every name. */
@@ -66,10 +67,8 @@ const hostsOf = ({ rawHeaders }: IncomingMessage): ReadonlyArray<string> => {
 const isOurs = (hosts: OriginPolicy["hosts"], name: string): boolean =>
   hosts === "any" || (hosts === "loopback" ? isLoopback(name) : hosts.includes(name))
 
-const refuse = (response: ServerResponse, status: number, title: string, detail: string): void => {
-  const body = JSON.stringify({ type: "about:blank", status, title, detail })
-  response.writeHead(status, { "content-type": "application/problem+json" }).end(body)
-}
+const refuse = (response: ServerResponse, problem: Problem.Problem): void =>
+  void response.writeHead(problem.status, { "content-type": Problem.contentType }).end(Problem.toText(problem))
 
 /** Headers of every answer: nothing of ours is a page, is to be framed or cached, or is to be read by another site. */
 const secureHeaders = ({ tls }: OriginPolicy): Readonly<Record<string, string>> => ({
@@ -122,18 +121,16 @@ const answerPreflight = (response: ServerResponse): void =>
     })
     .end()
 
-/** Why a request is refused, undefined when it may come in. */
-type Refusal = readonly [status: number, title: string, detail: string] | undefined
-
-const ofHosts = (policy: OriginPolicy, hosts: ReadonlyArray<string>): Refusal => {
+/** Why these hosts are refused, undefined when a request may name them. */
+const hostProblem = (policy: OriginPolicy, hosts: ReadonlyArray<string>): Problem.Problem | undefined => {
   const names = hosts.map(nameOf)
   if (hosts.length > 1 || names.includes(undefined)) {
-    return [400, "Bad Request", "the request must name one host"]
+    return Problem.badRequest("the request must name one host")
   }
   // none: HTTP/1.0, which no browser speaks
   return names.every((name) => isOurs(policy.hosts, name ?? ""))
     ? undefined
-    : [403, "Forbidden", "this host name is not served here: see ALLOWED_HOSTS"]
+    : Problem.forbidden("this host name is not served here: see ALLOWED_HOSTS")
 }
 
 /** The listener behind the policy. */
@@ -145,25 +142,18 @@ export const guard = (policy: OriginPolicy, handler: RequestListener): RequestLi
   return (request, response) => {
     const hosts = hostsOf(request)
     const [host] = hosts
-    if (hosts.length !== 1 || host !== known) {
-      const refusal = ofHosts(policy, hosts)
-      if (refusal !== undefined) {
-        add(response, secure)
-        return refuse(response, ...refusal)
-      }
-      known = host
-    }
     const { origin } = request.headers
-    if (origin === undefined || origin === own + host) {
-      add(response, secure)
-      return handler(request, response)
-    }
-    if (!policy.origins.includes(origin)) {
-      add(response, secure)
-      return refuse(response, 403, "Forbidden", "pages of another origin are refused: see ALLOWED_ORIGINS")
-    }
-    add(response, { ...secure, ...corsHeaders(origin) })
-    const isPreflight = request.method === "OPTIONS" && "access-control-request-method" in request.headers
+    const isForeign = origin !== undefined && origin !== own + host
+    const isAllowed = isForeign && policy.origins.includes(origin)
+    const problem =
+      (hosts.length === 1 && host === known ? undefined : hostProblem(policy, hosts)) ??
+      (isForeign && !isAllowed
+        ? Problem.forbidden("pages of another origin are refused: see ALLOWED_ORIGINS")
+        : undefined)
+    add(response, isAllowed && problem === undefined ? { ...secure, ...corsHeaders(origin) } : secure)
+    if (problem !== undefined) return refuse(response, problem)
+    known = host
+    const isPreflight = isAllowed && request.method === "OPTIONS" && "access-control-request-method" in request.headers
     return isPreflight ? answerPreflight(response) : handler(request, response)
   }
 }

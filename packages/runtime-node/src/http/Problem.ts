@@ -22,11 +22,16 @@ export interface Problem {
 }
 
 /** A problem's document: `type` is `about:blank`, since the status says what kind it is (RFC 9457, 4.2.1). */
-export const toResponse = ({ headers, ...problem }: Problem): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.text(JSON.stringify({ type: "about:blank", ...problem }), {
+export const toText = ({ headers: _, ...problem }: Problem): string =>
+  JSON.stringify({ type: "about:blank", ...problem })
+
+export const contentType = "application/problem+json"
+
+export const toResponse = (problem: Problem): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(toText(problem), {
     status: problem.status,
-    contentType: "application/problem+json",
-    ...(headers === undefined ? {} : { headers })
+    contentType,
+    ...(problem.headers === undefined ? {} : { headers: problem.headers })
   })
 
 export type ClientError =
@@ -93,6 +98,8 @@ export const notReady = (missing: ReadonlyArray<string>): Problem => ({
 })
 
 export const badRequest = (detail: string): Problem => ({ status: 400, title: "Bad Request", detail })
+
+export const forbidden = (detail: string): Problem => ({ status: 403, title: "Forbidden", detail })
 
 export const tooLarge = (bytes: number): Problem => ({
   status: 413,

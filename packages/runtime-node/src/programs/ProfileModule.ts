@@ -33,10 +33,12 @@ export const load = (path: string): Effect.Effect<Profile.Profile, StartupError>
       try: () => import(pathToFileURL(resolve(path)).href),
       catch: (error) => refuse(path, error instanceof Error ? error.message : String(error))
     })
-    const found = Object.entries(exports).filter(([, value]) => isProfile(value))
-    const [, profile] = found.find(([name]) => name === "default") ?? (found.length === 1 ? (found[0] ?? []) : [])
-    if (isProfile(profile)) return profile
-    const names = found.map(([name]) => name).join(", ")
+    const found = Object.entries(exports).flatMap(([name, value]) =>
+      isProfile(value) ? [{ name, profile: value }] : []
+    )
+    const chosen = found.find(({ name }) => name === "default") ?? (found.length === 1 ? found[0] : undefined)
+    if (chosen !== undefined) return chosen.profile
+    const names = found.map(({ name }) => name).join(", ")
     return yield* refuse(
       path,
       found.length === 0
