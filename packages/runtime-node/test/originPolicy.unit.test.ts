@@ -1,6 +1,6 @@
 /** Pages of strangers, as a browser sends their requests. */
 
-import { type IncomingHttpHeaders, request } from "node:http"
+import { type IncomingHttpHeaders, request, type ServerResponse } from "node:http"
 import { connect as connectHttp2 } from "node:http2"
 import { connect } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
@@ -16,11 +16,15 @@ interface Answer {
   readonly text: string
 }
 
-/** A server behind the policy that answers everything with `reached`. */
-const serve = (policy: OriginPolicy.OriginPolicy, speaks: "http1" | "http2" = "http1") =>
+/** A server behind the policy that answers everything with `reached` by default. */
+const serve = (
+  policy: OriginPolicy.OriginPolicy,
+  speaks: "http1" | "http2" = "http1",
+  answer: (response: ServerResponse) => void = (response) => void response.writeHead(200).end("reached")
+) =>
   Effect.map(
     Listener.listen(
-      OriginPolicy.guard(policy, (_, response) => void response.writeHead(200).end("reached")),
+      OriginPolicy.guard(policy, (_, response) => answer(response)),
       { address: { host: "127.0.0.1", port: 0 }, speaks, idleMillis: 5_000, stopMillis: 100 }
     ),
     (url) => new URL(url)
@@ -133,6 +137,27 @@ describe("while nobody is authenticated", () => {
         assert.include(answer.headers["content-security-policy"] ?? "", "frame-ancestors 'none'")
         assert.strictEqual(answer.headers["cache-control"], "no-store")
       }
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("the headers of an answer", () => {
+  // as Node.js's documentation has it, as Effect calls it, and as names and values in turn
+  const ways: Readonly<Record<string, (response: ServerResponse) => ServerResponse>> = {
+    "status, headers": (response) => response.writeHead(201, { "x-own": "kept" }),
+    "status, message, headers": (response) => response.writeHead(201, "Created", { "x-own": "kept" }),
+    "status, no message, headers": (response) => response.writeHead(201, undefined, { "x-own": "kept" }),
+    "status, pairs": (response) => response.writeHead(201, ["x-own", "kept"]),
+    "set before": (response) => response.setHeader("x-own", "kept").writeHead(201)
+  }
+
+  it.live.each(Object.entries(ways))("stay beside those of the policy, written as %s", ([, write]) =>
+    Effect.gen(function* () {
+      const url = yield* serve(loopback, "http1", (response) => void write(response).end("reached"))
+      const answer = yield* Effect.promise(() => send(url, "GET", { host: url.host }))
+      assert.deepStrictEqual([answer.status, answer.text], [201, "reached"])
+      assert.strictEqual(answer.headers["x-own"], "kept")
+      assert.strictEqual(answer.headers["x-content-type-options"], "nosniff")
     }).pipe(Effect.scoped)
   )
 })

@@ -91,8 +91,11 @@ const add = (response: ServerResponse, extra: Readonly<Record<string, string>>):
   const writeHead = response.writeHead.bind(response)
   const withExtra = (headers: WrittenHeaders): OutgoingHttpHeaders =>
     isPairs(headers) ? { ...extra, ...fromPairs(headers) } : { ...extra, ...headers }
+  // a message may be undefined with the headers after it, as Effect calls it
   response.writeHead = (status: number, first?: string | WrittenHeaders, second?: WrittenHeaders) =>
-    typeof first === "string" ? writeHead(status, first, withExtra(second)) : writeHead(status, withExtra(first))
+    typeof first === "string"
+      ? writeHead(status, first, withExtra(second))
+      : writeHead(status, withExtra(second ?? first))
 }
 
 /** As `writeHead` takes them: an object, or names and values in turn. */
