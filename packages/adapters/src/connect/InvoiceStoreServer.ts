@@ -1,6 +1,6 @@
 /** `invoice.v1.InvoiceStoreService`: what the store port needs beyond `InvoiceService`. Internal. */
 import type { ConnectRouter } from "@connectrpc/connect"
-import { Invoice, InvoiceStore } from "@invoice/core"
+import { Invoice, InvoiceParser, InvoiceStore } from "@invoice/core"
 import type { CreateOptions, Creation, Decided, Decision } from "@invoice/core/ports/InvoiceStore"
 import { Effect } from "effect"
 import {
@@ -61,11 +61,12 @@ export const routes = (calls: ServerCalls): Effect.Effect<(router: ConnectRouter
         create: (request, context) =>
           calls.unary(
             context,
-            Effect.suspend(() =>
-              Effect.map(
-                store.create(Messages.toInvoice(request.invoice), toCreateOptions(request)),
-                ({ outcome, stored }) => ({ invoice: Messages.fromStored(stored), outcome: creations[outcome] })
-              )
+            Effect.fromResult(InvoiceParser.parse(Messages.toDocument(request.invoice), { pointer: "/invoice" })).pipe(
+              Effect.flatMap((invoice) => store.create(invoice, toCreateOptions(request))),
+              Effect.map(({ outcome, stored }) => ({
+                invoice: Messages.fromStored(stored),
+                outcome: creations[outcome]
+              }))
             )
           ),
         getMany: ({ ids }, context) =>
