@@ -1,6 +1,7 @@
 /** `InvoiceStoreContract` has teeth: each broken store here fails the laws that it breaks. */
 import * as InvoiceStoreContract from "@invoice/testing/InvoiceStoreContract"
 import { contents } from "./mutants/StoreContents.ts"
+import { keys } from "./mutants/StoreKeys.ts"
 import { changes, lists, severalInstances } from "./mutants/StoreReads.ts"
 import { creations, decisions } from "./mutants/StoreWrites.ts"
 import { suite } from "./mutants/Suite.ts"
@@ -10,6 +11,6 @@ suite({
   name: "a store that",
   laws: (layer, timeout) =>
     InvoiceStoreContract.laws(layer, { timeout, ageKeys, cursorAfter: (head) => `${Number(head) + 1_000}` }),
-  mutants: [...contents, ...creations, ...decisions, ...lists, ...changes, ...severalInstances],
+  mutants: [...contents, ...creations, ...keys, ...decisions, ...lists, ...changes, ...severalInstances],
   sound: shared
 })

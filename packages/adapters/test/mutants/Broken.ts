@@ -1,7 +1,7 @@
 /** A sound memory store with faults put before it. */
 import { InvoiceStore, Outbox } from "@invoice/core"
 import { Context, Effect, Layer } from "effect"
-import * as Memory from "../../src/memory/Memory.ts"
+import { withState } from "../SharedMemory.ts"
 
 type Store = InvoiceStore["Service"]
 export type Ports = Layer.Layer<InvoiceStore | Outbox>
@@ -12,11 +12,12 @@ export interface Fault {
 }
 
 /** A sound store with some operations replaced by wrong ones, anew for every instance of it. */
-export const broken = ({ outbox, store }: Fault, sound: Ports = Memory.layer): Ports =>
+export const broken = ({ outbox, store }: Fault, sound: Ports = withState): Ports =>
   Layer.effectContext(
     Effect.map(Layer.build(sound), (services) => {
       const good = { store: Context.get(services, InvoiceStore), outbox: Context.get(services, Outbox) }
-      return Context.make(InvoiceStore, { ...good.store, ...store?.(good.store) }).pipe(
+      // the services of a memory store's tests stay as well
+      return Context.add(services, InvoiceStore, { ...good.store, ...store?.(good.store) }).pipe(
         Context.add(Outbox, { ...good.outbox, ...outbox?.(good.outbox) })
       )
     })
