@@ -58,14 +58,13 @@ const inserting =
   (
     requests: ReadonlyArray<CreateRequest>
   ): Effect.Effect<ReadonlyMap<CreateRequest, Timestamp.Timestamp>, StoreUnavailable> => {
-    const withKeys = requests.some(IdempotencyKeys.hasKey)
-    const writing = firsts(requests, withKeys)
+    const withKeys = requests.some(({ key }) => key !== undefined)
+    const writing = firsts(requests)
     const rows = withKeys
       ? query<InsertedRow>(insertWithKeys, [
           ...parameters(writing),
-          Arrays.texts(writing.map(({ idempotency }) => idempotency?.principal ?? null)),
-          Arrays.texts(writing.map(({ idempotency }) => idempotency?.key ?? null)),
-          Arrays.byteas(writing.map(({ idempotency }) => (idempotency ? IdempotencyKeys.digest(idempotency) : null))),
+          Arrays.uuids(writing.map(({ key }) => key?.id ?? null)),
+          Arrays.byteas(writing.map(({ key }) => key && IdempotencyKeys.hashOf(key))),
           BigInt(keptMillis)
         ])
       : query<InsertedRow>(insertInvoices, parameters(writing))
@@ -86,17 +85,9 @@ interface InsertedRow {
 }
 
 /** The requests that are written: the first of each id and of each key. The others find what these have left. */
-const firsts = (requests: ReadonlyArray<CreateRequest>, withKeys: boolean): ReadonlyArray<CreateRequest> => {
-  const ofKeys = withKeys
-    ? firstOfEach(requests.filter(IdempotencyKeys.hasKey), ({ idempotency }) => IdempotencyKeys.nameOf(idempotency))
-    : undefined
-  const candidates =
-    ofKeys === undefined
-      ? requests
-      : requests.filter(
-          (request) =>
-            !IdempotencyKeys.hasKey(request) || ofKeys.get(IdempotencyKeys.nameOf(request.idempotency)) === request
-        )
+const firsts = (requests: ReadonlyArray<CreateRequest>): ReadonlyArray<CreateRequest> => {
+  const keys = new Set<string>()
+  const candidates = requests.filter(({ key }) => key === undefined || (!keys.has(key.id) && keys.add(key.id)))
   return [...firstOfEach(candidates, ({ invoice }) => invoice.id).values()].sort((a, b) => byId(a.invoice, b.invoice))
 }
 
@@ -118,9 +109,8 @@ const answerRest = Effect.fnUntraced(function* (
   rest: ReadonlyArray<CreateRequest>,
   outcomes: Outcomes
 ): Effect.fn.Return<void, StoreUnavailable> {
-  const known = yield* keys.find(rest.filter(IdempotencyKeys.hasKey))
-  const answerOf = (request: CreateRequest) =>
-    request.idempotency && known.get(IdempotencyKeys.nameOf(request.idempotency))
+  const known = yield* keys.find(rest.flatMap(({ key }) => key ?? []))
+  const answerOf = ({ key }: CreateRequest) => key && known.get(key.id)
   const ids = rest.map((request) => (answerOf(request)?.invoiceId ?? request.invoice.id) as Invoice.InvoiceId)
   const there = new Map<string, StoredInvoice>((yield* getMany(ids)).map((stored) => [stored.invoice.id, stored]))
   const found = new Map<
@@ -128,21 +118,20 @@ const answerRest = Effect.fnUntraced(function* (
     IdempotencyKeys.Found & { readonly request: CreateRequest; readonly outcome: Outcome }
   >()
   for (const request of rest) {
-    const { idempotency, invoice } = request
+    const { invoice, key } = request
     const answer = answerOf(request)
     const stored = there.get(answer?.invoiceId ?? invoice.id)
     const outcome = answer ? replayed(request, answer, stored) : stored && compared(invoice, stored)
     if (outcome === undefined) continue
-    if (answer || idempotency === undefined || stored === undefined || Exit.isFailure(outcome)) {
+    if (answer || key === undefined || stored === undefined || Exit.isFailure(outcome)) {
       outcomes.set(request, outcome)
-    } else if (!found.has(IdempotencyKeys.nameOf(idempotency))) {
-      const { version } = stored
-      found.set(IdempotencyKeys.nameOf(idempotency), { idempotency, invoiceId: invoice.id, version, request, outcome })
+    } else if (!found.has(key.id)) {
+      found.set(key.id, { key, invoiceId: invoice.id, version: stored.version, request, outcome })
     }
   }
   const taken = yield* keys.take([...found.values()])
-  for (const [name, { outcome, request }] of found) {
-    if (taken.has(name)) outcomes.set(request, outcome)
+  for (const [id, { outcome, request }] of found) {
+    if (taken.has(id)) outcomes.set(request, outcome)
   }
 })
 
@@ -165,12 +154,12 @@ const compared = (invoice: Invoice.Invoice, stored: StoredInvoice): Outcome =>
 
 /** The outcome of a request whose key is taken: what the first request was answered. */
 const replayed = (
-  { idempotency }: CreateRequest,
+  { key }: CreateRequest,
   { foundVersion, hash }: IdempotencyKeys.Known,
   stored: StoredInvoice | undefined
 ): Outcome | undefined => {
-  if (idempotency !== undefined && idempotency.hash !== hash) {
-    return Exit.fail(new IdempotencyKeyReused({ key: idempotency.key }))
+  if (key !== undefined && key.idempotency.hash !== hash) {
+    return Exit.fail(new IdempotencyKeyReused({ key: key.idempotency.key }))
   }
   if (stored === undefined) {
     return undefined

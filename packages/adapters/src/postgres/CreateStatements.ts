@@ -7,7 +7,14 @@ export interface CreateRequest {
   readonly invoice: Invoice.Invoice
   readonly traceparent: string | undefined
   readonly by: string
-  readonly idempotency: Idempotency | undefined
+  readonly key: RequestKey | undefined
+}
+
+/** The idempotency key of a request. */
+export interface RequestKey {
+  /** Stands for the principal and the key: `IdempotencyKeys.idOf`. */
+  readonly id: string
+  readonly idempotency: Idempotency
 }
 
 const columns = "id, customer_id, currency, amount, due_date, created_at, updated_at, notes"
@@ -49,9 +56,10 @@ with input as (
  * known; its invoice is not inserted.
  *
  * A key is inserted before its invoice, since an insert into `idempotency_key` waits for another transaction that has
- * the same key in hand. A request whose id is taken must not leave its key behind, and a statement can't delete a row
- * that it has inserted. So ids that are taken are left out first; an id that another transaction takes after that look
- * violates the primary key of `invoice`, and the whole statement is to be sent again.
+ * the same key in hand. No key is looked up before: every new one would pay for it, and a known one is only locked until
+ * the commit. A request whose id is taken must not leave its key behind, and a statement can't delete a row that it has
+ * inserted. So ids that are taken are left out first; an id that another transaction takes after that look violates the
+ * primary key of `invoice`, and the whole statement is to be sent again.
  *
  * Every transaction locks keys before invoices, each in their order, so that none waits for another in a circle: the
  * sort by id reads all keys before the first invoice is inserted.
@@ -59,28 +67,21 @@ with input as (
 export const insertWithKeys = `
 with input as (
   select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::numeric[], $5::text[], $6::text[], $7::text[], $8::text[],
-      $9::text[], $10::text[], $11::text[], $12::text[], $19::int4[], $20::text[], $21::text[], $22::text[], $23::bytea[])
-    as t (${columns}, topic, type, payload, traceparent, hash, by, principal, idempotency_key, request_hash)
+      $9::text[], $10::text[], $11::text[], $12::text[], $19::int4[], $20::text[], $21::uuid[], $22::bytea[])
+    as t (${columns}, topic, type, payload, traceparent, hash, by, key_id, request_hash)
 ), open as (
-  select input.* from input
-  where not exists (select from invoice i where i.id = input.id)
-    and not exists (
-      select from idempotency_key k
-      where k.principal = input.principal and k.key = input.idempotency_key
-        and k.at > statement_timestamp() - $24::bigint * interval '1 ms'
-    )
+  select input.* from input where not exists (select from invoice i where i.id = input.id)
 ), keys as (
-  insert into idempotency_key as k (principal, key, hash, invoice_id)
-  select principal, idempotency_key, request_hash, id from open where idempotency_key is not null
-  order by principal collate "C", idempotency_key collate "C"
-  on conflict (principal, key) do update
+  insert into idempotency_key as k (id, hash, invoice_id)
+  select key_id, request_hash, id from open where key_id is not null order by key_id
+  on conflict (id) do update
     set hash = excluded.hash, invoice_id = excluded.invoice_id, found_version = null, at = excluded.at
-    where k.at <= statement_timestamp() - $24::bigint * interval '1 ms'
+    where k.at <= statement_timestamp() - $23::bigint * interval '1 ms'
   returning invoice_id
 ), inserted as (
   insert into invoice (${columns})
   select ${columns} from open
-  where idempotency_key is null or id in (select invoice_id from keys)
+  where key_id is null or id in (select invoice_id from keys)
   order by id
   returning id, stored_at
 ), ${consequences}`

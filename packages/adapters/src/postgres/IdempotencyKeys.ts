@@ -2,25 +2,29 @@
  * The idempotency keys of creates. A key that is older than the time for which keys are kept counts as absent: the next
  * request with it takes its row over, and the store's maintenance deletes the rows that nobody takes over.
  */
+import { hash } from "node:crypto"
 import type { StoreUnavailable } from "@invoice/core"
 import type { Idempotency } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Arrays from "./Arrays.ts"
 import * as Client from "./Client.ts"
-import type { CreateRequest } from "./CreateStatements.ts"
+import type { RequestKey } from "./CreateStatements.ts"
 import type { StoreQuery } from "./StoreQuery.ts"
 
-/** A request with a key. */
-export interface KeyedRequest extends CreateRequest {
-  readonly idempotency: Idempotency
+/**
+ * Stands for a principal and a key, in the table and in locks: the first 128 bits of the SHA-256 of both, as a UUID. It
+ * is as long as an id whatever they are, and no principal's name can make the key of one look like that of another.
+ */
+const idOf = ({ key, principal }: Idempotency): string => {
+  const digest = hash("sha256", JSON.stringify([principal, key]))
+  return `${digest.slice(0, 8)}-${digest.slice(8, 12)}-${digest.slice(12, 16)}-${digest.slice(16, 20)}-${digest.slice(20, 32)}`
 }
 
-export const hasKey = (request: CreateRequest): request is KeyedRequest => request.idempotency !== undefined
+export const keyOf = (idempotency: Idempotency): RequestKey => ({ id: idOf(idempotency), idempotency })
 
-/** Tells keys apart: no principal's name can make the key of one look like that of another. */
-export const nameOf = ({ key, principal }: Pick<Idempotency, "key" | "principal">): string =>
-  JSON.stringify([principal, key])
+/** The hash of what a client asked for, as the table has it. */
+export const hashOf = ({ idempotency }: RequestKey): Uint8Array => Buffer.from(idempotency.hash, "hex")
 
 /** The answer to the request that has taken a key. */
 export interface Known {
@@ -31,14 +35,11 @@ export interface Known {
 }
 
 const selectKeys = `
-select k.principal, k.key, encode(k.hash, 'hex') as hash, k.invoice_id, k.found_version
-from unnest($1::text[], $2::text[]) as t (principal, key)
-join idempotency_key k on k.principal = t.principal and k.key = t.key
-where k.at > statement_timestamp() - $3::bigint * interval '1 ms'`
+select id, encode(hash, 'hex') as hash, invoice_id, found_version from idempotency_key
+where id = any($1::uuid[]) and at > statement_timestamp() - $2::bigint * interval '1 ms'`
 
 interface KeyRow {
-  readonly principal: string
-  readonly key: string
+  readonly id: string
   readonly hash: string
   readonly invoice_id: string
   readonly found_version: bigint | null
@@ -46,46 +47,39 @@ interface KeyRow {
 
 /** Answers the keys that another request has not taken before. */
 const insertFound = `
-insert into idempotency_key as k (principal, key, hash, invoice_id, found_version)
-select * from unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[], $5::int8[])
-  as t (principal, key, hash, invoice_id, found_version)
-order by principal collate "C", key collate "C"
-on conflict (principal, key) do update
+insert into idempotency_key as k (id, hash, invoice_id, found_version)
+select * from unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::int8[]) as t (id, hash, invoice_id, found_version)
+order by id
+on conflict (id) do update
   set hash = excluded.hash, invoice_id = excluded.invoice_id, found_version = excluded.found_version, at = excluded.at
-  where k.at <= statement_timestamp() - $6::bigint * interval '1 ms'
-returning principal, key`
+  where k.at <= statement_timestamp() - $5::bigint * interval '1 ms'
+returning id`
 
 /** A request that was answered with an invoice that is there already, and the invoice's version. */
 export interface Found {
-  readonly idempotency: Idempotency
+  readonly key: RequestKey
   readonly invoiceId: string
   readonly version: number
 }
 
-export const digest = ({ hash }: Idempotency): Uint8Array => Buffer.from(hash, "hex")
-
 export interface IdempotencyKeys {
-  /** The keys of these requests that are taken, by `nameOf`. */
-  readonly find: (requests: ReadonlyArray<KeyedRequest>) => Effect.Effect<ReadonlyMap<string, Known>, StoreUnavailable>
-  /** Takes the keys, each at most once in the list; answers those that nobody has taken before, by `nameOf`. */
+  /** Those of the keys that are taken, by id. */
+  readonly find: (keys: ReadonlyArray<RequestKey>) => Effect.Effect<ReadonlyMap<string, Known>, StoreUnavailable>
+  /** Takes the keys, each at most once in the list; answers the ids of those that nobody has taken before. */
   readonly take: (found: ReadonlyArray<Found>) => Effect.Effect<ReadonlySet<string>, StoreUnavailable>
 }
 
 /** @param keptMillis for how long keys are kept */
 export const make = (query: StoreQuery, keptMillis: number): IdempotencyKeys => ({
-  find: (requests) =>
-    requests.length === 0
+  find: (keys) =>
+    keys.length === 0
       ? Effect.succeed(new Map())
       : Effect.map(
-          query<KeyRow>(selectKeys, [
-            Arrays.texts(requests.map(({ idempotency }) => idempotency.principal)),
-            Arrays.texts(requests.map(({ idempotency }) => idempotency.key)),
-            BigInt(keptMillis)
-          ]),
+          query<KeyRow>(selectKeys, [Arrays.uuids(keys.map(({ id }) => id)), BigInt(keptMillis)]),
           (rows) =>
             new Map(
-              rows.map(({ found_version, hash, invoice_id, ...row }) => [
-                nameOf(row),
+              rows.map(({ found_version, hash, id, invoice_id }) => [
+                id,
                 {
                   hash,
                   invoiceId: invoice_id,
@@ -98,15 +92,14 @@ export const make = (query: StoreQuery, keptMillis: number): IdempotencyKeys => 
     found.length === 0
       ? Effect.succeed(new Set())
       : Effect.map(
-          query<Pick<KeyRow, "key" | "principal">>(insertFound, [
-            Arrays.texts(found.map(({ idempotency }) => idempotency.principal)),
-            Arrays.texts(found.map(({ idempotency }) => idempotency.key)),
-            Arrays.byteas(found.map(({ idempotency }) => digest(idempotency))),
+          query<Pick<KeyRow, "id">>(insertFound, [
+            Arrays.uuids(found.map(({ key }) => key.id)),
+            Arrays.byteas(found.map(({ key }) => hashOf(key))),
             Arrays.uuids(found.map(({ invoiceId }) => invoiceId)),
             Arrays.bigints(found.map(({ version }) => BigInt(version))),
             BigInt(keptMillis)
           ]),
-          (rows) => new Set(rows.map(nameOf))
+          (rows) => new Set(rows.map(({ id }) => id))
         )
 })
 

@@ -53,7 +53,7 @@ const make = Effect.fnUntraced(function* (
   }
   return InvoiceStore.of({
     create: (invoice, { by = "api", idempotency, traceparent } = {}) =>
-      create({ invoice, traceparent, by, idempotency }),
+      create({ invoice, traceparent, by, key: idempotency && IdempotencyKeys.keyOf(idempotency) }),
     get,
     getMany,
     list: ReadInvoices.list(query),
