@@ -64,7 +64,7 @@ const inserting =
       ? query<InsertedRow>(insertWithKeys, [
           ...parameters(writing),
           Arrays.uuids(writing.map(({ key }) => key?.id ?? null)),
-          Arrays.byteas(writing.map(({ key }) => key && IdempotencyKeys.hashOf(key))),
+          Arrays.byteas(writing.map(({ key }) => (key ? IdempotencyKeys.hashOf(key) : null))),
           BigInt(keptMillis)
         ])
       : query<InsertedRow>(insertInvoices, parameters(writing))
