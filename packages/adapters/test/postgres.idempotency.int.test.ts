@@ -123,24 +123,25 @@ describe("an idempotency key on Postgres", () => {
     }).pipe(Effect.scoped, Effect.provide(own))
   )
 
-  it.live("an id that another transaction takes in the middle: a conflict, and the key is free", () =>
+  it.live.each([0, 3])("an id that another transaction takes in the middle is a conflict, beside %i others", (others) =>
     Effect.gen(function* () {
       const sql = yield* PgClient.PgClient
       const store = yield* storeAt(url)
-      const [taken, neighbour, later] = [Generators.invoice(), Generators.invoice(), Generators.invoice()]
+      const [taken, later] = [Generators.invoice(), Generators.invoice()]
+      const neighbours = Array.from({ length: others }, () => Generators.invoice())
       const options = { idempotency: newKey() }
       const fibers = yield* sql.withTransaction(
         Effect.gen(function* () {
           yield* sql`insert into invoice (id, customer_id, currency, amount, notes)
             values (${taken.id}::text::uuid, gen_random_uuid(), 'EUR', 1, 'somebody else''s')`
           const conflict = yield* Effect.forkDetach(Effect.flip(store.create(taken, options)))
-          const created = yield* Effect.forkDetach(store.create(neighbour))
+          const created = yield* Effect.forEach(neighbours, (invoice) => Effect.forkDetach(store.create(invoice)))
           yield* waiting
           return { conflict, created }
         })
       )
       assert.strictEqual((yield* Fiber.join(fibers.conflict))._tag, "InvoiceConflict")
-      assert.strictEqual((yield* Fiber.join(fibers.created)).outcome, "Created")
+      for (const fiber of fibers.created) assert.strictEqual((yield* Fiber.join(fiber)).outcome, "Created")
       const other = { idempotency: { ...options.idempotency, hash: "b".repeat(64) } }
       assert.strictEqual((yield* store.create(later, other)).outcome, "Created")
     }).pipe(Effect.scoped, Effect.provide(own))
