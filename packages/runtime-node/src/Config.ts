@@ -241,7 +241,7 @@ const entries = {
   httpBufferMegabytes: withDefault(64, {
     name: "HTTP_BUFFER_MB",
     description:
-      "most megabytes of request bodies in hand, and of answers that wait to be sent, each; beyond it the slowest is cut off",
+      "most megabytes of request bodies in hand, and half as many of answers that wait to be sent; beyond it the slowest is cut off",
     read: integer(16, 65_536)
   }),
   otelCollector: entry<string>({

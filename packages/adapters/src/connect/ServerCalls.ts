@@ -22,6 +22,14 @@ export const whenSent = createContextKey<(run: () => void) => void>((run) => run
   description: "runs a function when the answer has been sent"
 })
 
+/**
+ * Resolves when a call with one response may begin: its connection may have to wait, such as for its client to read the
+ * answers that it has. Undefined when the call may begin at once.
+ */
+export const turn = createContextKey<() => Promise<void> | undefined>(() => undefined, {
+  description: "waits for the call's turn"
+})
+
 const measureCall = RequestMetrics.make({
   prefix: "rpc",
   count: "Calls answered",
@@ -109,6 +117,8 @@ const unary = async <A>(
   effect: Effect.Effect<A, Errors.CallError>
 ): Promise<A> => {
   const startedAt = performance.now()
+  const mine = call.values.get(turn)()
+  if (mine !== undefined) await mine
   admit(admission)
   try {
     const exit = await run(

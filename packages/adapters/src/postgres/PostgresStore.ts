@@ -2,6 +2,7 @@
 import { type InvoiceConflict, type InvoiceNotFound, InvoiceStore, OutboxSignal, StoreUnavailable } from "@invoice/core"
 import { Effect, Layer, type Scope } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
+import * as BatchSize from "./BatchSize.ts"
 import * as Client from "./Client.ts"
 import * as CreateInvoices from "./CreateInvoices.ts"
 import * as DecideInvoices from "./DecideInvoices.ts"
@@ -37,9 +38,11 @@ const make = Effect.fnUntraced(function* (
     blamesRow: (error: InvoiceConflict | StoreUnavailable) =>
       error._tag === "StoreUnavailable" && error.kind === "permanent"
   })
+  const readSize = BatchSize.make()
   const get = yield* GroupCommit.make({
     ...group,
-    write: ReadInvoices.getEach(query),
+    maxBatch: readSize.current,
+    write: ReadInvoices.getEach(query, readSize),
     blamesRow: (_: InvoiceNotFound | StoreUnavailable) => false
   })
   yield* OutboxPartitions.maintain(options.outboxRetentionMillis ?? defaultRetentionMillis).pipe(

@@ -8,19 +8,37 @@ import { constants, Http2ServerRequest, Http2ServerResponse, type ServerHttp2Str
 import type { Socket } from "node:net"
 import type { MessageFraming } from "./MessageFraming.ts"
 import * as Problem from "./Problem.ts"
-import { type Body, Receiving, type Session } from "./Receiving.ts"
+import { type Body, Receiving, type Session as ReceivingSession } from "./Receiving.ts"
 import { type Answer, Sending } from "./Sending.ts"
+import { Turns } from "./Turns.ts"
 
 /** The budgets that all ports of a process share. */
 export interface Budgets {
   readonly receiving: Receiving
   readonly sending: Sending
+  /** Most requests of a session of HTTP/2 at work. */
+  readonly maxAtWork: number
 }
 
-/** @param maxBytes most bytes of bodies in hand, and of answers that wait to be sent, each */
-export const budgets = (maxBytes?: number): Budgets => ({
-  receiving: new Receiving(maxBytes === undefined ? {} : { maxBytes }),
-  sending: new Sending(maxBytes === undefined ? {} : { maxBytes })
+/**
+ * @param maxBytes most bytes of bodies in hand; of answers that wait to be sent half as many
+ * @param maxAtWork most requests of a session of HTTP/2 at work
+ */
+export const budgets = (maxBytes = 67_108_864, maxAtWork = 64): Budgets => ({
+  receiving: new Receiving({ maxBytes }),
+  // an answer that waits is held two or three times: as bytes, as what they are part of, and in Node's buffers
+  sending: new Sending({ maxBytes: maxBytes / 2 }),
+  maxAtWork
+})
+
+/** What counts the requests of a session of HTTP/2. */
+export interface Session extends ReceivingSession {
+  readonly turns: Turns
+}
+
+export const session = ({ maxAtWork, sending }: Budgets): Session => ({
+  held: 0,
+  turns: new Turns({ maxAtWork, maxUnsent: sending.maxBytes / 8 })
 })
 
 /** What counts a request and its answer. */
@@ -56,6 +74,7 @@ export class Response1<Request extends IncomingMessage = IncomingMessage>
   implements Answer
 {
   counted: Counted | undefined = undefined
+  isOver = false
 
   override write(chunk: unknown, encoding?: BufferEncoding | Callback, callback?: Callback): boolean {
     begins(this.counted)
@@ -69,6 +88,10 @@ export class Response1<Request extends IncomingMessage = IncomingMessage>
     super.end(chunk, encoding as BufferEncoding, callback)
     wrote(this.counted, this)
     return this
+  }
+
+  waits(): void {
+    // a connection has one answer at a time
   }
 
   cut(): void {
@@ -92,6 +115,29 @@ export class Response2<Request extends Http2ServerRequest = Http2ServerRequest>
   implements Answer
 {
   counted: Counted | undefined = undefined
+  isOver = false
+  turns: Turns | undefined = undefined
+  private begin: (() => void) | undefined = undefined
+
+  /** Calls `begin` when it is this request's turn in its session, at once if it can; at the latest when it is closed. */
+  turn(begin: () => void): void {
+    this.begin = begin
+    this.turns?.take(begin)
+  }
+
+  /** The answer begins, or the stream is closed. */
+  private given(): void {
+    const { begin, turns } = this
+    if (begin === undefined || turns === undefined) return
+    this.begin = undefined
+    if (turns.leave(begin)) begin()
+    else turns.give()
+  }
+
+  leave(): void {
+    this.given()
+    this.turns?.next()
+  }
 
   override write(
     chunk: string | Uint8Array,
@@ -99,6 +145,7 @@ export class Response2<Request extends Http2ServerRequest = Http2ServerRequest>
     callback?: (error: Error) => void
   ): boolean {
     begins(this.counted)
+    this.given()
     const more = super.write(chunk, encoding as BufferEncoding, callback)
     wrote(this.counted, this)
     return more
@@ -110,9 +157,16 @@ export class Response2<Request extends Http2ServerRequest = Http2ServerRequest>
     callback?: () => void
   ): this {
     begins(this.counted)
+    this.given()
     super.end(chunk as string, encoding as BufferEncoding, callback)
     wrote(this.counted, this)
     return this
+  }
+
+  waits(bytes: number): void {
+    if (this.turns === undefined) return
+    this.turns.unsent += bytes
+    if (bytes < 0) this.turns.next()
   }
 
   cut(): void {
@@ -124,11 +178,11 @@ export class Response2<Request extends Http2ServerRequest = Http2ServerRequest>
 const reset = (stream: ServerHttp2Stream): void => {
   if (stream.destroyed) return
   const { session } = stream
+  const sent = session?.socket.bytesWritten
   stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM)
   stream.destroy()
   if (session === undefined || session.destroyed) return
   // when not even the reset leaves the process, nothing else of the session will, and it holds what it would send
-  const sent = session.socket.bytesWritten
   setTimeout(() => {
     if (!session.destroyed && session.socket.bytesWritten === sent) session.destroy()
   }, 2_000).unref()
@@ -149,8 +203,10 @@ const count = (request: Request1 | Request2, response: Response1 | Response2, co
   request.counted = counted
   response.counted = counted
   response.once("close", () => {
+    response.isOver = true
     counted.receiving.over(counted.body)
     counted.sending.over(response)
+    if (response instanceof Response2) response.leave()
   })
 }
 
@@ -210,5 +266,19 @@ export const begin2 = (
     isAwaited: () => request.readableLength === 0,
     cut: (reason) => (reason === "body_deadline" ? tooSlow2(request, response) : reset(stream))
   })
+  response.turns = session.turns
   count(request, response, { ...budgets, body })
+}
+
+/** Runs when the answer has left the process, or can't leave it any more. */
+export const whenSent = (response: object, run: () => void): void => {
+  if (!(response instanceof Response1 || response instanceof Response2)) run()
+  else if (response.isOver) run()
+  else response.once("close", run)
+}
+
+/** Runs when it is the turn of the request that is answered so, at once if it can. */
+export const turn = (response: object, begin: () => void): void => {
+  if (response instanceof Response2) response.turn(begin)
+  else begin()
 }

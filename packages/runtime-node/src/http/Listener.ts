@@ -129,13 +129,13 @@ const http2Server = (serving: Serving) => {
     maxHeaderListPairs: 128,
     settings: { maxConcurrentStreams: 1_000, maxHeaderListSize: 16_384 }
   })
-  const held = new WeakMap<object, { held: number }>()
+  const sessions = new WeakMap<object, BoundedMessages.Session>()
   server.on("request", (request, response) => {
     if (!(request instanceof BoundedMessages.Request2 && response instanceof BoundedMessages.Response2)) return
-    const { session } = request.stream
-    const sessionHeld = held.get(session ?? request) ?? { held: 0 }
-    held.set(session ?? request, sessionHeld)
-    BoundedMessages.begin2(budgets, request, response, framing(serving, request), sessionHeld)
+    const key = request.stream.session ?? request
+    const session = sessions.get(key) ?? BoundedMessages.session(budgets)
+    sessions.set(key, session)
+    BoundedMessages.begin2(budgets, request, response, framing(serving, request), session)
     // Node's compatibility API has every part of HTTP/1.1's requests and responses that the handlers use
     handler(...([request, response] as unknown as Parameters<RequestListener>))
   })

@@ -22,6 +22,8 @@ export class Pipeline {
   /** Handles the request when those before it on its connection are answered. */
   serve(request: IncomingMessage, response: ServerResponse, handle: () => void): void {
     const { socket } = request
+    // the parser goes on with what has been read of a connection that is closed
+    if (socket.destroyed) return
     if (this.stopping) response.shouldKeepAlive = false
     const connection = this.connections.get(socket) ?? this.open(socket)
     if (connection.current === undefined) {

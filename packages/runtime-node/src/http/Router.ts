@@ -8,6 +8,7 @@ import { Defect, RequestMetrics } from "@invoice/core"
 import { Cause, Effect, type Scope } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import * as Body from "./Body.ts"
+import * as BoundedMessages from "./BoundedMessages.ts"
 import * as Problem from "./Problem.ts"
 
 export type Handler = (
@@ -103,7 +104,7 @@ export const application = (table: Routes, { inFlight, streamed, unlimited }: Op
         wantsGzip(request) ? compressed(response) : Effect.succeed(response)
       )
     )
-    const served = unlimited?.has(path) === true ? answered : admitted(inFlight, request, answered)
+    const served = unlimited?.has(path) === true ? answered : inTurn(request, admitted(inFlight, request, answered))
     return (hasBody(request) && streamed?.has(path) !== true ? Effect.andThen(received(request), served) : served).pipe(
       Effect.tap(({ status }) => measured(status))
     )
@@ -127,10 +128,21 @@ const admitted = (
   answered: Effect.Effect<HttpServerResponse.HttpServerResponse>
 ): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.suspend(() => {
-    const response = NodeHttpServerRequest.toServerResponse(request)
-    if (response.destroyed || !inFlight.enter()) return Effect.succeed(Problem.toResponse(Problem.overloaded))
-    response.once("close", inFlight.leave)
+    if (!inFlight.enter()) return Effect.succeed(Problem.toResponse(Problem.overloaded))
+    BoundedMessages.whenSent(NodeHttpServerRequest.toServerResponse(request), inFlight.leave)
     return answered
+  })
+
+/** Serves the request when it is its turn in its session of HTTP/2; with HTTP/1.1 at once. */
+const inTurn = <A>(request: HttpServerRequest.HttpServerRequest, served: Effect.Effect<A>): Effect.Effect<A> =>
+  Effect.suspend(() => {
+    const response = NodeHttpServerRequest.toServerResponse(request)
+    return request.source instanceof BoundedMessages.Request2
+      ? Effect.andThen(
+          Effect.callback<void>((resume) => BoundedMessages.turn(response, () => resume(Effect.void))),
+          served
+        )
+      : served
   })
 
 /** Logs a defect under an id, and answers with this id. */

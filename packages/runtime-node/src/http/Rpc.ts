@@ -4,6 +4,7 @@ import { Code, ConnectError, createConnectRouter, createContextValues } from "@c
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node"
 import { Server } from "@invoice/adapters/connect"
 import { type Context, Effect } from "effect"
+import * as BoundedMessages from "./BoundedMessages.ts"
 import * as Inflation from "./Inflation.ts"
 
 export interface Rpc {
@@ -31,13 +32,19 @@ const boundDeadline = (header: Headers): void => {
   }
 }
 
-/** Runs a function when the response has been sent, or can't be any more. */
-const whenSent =
-  (response: ServerResponse) =>
-  (run: () => void): void => {
-    if (response.closed || response.destroyed) run()
-    else response.once("close", run)
+/** Resolves when it is the turn of a call in its session; undefined when it can go at once. */
+const turn = (response: ServerResponse): Promise<void> | undefined => {
+  let begun = false
+  let begin = (): void => {
+    begun = true
   }
+  BoundedMessages.turn(response, () => begin())
+  return begun
+    ? undefined
+    : new Promise((resolve) => {
+        begin = resolve
+      })
+}
 
 /**
  * What `connectNodeAdapter` does, and the following: a call counts as in hand until its answer has been sent, deadlines
@@ -56,7 +63,9 @@ const adapter = (routes: Server.Routes, fallback: RequestListener, context: Cont
       fallback(request, response)
       return
     }
-    const values = createContextValues().set(Server.whenSent, whenSent(response))
+    const values = createContextValues()
+      .set(Server.whenSent, (run) => BoundedMessages.whenSent(response, run))
+      .set(Server.turn, () => turn(response))
     const call = universalRequestFromNodeRequest(request, response, undefined, values)
     boundDeadline(call.header)
     handler(call)

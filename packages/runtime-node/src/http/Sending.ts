@@ -18,6 +18,8 @@ export interface Answer {
   /** Emits `timeout` when that time passes without progress, on HTTP/1.1 for the connection, on HTTP/2 for the stream. */
   readonly setTimeout: (millis: number) => unknown
   readonly on: (event: "timeout", listener: () => void) => unknown
+  /** Called with how many bytes more, or less, wait to be sent. */
+  readonly waits: (bytes: number) => void
   /** Ends the stream, or the connection of HTTP/1.1. */
   readonly cut: () => void
 }
@@ -58,11 +60,11 @@ export class Sending {
     if (bytes === 0) return
     const waiting = this.waiting.get(answer)
     if (waiting === undefined) {
-      this.waiting.set(answer, { since: now(), bytes, watched: false })
-      this.held += bytes
+      const begun = { since: now(), bytes: 0, watched: false }
+      this.waiting.set(answer, begun)
+      this.hold(answer, begun, bytes)
     } else {
-      this.held += bytes - waiting.bytes
-      waiting.bytes = bytes
+      this.hold(answer, waiting, bytes)
     }
     while (this.held > this.maxBytes && this.cutLongest(0, "sending_bytes"));
   }
@@ -72,7 +74,7 @@ export class Sending {
     const waiting = this.waiting.get(answer)
     if (waiting === undefined) return
     this.waiting.delete(answer)
-    this.held -= waiting.bytes
+    this.hold(answer, waiting, 0)
   }
 
   /** Cuts off the answer that has waited longest, if that is more than a second; false when there is none. */
@@ -85,11 +87,17 @@ export class Sending {
     const at = now()
     for (const [answer, waiting] of this.waiting) {
       const bytes = answer.writableLength
-      this.held += bytes - waiting.bytes
-      waiting.bytes = bytes
+      this.hold(answer, waiting, bytes)
       if (bytes === 0) this.waiting.delete(answer)
       else if (!waiting.watched && at - waiting.since >= patienceMillis) this.watch(answer, waiting)
     }
+  }
+
+  private hold(answer: Answer, waiting: Waiting, bytes: number): void {
+    const more = bytes - waiting.bytes
+    waiting.bytes = bytes
+    this.held += more
+    answer.waits(more)
   }
 
   private watch(answer: Answer, waiting: Waiting): void {

@@ -40,8 +40,8 @@ const listen = (
   )
 
 /** What clients may make the process hold: one for all ports and protocols. */
-const limitsOf = (settings: Settings, bufferBytes: number) => {
-  const budgets = BoundedMessages.budgets(bufferBytes)
+const limitsOf = (settings: Settings, bufferBytes: number, maxAtWork?: number) => {
+  const budgets = BoundedMessages.budgets(bufferBytes, maxAtWork)
   return {
     budgets,
     // an answer that its client doesn't read gives its place to a request that waits for one
@@ -92,7 +92,7 @@ export const storage = (
   checks: Operations.Checks
 ): Effect.Effect<string, StartupError, InvoiceStore | InvoiceValidator | Outbox | Scope.Scope> =>
   Effect.gen(function* () {
-    const { budgets, inFlight, watches } = limitsOf(settings, internalBufferBytes)
+    const { budgets, inFlight, watches } = limitsOf(settings, internalBufferBytes, settings.maxInFlight)
     const { handler, onStop, streamed } = yield* Rpc.make(
       RpcServer.storageRoutes,
       { ready: Operations.ready(checks), inFlight, watches },
