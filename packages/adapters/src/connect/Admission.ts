@@ -15,11 +15,7 @@ export interface Admission {
  * @param limit what to count a refusal as
  * @param makeRoom called when there are too many: true when it ends one of them soon, so that another one may enter
  */
-export const make = (
-  maximum: number,
-  limit: LimitMetrics.Limit,
-  makeRoom: () => boolean = () => false
-): Admission => {
+export const make = (maximum: number, limit: LimitMetrics.Limit, makeRoom: () => boolean = () => false): Admission => {
   let inHand = 0
   return {
     enter: () => {

@@ -43,7 +43,10 @@ export const getEach =
   (query: StoreQuery, size: BatchSize.BatchSize) =>
   (ids: ReadonlyArray<Invoice.InvoiceId>): Effect.Effect<ReadonlyArray<Found>, StoreUnavailable> =>
     Effect.map(query<InvoiceRow>(selectInvoices, [Arrays.uuids([...new Set(ids)])]), (rows) => {
-      size.learn(rows.length, rows.reduce((sum, row) => sum + lengthOf(row), 0))
+      size.learn(
+        rows.length,
+        rows.reduce((sum, row) => sum + lengthOf(row), 0)
+      )
       const found = rows.map(toStored)
       const byId = new Map(found.map((stored) => [stored.invoice.id, stored]))
       return ids.map((id): Found => {

@@ -94,9 +94,7 @@ type AnyRequest = Pick<Parameters<RequestListener>[0], "url" | "headers">
 
 /** The framing of a request that is a stream of messages. */
 const framing = ({ streamed }: Serving, { headers, url = "" }: AnyRequest) =>
-  streamed.size > 0 && streamed.has(url.split("?", 1)[0] ?? "")
-    ? MessageFraming.of(headers["content-type"])
-    : undefined
+  streamed.size > 0 && streamed.has(url.split("?", 1)[0] ?? "") ? MessageFraming.of(headers["content-type"]) : undefined
 
 const http1Server = (serving: Serving, pipeline: Pipeline) => {
   const { budgets, handler, idleMillis } = serving
@@ -264,7 +262,16 @@ const close = (open: Open, stopMillis: number, closed: () => void): void => {
 /** Listens while the scope lasts, and answers the URL, which has the port that was picked for port 0. */
 export const listen = (
   handler: RequestListener,
-  { address, budgets = BoundedMessages.budgets(), idleMillis, onStop, speaks, stopMillis, streamed = new Set(), tls }: Options
+  {
+    address,
+    budgets = BoundedMessages.budgets(),
+    idleMillis,
+    onStop,
+    speaks,
+    stopMillis,
+    streamed = new Set(),
+    tls
+  }: Options
 ): Effect.Effect<string, CannotListen, Scope.Scope> =>
   Effect.gen(function* () {
     const connections = makeConnections({ handler, budgets, streamed, speaks, idleMillis })

@@ -115,7 +115,9 @@ export const operations = (
   checks: Operations.Checks
 ): Effect.Effect<string, StartupError, Scope.Scope> =>
   Effect.flatMap(
-    Effect.flatMap(Operations.routes(checks), (routes) => Server.handler(routes, { inFlight: Admission.make(100, "in_flight") })),
+    Effect.flatMap(Operations.routes(checks), (routes) =>
+      Server.handler(routes, { inFlight: Admission.make(100, "in_flight") })
+    ),
     (handler) =>
       listen(settings, "METRICS_ADDRESS", handler, {
         address: settings.metricsAddress,
