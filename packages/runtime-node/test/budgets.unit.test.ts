@@ -11,7 +11,7 @@ import * as Listener from "@invoice/runtime-node/http/Listener"
 import { Receiving } from "@invoice/runtime-node/http/Receiving"
 import * as Router from "@invoice/runtime-node/http/Router"
 import { Sending } from "@invoice/runtime-node/http/Sending"
-import { Effect } from "effect"
+import { Effect, Exit, Fiber, Scope } from "effect"
 import { HttpServerResponse } from "effect/http"
 
 const megabyte = 1_048_576
@@ -381,40 +381,45 @@ describe("requests in a row on a connection of HTTP/1.1", () => {
 })
 
 describe("a stop", () => {
+  /** A port, and what stops it. */
+  const running = (handler: Effect.Effect<RequestListener, never, Scope.Scope>) =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const url = yield* Scope.provide(
+        Effect.flatMap(handler, (handler) => listen(handler, { speaks: "http1" })),
+        scope
+      )
+      return { url, stop: Effect.suspend(() => Scope.close(scope, Exit.void)) }
+    })
+
   it.live("tells clients that keep their connection to close it, instead of breaking it", () =>
     Effect.gen(function* () {
-      const { scoped } = Effect
-      let stop = (): void => undefined
-      const stopped = new Promise<void>((resolve) => {
-        stop = resolve
+      const { stop, url } = yield* running(Effect.succeed((_request, response) => void response.end("ok")))
+      const socket = yield* http1(url)
+      const answer = Effect.callback<string>((resume) => {
+        socket.once("data", (chunk: Buffer) => resume(Effect.succeed(chunk.toString("latin1"))))
+        socket.write("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
       })
-      const port = yield* Effect.callback<string>((resume) => {
-        const running = Effect.runPromise(
-          scoped(
-            Effect.flatMap(
-              listen((_request, response) => void response.end("ok"), { speaks: "http1" }),
-              (url) =>
-                Effect.promise(() => {
-                  resume(Effect.succeed(url))
-                  return stopped
-                })
-            )
-          )
-        )
-        running.catch(() => undefined)
+      assert.match(yield* answer, /connection: keep-alive/iu)
+      const stopping = yield* Effect.forkChild(stop, { startImmediately: true })
+      assert.match(yield* answer, /^HTTP\/1\.1 200 .*connection: close/isu)
+      yield* Fiber.join(stopping)
+    })
+  )
+
+  it.live("ends in its time, however slow the bodies of requests are", () =>
+    Effect.gen(function* () {
+      const inFlight = Admission.make(1, "in_flight")
+      const { stop, url } = yield* running(
+        Router.handler({ "/": { POST: () => Effect.succeed(HttpServerResponse.text("served")) } }, { inFlight })
+      )
+      const socket = yield* http1(url)
+      const request = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\nexpect: 100-continue\r\n\r\n"
+      yield* Effect.callback<void>((resume) => {
+        socket.once("data", () => resume(Effect.void))
+        socket.write(request)
       })
-      const socket = yield* http1(port)
-      const get = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
-      const answer = () =>
-        Effect.callback<string>((resume) => {
-          socket.once("data", (chunk: Buffer) => resume(Effect.succeed(chunk.toString("latin1"))))
-          socket.write(get)
-        })
-      assert.match(yield* answer(), /connection: keep-alive/iu)
-      stop()
-      yield* until(() => true)
-      assert.match(yield* answer(), /^HTTP\/1\.1 200 .*connection: close/isu)
-      yield* until(() => socket.destroyed || socket.readableEnded)
+      yield* Effect.all([untilClosed(socket), stop], { concurrency: 2 })
     })
   )
 })

@@ -251,7 +251,7 @@ describe("watches", () => {
             body: '{"id":"5"}',
             headers: json
           })
-          assert.strictEqual(status, 400)
+          assert.strictEqual(status, 422)
           return
         }
       })

@@ -5,7 +5,7 @@ import { gzip } from "node:zlib"
 import { NodeHttpServer, NodeHttpServerRequest } from "@effect/platform-node"
 import type { Admission } from "@invoice/adapters/connect"
 import { Defect, RequestMetrics } from "@invoice/core"
-import { Cause, Effect, type Scope } from "effect"
+import { Cause, Effect, Scope } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import * as Body from "./Body.ts"
 import * as BoundedMessages from "./BoundedMessages.ts"
@@ -149,6 +149,13 @@ const inTurn = <A>(request: HttpServerRequest.HttpServerRequest, served: Effect.
 const broken = (cause: Cause.Cause<never>): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.map(Defect.report("request failed", cause), (instance) => Problem.toResponse(Problem.defect(instance)))
 
-/** The application of a table of routes as a listener of Node's servers. Requests in hand end with the scope. */
+/**
+ * The application of a table of routes as a listener of Node's servers. Requests in hand end with the scope, after what is
+ * acquired in it later: a listener that serves them can wait for them when it stops.
+ */
 export const handler = (routes: Routes, options: Options): Effect.Effect<RequestListener, never, Scope.Scope> =>
-  Effect.flatMap(Effect.scope, (scope) => NodeHttpServer.makeHandler(application(routes, options), { scope }))
+  Effect.gen(function* () {
+    // each request adds itself to this scope, which takes its place in the order of the outer one now
+    const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
+    return yield* NodeHttpServer.makeHandler(application(routes, options), { scope })
+  })

@@ -50,6 +50,9 @@ const limitsOf = (settings: Settings, bufferBytes: number, maxAtWork?: number) =
   }
 }
 
+/** How long ports wait for requests in hand: what is stopped after them, such as the store, also takes its time. */
+const stopMillisOf = ({ shutdownMillis }: Settings): number => shutdownMillis * 0.9
+
 /** What `storage` holds: messages between our own programs may be 64 times as large as those of clients. */
 const internalBufferBytes = 536_870_912
 
@@ -76,7 +79,7 @@ export const api = (
       rest
     )
     const tls = yield* Tls.load(settings)
-    const options = { tls, budgets, streamed, onStop, stopMillis: settings.shutdownMillis }
+    const options = { tls, budgets, streamed, onStop, stopMillis: stopMillisOf(settings) }
     const onePort = settings.onePort || tls !== undefined
     // all ports stop at the same time
     const ports = yield* Scope.fork(yield* Effect.scope, "parallel")
@@ -103,7 +106,7 @@ export const storage = (
       budgets,
       streamed,
       onStop,
-      stopMillis: settings.shutdownMillis,
+      stopMillis: stopMillisOf(settings),
       address: settings.grpcAddress,
       speaks: "any"
     })
