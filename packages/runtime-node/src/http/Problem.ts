@@ -97,6 +97,19 @@ export const overloaded: Problem = {
   headers: retryAfter
 }
 
+export const tooSlow: Problem = {
+  status: 408,
+  title: "Request Timeout",
+  detail: "the body did not come in time"
+}
+
+export const cutOff: Problem = {
+  status: 503,
+  title: "Service Unavailable",
+  detail: "too many bodies are under way and this one was the slowest, try again in a moment",
+  headers: retryAfter
+}
+
 export const notReady = (missing: ReadonlyArray<string>): Problem => ({
   status: 503,
   title: "Service Unavailable",
