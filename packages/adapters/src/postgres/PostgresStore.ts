@@ -21,7 +21,12 @@ export interface Options extends Client.Options {
 const defaultRetentionMillis = 7 * 24 * 3_600_000
 
 /** Requests that wait at the same time share a statement: at most 2 are in flight, of at most 256 requests each. */
-const group = { workers: 2, maxBatch: 256 } as const
+const workers = 2
+const maxBatch = 256
+
+/** The error of a request that has missed its deadline. */
+const noAnswer = (options: Client.Options) => (): StoreUnavailable =>
+  new StoreUnavailable({ kind: "unavailable", cause: Client.timedOut(Client.timeoutMillisOf(options)) })
 
 const make = Effect.fnUntraced(function* (
   options: Options
@@ -31,6 +36,7 @@ const make = Effect.fnUntraced(function* (
   const query = StoreQuery.make(run)
   const signal = yield* OutboxSignal.OutboxSignal
   const getMany = ReadInvoices.getMany(query)
+  const group = { workers, maxBatch, timeoutMillis: Client.timeoutMillisOf(options), timedOut: noAnswer(options) }
   const create = yield* GroupCommit.make({
     ...group,
     write: CreateInvoices.make({ query, getMany, signal }),
