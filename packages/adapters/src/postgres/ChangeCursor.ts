@@ -4,7 +4,7 @@
  * `<lo>`, or `<lo>.<hi>.<pos>` within a window. A snapshot is in base64url (RFC 4648, section 5), of numbers as varints:
  * xmin, xmax - xmin, and the transactions in progress in the shorter of two ways: the distance from each to the next,
  * or the distance to the next and 32 bits for those that follow it. So many transactions may be in progress as Postgres
- * has connections, and only a snapshot with more than about 370 that lie far apart does not fit.
+ * has connections, and only a snapshot with more than about 360 that lie far apart does not fit.
  */
 import * as SnapshotWindow from "./SnapshotWindow.ts"
 
