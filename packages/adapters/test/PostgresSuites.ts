@@ -1,6 +1,7 @@
 /** What the contract suites have to know of a Postgres database. */
 import { PgClient } from "@effect/sql-pg"
 import { Effect, type Redacted } from "effect"
+import * as ChangeCursor from "../src/postgres/ChangeCursor.ts"
 
 export const features = { durable: true, multiProcess: true }
 
@@ -21,5 +22,8 @@ export const options = (url: Redacted.Redacted) => ({
       sql.unsafe("update idempotency_key set at = at - $1::bigint * interval '1 ms'", [BigInt(millis)])
     ).pipe(Effect.provide(PgClient.layer({ url, maxConnections: 1 })), Effect.asVoid),
   /** A snapshot a million transactions on. */
-  cursorAfter: (head: string) => head.replaceAll(/\d+/gu, (id) => `${BigInt(id) + 1_000_000n}`)
+  cursorAfter: (head: string) =>
+    ChangeCursor.ofSnapshot(
+      (ChangeCursor.parse(head)?.lo ?? "").replaceAll(/\d+/gu, (id) => `${BigInt(id) + 1_000_000n}`)
+    ) ?? ""
 })

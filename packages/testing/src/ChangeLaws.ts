@@ -1,7 +1,7 @@
 /** The laws of `InvoiceStoreContract` about the changes that a store reports. */
 import { assert } from "@effect/vitest"
 import { InvoiceStore } from "@invoice/core"
-import type { Change } from "@invoice/core/ports/InvoiceStore"
+import type { Change, ChangesPage } from "@invoice/core/ports/InvoiceStore"
 import { Effect } from "effect"
 import { approve, decision, reject } from "./Decisions.ts"
 import * as Generators from "./Generators.ts"
@@ -26,6 +26,7 @@ const drain = Effect.fnUntraced(function* (from: string | undefined, limit: numb
 const once: Body = Effect.gen(function* () {
   const store = yield* InvoiceStore
   const head = yield* store.head
+  assert.isAtMost(head.length, 1_024)
   const invoices = Array.from({ length: 30 }, () => Generators.invoice())
   yield* Effect.forEach(
     invoices,
@@ -74,6 +75,12 @@ const foreign: Body = Effect.gen(function* () {
     "3:9:2",
     "3:9:5,4",
     "1:1:1|1:1:1|1",
+    "AA",
+    "AwB",
+    "AwA.AwA",
+    "AwA.AwA.",
+    "AwA=",
+    "A".repeat(1_000),
     long
   ]) {
     assert.strictEqual(
@@ -111,6 +118,75 @@ const empty: Body = Effect.gen(function* () {
   }
 })
 
+const upTo: Body = Effect.gen(function* () {
+  const store = yield* InvoiceStore
+  const invoices = Array.from({ length: 25 }, () => Generators.invoice())
+  const create = (from: number, to: number) =>
+    Effect.forEach(invoices.slice(from, to), (invoice) => store.create(invoice), { concurrency: 8 })
+  const start = yield* store.head
+  yield* create(0, 15)
+  const until = yield* store.head
+  yield* create(15, 25)
+  for (const from of [start, undefined]) {
+    for (const limit of [4, 15, 1_000]) {
+      const ids: Array<string> = []
+      let cursor = from
+      for (let pages = 0; cursor !== until; pages++) {
+        const page: ChangesPage = yield* store.changes({ cursor, limit, until })
+        // a database that others use too may have more pages
+        assert.isTrue(page.changes.length > 0 || page.next === until || pages < 100, "it never ends at `until`")
+        ids.push(...page.changes.map(({ id }) => id))
+        cursor = page.next
+      }
+      assert.deepStrictEqual(
+        ids.filter((id) => invoices.some((invoice) => invoice.id === id)).toSorted(),
+        invoices
+          .slice(0, 15)
+          .map(({ id }) => id)
+          .toSorted()
+      )
+      const rest = yield* drain(cursor, 7)
+      assert.deepStrictEqual(
+        rest.changes.map(({ id }) => id).toSorted(),
+        invoices
+          .slice(15)
+          .map(({ id }) => id)
+          .toSorted()
+      )
+    }
+  }
+})
+
+/** The size of a page that is told as JSON. */
+const maxPage = 4_000_000
+
+const large: Body = Effect.gen(function* () {
+  const store = yield* InvoiceStore
+  const start = yield* store.head
+  const invoices = Array.from({ length: 40 }, () => Generators.invoice())
+  const [violation] = reject.violations
+  const violations = Array.from({ length: 1_000 }, (_, index) => ({
+    code: "T-1",
+    severity: "error" as const,
+    path: `/items/${index}`,
+    message: `${violation?.message} ${"x".repeat(100)}`
+  }))
+  yield* Effect.forEach(invoices, (invoice) => store.create(invoice), { concurrency: 8 })
+  yield* store.decide(invoices.map((invoice) => decision(invoice, { ...reject, violations })))
+  const told: Array<Change> = []
+  let cursor: string | undefined = start
+  let more = true
+  while (more) {
+    const page: ChangesPage = yield* store.changes({ cursor, limit: 1_000 })
+    assert.isTrue(page.changes.length <= 1 || JSON.stringify(page.changes).length <= maxPage)
+    told.push(...page.changes)
+    cursor = page.next
+    more = page.more
+  }
+  assert.strictEqual(told.length, 80)
+  assert.strictEqual(told.filter((change) => change.violations.length === 1_000).length, 40)
+})
+
 const head: Body = Effect.gen(function* () {
   const store = yield* InvoiceStore
   for (let round = 0; round < 3; round++) {
@@ -137,6 +213,8 @@ export const changeLaws = (law: MakeLaw, { cursorAfter = (head) => head }: Chang
   law("every change is told once, those of one invoice in order, from any cursor on, while invoices arrive", once),
   law("an empty page of changes leaves a cursor that goes on", empty),
   law("the head is behind what is committed, and before what comes", head),
+  law("a read of changes up to a cursor ends exactly there, and loses nothing behind it", upTo),
+  law("a page of large changes ends early, and has at most 4 MB", large),
   law("a cursor that the store did not hand out is invalid", foreign),
   law("a cursor beyond the head is invalid", beyondHead(cursorAfter), "cursorAfter")
 ]

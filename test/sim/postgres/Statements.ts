@@ -100,6 +100,16 @@ export const tail =
     return pageOf(session, hi, newestOf(events, from.xmax), found.slice(0, Number(limit)))
   }
 
+/** As `tail` of all lanes, up to the snapshot that is the last parameter. */
+const upTo: Meaning = (session, [lo, limit, hi]) => {
+  const end = Snapshot.parse(String(hi))
+  const from = Snapshot.parse(String(lo))
+  const events = visibleEvents(session)
+  const found = events.filter(({ xid }) => (xid >= from.xmax || from.xip.includes(xid)) && Snapshot.sees(end, xid))
+  const now = Snapshot.format(session.server.snapshot(session.transaction))
+  return pageOf(session, now, newestOf(events, from.xmax), found.slice(0, Number(limit)))
+}
+
 export const rest =
   (ofLane: boolean): Meaning =>
   (session, [lo, limit, hi, pos, lane]) => {
@@ -374,4 +384,7 @@ export const outbox = (holds: IsHolder = isHolder) =>
   }) satisfies Record<string, Meaning>
 
 /** The meanings of the statements of `PostgresChanges`. */
-export const changes = { tail: tail(false), rest: rest(false), head: selectHead } satisfies Record<string, Meaning>
+export const changes = { tail: tail(false), upTo, rest: rest(false), head: selectHead } satisfies Record<
+  string,
+  Meaning
+>

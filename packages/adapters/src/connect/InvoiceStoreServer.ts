@@ -81,11 +81,11 @@ export const routes = (calls: ServerCalls): Effect.Effect<(router: ConnectRouter
             context,
             Effect.map(decide(decisions), (outcomes) => ({ outcomes }))
           ),
-        listChanges: ({ cursor, limit }, context) =>
+        listChanges: ({ cursor, limit, until }, context) =>
           calls.unary(
             context,
             Effect.map(
-              store.changes({ cursor, limit: Math.min(Math.max(limit, 1), 10_000) }),
+              store.changes({ cursor, until, limit: Math.min(Math.max(limit, 1), 10_000) }),
               ({ changes, more, next }) => ({ changes: changes.map(Messages.fromChange), more, next })
             )
           ),

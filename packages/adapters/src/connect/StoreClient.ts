@@ -118,10 +118,14 @@ const reads = ({ call, invoices, store }: Calls): Pick<Store, "get" | "getMany" 
 })
 
 const changes = ({ call, store }: Calls): Pick<Store, "changes" | "head"> => ({
-  changes: ({ cursor, limit }) =>
+  changes: ({ cursor, limit, until }) =>
     Effect.map(
       call(
-        (options) => store.listChanges({ limit, ...(cursor === undefined ? {} : { cursor }) }, options),
+        (options) =>
+          store.listChanges(
+            { limit, ...(cursor === undefined ? {} : { cursor }), ...(until === undefined ? {} : { until }) },
+            options
+          ),
         ["InvalidCursor", "CursorExpired"]
       ),
       ({ changes, more, next }) => ({ changes: changes.map(Messages.toChange), more, next })

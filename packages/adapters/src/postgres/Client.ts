@@ -28,7 +28,7 @@ export type Run = <Row extends object>(
   millis?: number
 ) => Effect.Effect<ReadonlyArray<Row>, SqlError.SqlError>
 
-const timedOut = (millis: number): SqlError.SqlError => {
+export const timedOut = (millis: number): SqlError.SqlError => {
   const message = `Postgres did not answer within ${millis} ms`
   return new SqlError.SqlError({
     reason: new SqlError.ConnectionError({ cause: new Error(message), message, operation: "execute" })

@@ -1,6 +1,6 @@
 /** `InvoiceStore` on Postgres: every change is one statement, and so one transaction with its history and its event. */
 import { IdempotencyKey, type InvoiceNotFound, InvoiceStore, OutboxSignal, StoreUnavailable } from "@invoice/core"
-import { Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import * as BatchSize from "./BatchSize.ts"
 import * as Client from "./Client.ts"
@@ -25,17 +25,43 @@ export interface Options extends Client.Options {
 const defaultRetentionMillis = 7 * 24 * 3_600_000
 
 /** Requests that wait at the same time share a statement: at most 2 are in flight, of at most 256 requests each. */
-const group = { workers: 2, maxBatch: 256 } as const
+const workers = 2
+const maxBatch = 256
+
+/** The error of a request that has missed its deadline. */
+const noAnswer = (options: Client.Options) => (): StoreUnavailable =>
+  new StoreUnavailable({ kind: "unavailable", cause: Client.timedOut(Client.timeoutMillisOf(options)) })
+
+/** Maximum number of connections for watches: one for the tail that they share, two for those that are behind. */
+const watchConnections = 3
+
+/**
+ * The statements of watches, on a pool of their own: however many watch, requests get a connection. A read of changes
+ * may take longer than a request.
+ */
+const watching = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<ReturnType<typeof PostgresChanges.make>, SqlError.SqlError, Scope.Scope> {
+  const context = yield* Layer.build(
+    Client.layer({ ...options, maxConnections: watchConnections }, "invoice-watch", "deadlines")
+  )
+  const query = StoreQuery.make(Client.run(Context.get(context, SqlClient.SqlClient), Client.timeoutMillisOf(options)))
+  return PostgresChanges.make(
+    (statement, parameters) => query(statement, parameters, Client.readMillisOf(options)),
+    (statement, parameters) => query(statement, parameters)
+  )
+})
 
 const make = Effect.fnUntraced(function* (
   options: Options
-): Effect.fn.Return<InvoiceStore["Service"], never, SqlClient.SqlClient | Scope.Scope> {
+): Effect.fn.Return<InvoiceStore["Service"], SqlError.SqlError, SqlClient.SqlClient | Scope.Scope> {
   const sql = yield* SqlClient.SqlClient
   const run = Client.run(sql, Client.timeoutMillisOf(options))
   const query = StoreQuery.make(run)
   const signal = yield* OutboxSignal.OutboxSignal
   const getMany = ReadInvoices.getMany(query)
   const keptMillis = options.idempotencyMillis ?? IdempotencyKey.retentionMillis
+  const group = { workers, maxBatch, timeoutMillis: Client.timeoutMillisOf(options), timedOut: noAnswer(options) }
   const create = yield* GroupCommit.make({
     ...group,
     write: CreateInvoices.make({ query, getMany, signal, keptMillis }),
@@ -62,7 +88,7 @@ const make = Effect.fnUntraced(function* (
     list: ReadInvoices.list(query),
     history: ReadInvoices.history(query),
     decide: DecideInvoices.make({ query, signal }),
-    ...PostgresChanges.make((statement, parameters) => query(statement, parameters, Client.readMillisOf(options))),
+    ...(yield* watching(options)),
     ready: ready(query),
     writable: Effect.asVoid(run(WriteProbe.probe, [])).pipe(
       // always unavailable: the probe is valid, so it is never at fault itself
@@ -88,6 +114,6 @@ const ready = (query: StoreQuery.StoreQuery): Effect.Effect<void, StoreUnavailab
         )
   )
 
-/** The store on a pool of its own. The schema must be there: provide `Migrations.layer` before it. */
+/** The store on pools of its own, one for requests and a small one for watches. The schema must be there: provide `Migrations.layer` before it. */
 export const layer = (options: Options): Layer.Layer<InvoiceStore, SqlError.SqlError> =>
   Layer.effect(InvoiceStore, make(options)).pipe(Layer.provide(Client.layer(options, "invoice-store", "deadlines")))

@@ -32,7 +32,7 @@ export const xminOf = (snapshot: string): bigint => BigInt(snapshot.split(":")[0
 export const xmaxOf = (snapshot: string): bigint => BigInt(snapshot.split(":")[1] ?? 0)
 
 /** The ids of the transactions that were in progress, in rising order. */
-const xipOf = (snapshot: string): ReadonlyArray<bigint> => {
+export const xipOf = (snapshot: string): ReadonlyArray<bigint> => {
   const list = snapshot.split(":")[2] ?? ""
   return list === "" ? [] : list.split(",").map(BigInt)
 }
@@ -76,18 +76,20 @@ const common = `${onFirst("s.emptied_seq")} as emptied_seq, ${onFirst("s.emptied
  *
  * @param columns of `outbox_event e`
  * @param condition on `outbox_event e`
+ * @param bounded turns the query of the page's rows into one of its first rows; they then have `found`
  */
-export const tail = (columns: string, condition = "true"): string => `
+export const tail = (columns: string, condition = "true", bounded: Bounded = unbounded): string => `
 select ${onFirst("s.hi::text")} as hi, ${common}, ${onFirst(`(
     -- of any lane; by the alias e the text of the id would be sorted
     select n.xid from outbox_event n where n.xid >= pg_snapshot_xmax($1::text::pg_snapshot) order by n.xid desc limit 1
   )::text`)} as newest, e.*
 from (select pg_current_snapshot() as hi, emptied_seq, emptied_xid from outbox_state) s left join lateral (
+${bounded(`
   select e.seq, ${columns} from (
     select * from outbox_event where xid = any (array(select pg_snapshot_xip($1::text::pg_snapshot)))
     union all
     select * from outbox_event where xid >= pg_snapshot_xmax($1::text::pg_snapshot)
-  ) e where ${condition} order by e.seq limit $2
+  ) e where ${condition} order by e.seq limit $2`)}
 ) e on true order by e.seq`
 
 /**
@@ -95,14 +97,32 @@ from (select pg_current_snapshot() as hi, emptied_seq, emptied_xid from outbox_s
  *
  * Parameters: 1 `lo`, 2 limit, 3 `hi`, 4 `pos`; more belong to `condition`.
  */
-export const rest = (columns: string, condition = "true"): string => `
+export const rest = (columns: string, condition = "true", bounded: Bounded = unbounded): string => `
 select ${onFirst("$3::text")} as hi, ${common}, null as newest, e.*
 from outbox_state s left join lateral (
+${bounded(`
   select e.seq, ${columns} from outbox_event e
   where e.seq > $4 and ${condition}
     and not pg_visible_in_snapshot(e.xid, $1::text::pg_snapshot) and pg_visible_in_snapshot(e.xid, $3::text::pg_snapshot)
-  order by e.seq limit $2
+  order by e.seq limit $2`)}
 ) e on true order by e.seq`
+
+type Bounded = (rows: string) => string
+
+const unbounded: Bounded = (rows) => rows
+
+/**
+ * The first rows whose payloads have so many bytes together, at least one. `octet_length` reads no payload. The rows
+ * need the columns `seq` and `payload`.
+ */
+export const withinBytes =
+  (bytes: number): Bounded =>
+  (rows) =>
+    `select * from (
+    select e.*, count(*) over () as found,
+      sum(octet_length(e.payload)) over (order by e.seq) - octet_length(e.payload) as before
+    from (${rows}) e
+  ) e where e.before = 0 or e.before + octet_length(e.payload) <= ${bytes}`
 
 /** One row, from which `head` makes a cursor after every visible event. */
 export const selectHead = `
@@ -127,6 +147,8 @@ export interface Row {
   readonly seq: bigint | null
   readonly emptied_seq: bigint
   readonly emptied_xid: string
+  /** How many rows the page had before it was cut; only in bounded pages. */
+  readonly found?: bigint | null
   /** A hot standby's snapshots don't tell which transactions are in progress. */
   readonly standby: boolean
   readonly server: string
@@ -155,7 +177,7 @@ export const page = <A extends Row>(position: Position, limit: number, all: Read
   const { lo, window } = position
   const [first] = all
   const rows = all.filter(({ seq }) => seq !== null)
-  const full = rows.length === limit
+  const full = rows.length === limit || rows.length < (rows[0]?.found ?? 0)
   const hi = window?.hi ?? (first === undefined ? lo : endOf(lo, first.hi, first.newest))
   return {
     rows,

@@ -72,6 +72,8 @@ export const law = {
   changes: "every change is told once, those of one invoice in order, from any cursor on, while invoices arrive",
   empty: "an empty page of changes leaves a cursor that goes on",
   head: "the head is behind what is committed, and before what comes",
+  upTo: "a read of changes up to a cursor ends exactly there, and loses nothing behind it",
+  large: "a page of large changes ends early, and has at most 4 MB",
   foreign: "a cursor that the store did not hand out is invalid",
   beyond: "a cursor beyond the head is invalid",
   model: "any sequence of commands is answered as a model answers it",

@@ -98,6 +98,37 @@ export const changes: ReadonlyArray<Mutant<Ports>> = [
     law.empty
   ),
   mutant(
+    "reads on behind the cursor up to which it was asked to read",
+    (store) => ({ changes: ({ until: _, ...options }) => store.changes(options) }),
+    law.upTo
+  ),
+  mutant(
+    "loses what is left when it reads up to a cursor",
+    (store) => ({
+      changes: (options) =>
+        Effect.map(store.changes(options), (page) =>
+          options.until === undefined ? page : { ...page, next: options.until }
+        )
+    }),
+    law.upTo
+  ),
+  mutant(
+    "tells large changes in one page",
+    (store) => ({
+      changes: (options) => {
+        const rest = (cursor: string | undefined, told: ReadonlyArray<Change>): ReturnType<Store["changes"]> =>
+          Effect.flatMap(store.changes({ ...options, cursor, limit: options.limit - told.length }), (page) => {
+            const changes = [...told, ...page.changes]
+            return page.more && changes.length < options.limit
+              ? rest(page.next, changes)
+              : Effect.succeed({ ...page, changes })
+          })
+        return rest(options.cursor, [])
+      }
+    }),
+    law.large
+  ),
+  mutant(
     "has its head one change too early",
     (store) => ({ head: Effect.map(store.head, (head) => `${Number(head) - 1}`) }),
     law.head

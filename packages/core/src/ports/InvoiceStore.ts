@@ -156,7 +156,12 @@ export class InvoiceStore extends Context.Service<
     readonly decide: (decisions: ReadonlyArray<Decision>) => Effect.Effect<ReadonlyArray<Decided>, StoreUnavailable>
     /**
      * The changes behind a cursor, or from the oldest that is kept: every committed change once, the changes of one
-     * invoice in the order of its versions. `limit` is 1 to 10,000. An empty page is not an end: ask again from `next`.
+     * invoice in the order of its versions. `limit` is 1 to 10,000. A page may end early: its changes have at most 4 MB
+     * as JSON, or it is one change. An empty page is not an end: ask again from `next`.
+     *
+     * `until` is a cursor that `head` answered, or `next` of a page without `more`, and that was answered after `cursor`
+     * was. The read, in as many pages as it takes, ends there: `next` of its last page is exactly `until`. It also keeps
+     * a read from the beginning quick, however many changes are kept.
      *
      * `InvalidCursor`: this store did not hand out the cursor. That includes a cursor beyond the store's head: it comes
      * from another database, or from before this one was restored to an earlier state. `CursorExpired`: changes behind
@@ -165,6 +170,7 @@ export class InvoiceStore extends Context.Service<
     readonly changes: (options: {
       readonly cursor?: string | undefined
       readonly limit: number
+      readonly until?: string | undefined
     }) => Effect.Effect<ChangesPage, InvalidCursor | CursorExpired | StoreUnavailable>
     /** A cursor behind every change that is committed by now. */
     readonly head: Effect.Effect<string, StoreUnavailable>

@@ -1,5 +1,5 @@
 /** The use cases of clients: create one or many invoices, validate one, read and list them, watch their changes. */
-import { Clock, Context, Effect, Layer, Option, Result, Stream } from "effect"
+import { Clock, Context, Effect, Layer, Result, Stream } from "effect"
 import { isFields } from "../domain/FieldReader.ts"
 import * as IdempotencyKey from "../domain/IdempotencyKey.ts"
 import * as Invoice from "../domain/Invoice.ts"
@@ -16,7 +16,6 @@ import {
 import * as InvoiceParser from "../domain/InvoiceParser.ts"
 import type { Verdict } from "../domain/Verdict.ts"
 import {
-  type Change,
   type Creation,
   type HistoryEntry,
   InvoiceStore,
@@ -28,6 +27,8 @@ import { InvoiceValidator } from "../ports/InvoiceValidator.ts"
 import { Principal } from "./Principal.ts"
 import * as RequestHash from "./RequestHash.ts"
 import * as Traceparent from "./Traceparent.ts"
+import type { Watched, WatchStart } from "./WatchInvoices.ts"
+import * as WatchInvoices from "./WatchInvoices.ts"
 
 export type CreateError =
   | InvalidInvoice
@@ -45,15 +46,7 @@ export interface CreateOptions {
   readonly generateId?: boolean | undefined
 }
 
-/** Where a watch begins: with what happens from now on, with the oldest change that is kept, or behind a cursor. */
-export type WatchStart = "now" | "beginning" | { readonly cursor: string }
-
-/** A change; or none, as a sign of life that carries a newer cursor. A watch without changes begins with one. */
-export interface Watched {
-  readonly change: Option.Option<Change>
-  /** Resumes the watch right behind this element. */
-  readonly cursor: string
-}
+export type { Watched, WatchStart }
 
 /** What became of one document of an import. */
 export interface Imported {
@@ -109,7 +102,7 @@ export class Invoices extends Context.Service<
     Effect.gen(function* () {
       const store = yield* InvoiceStore
       const validator = yield* InvoiceValidator
-      const head = yield* Effect.cachedWithTTL(store.head, headMillis)
+      const watch = yield* WatchInvoices.make(store)
       const create = createWith(store)
       return Invoices.of({
         create,
@@ -120,7 +113,7 @@ export class Invoices extends Context.Service<
           const parsed = InvoiceParser.parse(document, options)
           return Result.isFailure(parsed) ? Effect.fail(parsed.failure) : validator.judge(parsed.success)
         },
-        watch: (start) => watch(store, head, start),
+        watch,
         importAll: importWith(create)
       })
     })
@@ -176,55 +169,6 @@ export const importWith =
         { concurrency: importConcurrency }
       )
     )
-
-const watchPage = 500
-/** How long a watch that has seen everything waits before it looks again. */
-const watchIdleMillis = 100
-/** How old the store's head that all watches share may be. */
-const headMillis = 50
-const signOfLifeMillis = 15_000
-
-interface Watching {
-  /** Undefined: begin with the oldest change that is kept. */
-  readonly cursor: string | undefined
-  /** The store's head before the last read, if that read came to the end; undefined while more changes wait. */
-  readonly seen: string | undefined
-}
-
-/** @param head the store's head, cached: any number of watches cost one query */
-const watch = (
-  store: InvoiceStore["Service"],
-  head: InvoiceStore["Service"]["head"],
-  start: WatchStart
-): Stream.Stream<Watched, InvalidCursor | CursorExpired | StoreUnavailable> =>
-  Stream.unwrap(
-    Effect.gen(function* () {
-      const from: string | undefined =
-        start === "now" ? yield* store.head : start === "beginning" ? undefined : start.cursor
-      let lastSign = -signOfLifeMillis
-      const first: Watching = { cursor: from, seen: undefined }
-      return Stream.paginate(first, ({ cursor, seen }) =>
-        Effect.gen(function* () {
-          yield* seen === undefined ? Effect.void : Effect.sleep(watchIdleMillis)
-          // taken before the read, so that what is committed in between is looked for in the next round
-          const before = yield* head
-          const page = before === seen ? undefined : yield* store.changes({ cursor, limit: watchPage })
-          const now = yield* Clock.currentTimeMillis
-          const elements = (page?.changes ?? []).map(
-            (change): Watched => ({ change: Option.some(change), cursor: change.cursor })
-          )
-          const next = page?.next ?? cursor
-          if (elements.length === 0 && next !== undefined && now - lastSign >= signOfLifeMillis) {
-            elements.push({ change: Option.none(), cursor: next })
-          }
-          if (elements.length > 0) {
-            lastSign = now
-          }
-          return [elements, Option.some({ cursor: next, seen: page?.more === true ? undefined : before })] as const
-        })
-      )
-    })
-  )
 
 export const parseId = (id: unknown, path: string): Effect.Effect<Invoice.InvoiceId, InvalidInvoice> => {
   const parsed = typeof id === "string" ? Invoice.parseId(id) : undefined

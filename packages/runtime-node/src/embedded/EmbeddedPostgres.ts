@@ -18,7 +18,8 @@ import * as PostgresServer from "./PostgresServer.ts"
 import * as PostgresUser from "./PostgresUser.ts"
 
 export { EmbeddedPostgresError }
-export type Options = DataDirectory.Options
+
+export interface Options extends DataDirectory.Options, Pick<PostgresServer.Options, "giveUpMillis"> {}
 
 const database = "invoice"
 
@@ -30,13 +31,13 @@ const createDatabase = Effect.gen(function* () {
   }
 })
 
-export interface Running {
+export interface Running extends PostgresServer.Running {
   readonly url: Redacted.Redacted
   /** Where the data is: `options.dataDir` or its fallback, as an absolute path. */
   readonly dataDir: string
 }
 
-/** Starts Postgres on the directory, and stops it when the scope closes. */
+/** Starts Postgres on the directory, again when it ends by itself, and stops it when the scope closes. */
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Running, EmbeddedPostgresError, Scope.Scope> {
@@ -50,12 +51,13 @@ export const make = Effect.fnUntraced(function* (
   yield* PostgresCluster.initialise(binaries, cluster, passwordFile, user)
   const password = yield* attempt("can't read the database's password", () => Fs.readFile(passwordFile, "utf8"))
   const port = yield* PostgresServer.freePort
-  yield* PostgresServer.run(binaries, cluster, port, user)
+  const { giveUpMillis } = options
+  const { lost } = yield* PostgresServer.run({ binaries, cluster, port, user, giveUpMillis })
   const url = (name: string): Redacted.Redacted =>
     Redacted.make(`postgres://${PostgresCluster.role}:${password.trim()}@127.0.0.1:${port}/${name}`)
   yield* createDatabase.pipe(
     Effect.provide(PgClient.layer({ url: url("postgres"), maxConnections: 1 })),
     Effect.mapError((error) => new EmbeddedPostgresError({ reason: `can't create the database: ${error.message}` }))
   )
-  return { url: url(database), dataDir }
+  return { url: url(database), dataDir, lost }
 })

@@ -6,7 +6,7 @@ import * as DataDirectory from "../embedded/DataDirectory.ts"
 import * as EmbeddedPostgres from "../embedded/EmbeddedPostgres.ts"
 import * as Backends from "./Backends.ts"
 import * as Components from "./Components.ts"
-import type { Layers, Program } from "./Program.ts"
+import type { Layers, Program, Ready } from "./Program.ts"
 import * as StartupError from "./StartupError.ts"
 
 /** A backend, and its name for the line that says that the program is ready. */
@@ -18,6 +18,8 @@ interface Named<A> {
 interface NamedStore extends Named<InvoiceStore | Outbox> {
   /** The relay's name when no other process can relay: after a restart it needn't wait for its own lease to end. */
   readonly owner?: string
+  /** Fails when the store is gone for good. */
+  readonly lost?: Ready["lost"]
 }
 
 const store = (
@@ -37,13 +39,14 @@ const embedded = (settings: Settings): Effect.Effect<NamedStore, EmbeddedPostgre
       onNone: () => ({ dataDir: ".data", fallback: DataDirectory.ofSystem(".data") }),
       onSome: (dataDir) => ({ dataDir })
     })
-    const { dataDir, url } = yield* EmbeddedPostgres.make(options)
+    const { dataDir, lost, url } = yield* EmbeddedPostgres.make(options)
     const place = dataDir === options.fallback ? `${dataDir}, where user postgres can reach it` : options.dataDir
     return {
       layer: Backends.postgres(url, settings),
       note: `embedded Postgres in ${place}`,
       // the lock on the data directory proves that the relay of an earlier run is gone
-      owner: "up"
+      owner: "up",
+      lost
     }
   })
 
@@ -69,6 +72,7 @@ export const make = (settings: Settings, layers: Layers = {}): Program =>
       const relay = yield* Components.relay(settings, storing.owner)
       const metrics = yield* Components.operations(settings, { ...checks, ...relay, ...validator })
       const api = yield* Components.api(settings, checks)
-      return { urls: { ...api, metrics }, note: `${storing.note}, ${messaging.note}` }
+      const ready: Ready = { urls: { ...api, metrics }, note: `${storing.note}, ${messaging.note}` }
+      return storing.lost === undefined ? ready : { ...ready, lost: storing.lost }
     }).pipe(Effect.provideContext(context))
   })

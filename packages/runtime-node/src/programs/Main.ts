@@ -35,8 +35,9 @@ export const run = (
     yield* Effect.gen(function* () {
       yield* StartupError.check(settings)
       yield* Observability.warnings(settings)
-      yield* Console.log(readyLine(yield* make(settings)))
-      yield* Effect.never.pipe(Effect.onInterrupt(() => Effect.logInfo("stopping")))
+      const ready = yield* make(settings)
+      yield* Console.log(readyLine(ready))
+      yield* (ready.lost ?? Effect.never).pipe(Effect.onInterrupt(() => Effect.logInfo("stopping")))
     }).pipe(Effect.scoped, Effect.provide(Observability.layer(settings, name)))
   })
 

@@ -6,6 +6,8 @@ import type { Effect, Layer, Scope } from "effect"
 export interface Ready {
   readonly urls: Readonly<Record<string, string>>
   readonly note?: string
+  /** Fails when the program has lost what it can't run without; then it stops, with exit code 1. */
+  readonly lost?: Effect.Effect<never, Error>
 }
 
 /** Fails with an error whose message is for the person who started it. */
