@@ -6,6 +6,7 @@ import * as Client from "./Client.ts"
 import * as CreateInvoices from "./CreateInvoices.ts"
 import * as DecideInvoices from "./DecideInvoices.ts"
 import * as GroupCommit from "./GroupCommit.ts"
+import * as ListInvoices from "./ListInvoices.ts"
 import * as Migrations from "./Migrations.ts"
 import * as OutboxPartitions from "./OutboxPartitions.ts"
 import * as PostgresChanges from "./PostgresChanges.ts"
@@ -50,7 +51,7 @@ const make = Effect.fnUntraced(function* (
     create: (invoice, options) => create({ invoice, traceparent: options?.traceparent }),
     get,
     getMany,
-    list: ReadInvoices.list(query),
+    list: ListInvoices.list(query),
     history: ReadInvoices.history(query),
     decide: DecideInvoices.make({ query, signal }),
     ...PostgresChanges.make((statement, parameters) => query(statement, parameters, Client.readMillisOf(options))),
