@@ -77,11 +77,14 @@ const milliseconds = (time: Timestamp.Timestamp | undefined, otherwise: string):
 
 const lastMilli = Date.parse("9999-12-31T23:59:59.999Z")
 
-/** The blocks that hold invoices in the range of the time of storing. Their order is nearly, but not always, time's. */
+/**
+ * The blocks that hold invoices in the range of the time of storing: one probe for each block, since the order of
+ * positions is nearly, but not always, the order of time.
+ */
 const span = ({ stored }: Filters): string => `span(first, last) as materialized (
   select min(block), max(block)
   from generate_series(0::bigint, (select ${blockOf("i.position")} from invoice i order by i.position desc limit 1)) block
-  where exists (select from invoice i where ${blockOf("i.position")} = block ${stored})
+  where (select true from invoice i where ${blockOf("i.position")} = block ${stored} limit 1)
 )`
 
 /** The currencies that there are (of the customer), each found by one probe of the index. */
@@ -100,6 +103,8 @@ const positionsOf = (filters: Filters, group: string): string => {
   const { before, due, rows, stored } = filters
   const [first, last] = stored === "" ? ["0", blockOf(before)] : ["span.first", `least(span.last, ${blockOf(before)})`]
   const block = blockOf("i.position")
+  // "is true": a filter. As a range it would make the planner prefer the index of the time of storing to the group's
+  const within = group === "" || stored === "" ? stored : `and (${stored.slice("and ".length)}) is true`
   // "limit" without an order: the blocks come in the order of the series. "offset 0": the rows of a block are found
   // before they are sorted, so that the planner does not go through an index in the order of positions instead
   return `(
@@ -114,7 +119,7 @@ const positionsOf = (filters: Filters, group: string): string => {
       select found.position
       from (
         select i.position from invoice i
-        where ${group} ${block} = block and i.position < ${before} ${due} ${stored} offset 0
+        where ${group} ${block} = block and i.position < ${before} ${due} ${within} offset 0
       ) found
       order by found.position desc limit ${rows}
     ) page
