@@ -14,6 +14,9 @@ export const partitions = 4_021_001
 /** Held while the inbox's tables are made. */
 export const inbox = 4_021_002
 
+/** Held while the indexes of lists are built. */
+export const listIndexes = 4_021_003
+
 /** Runs the effect in a transaction that holds the lock, so in one process at a time. */
 export const holding = <A, E, R>(
   lock: number,

@@ -9,6 +9,9 @@ import { byId, firstOfEach, type StoreQuery } from "./StoreQuery.ts"
 /**
  * The update locks an invoice's row before its event takes a number from the sequence, so `seq` is commit order per
  * key. It compares version and status, so that no verdict is ever applied twice or to a version that was not judged.
+ *
+ * `is true` keeps the planner from finding the rows by their status in an index of lists, which it prefers to the ids
+ * while its statistics know of no pending invoice: 40 times the work.
  */
 const decideInvoices = `
 with input as (
@@ -17,7 +20,7 @@ with input as (
     as t (id, version, status, violations, by, topic, type, payload, traceparent, hash)
 ), decided as (
   update invoice i set status = input.status, version = i.version + 1, violations = input.violations::json
-  from input where i.id = input.id and i.version = input.version and i.status = 'Pending'
+  from input where i.id = input.id and i.version = input.version and (i.status = 'Pending') is true
   returning i.id, input.version as judged, i.version
 ), history as (
   insert into invoice_history (invoice_id, version, from_status, to_status, by, violations)

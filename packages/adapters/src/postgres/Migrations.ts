@@ -3,11 +3,13 @@ import { Effect, Layer } from "effect"
 import { Migrator, type SqlClient, type SqlError } from "effect/sql"
 import * as AdvisoryLocks from "./AdvisoryLocks.ts"
 import * as Client from "./Client.ts"
+import * as ListIndexes from "./ListIndexes.ts"
 import { migration as invoiceAndOutbox } from "./migrations/0001_invoice_and_outbox.ts"
 import { migration as inbox } from "./migrations/0002_inbox.ts"
 import { migration as outboxOperations } from "./migrations/0003_outbox_operations.ts"
 import { migration as outboxLeases } from "./migrations/0004_outbox_leases.ts"
 import { migration as writeProbe } from "./migrations/0005_write_probe.ts"
+import { migration as listIndexes } from "./migrations/0006_list_indexes.ts"
 import { migration as idempotencyKeys } from "./migrations/0007_idempotency_keys.ts"
 import * as OutboxPartitions from "./OutboxPartitions.ts"
 
@@ -17,6 +19,7 @@ const migrations = {
   "0003_outbox_operations": outboxOperations,
   "0004_outbox_leases": outboxLeases,
   "0005_write_probe": writeProbe,
+  "0006_list_indexes": listIndexes,
   "0007_idempotency_keys": idempotencyKeys
 }
 
@@ -36,6 +39,7 @@ export const run: Effect.Effect<
     Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
   )
   yield* OutboxPartitions.ensure
+  yield* ListIndexes.ensure
   return applied
 })
 

@@ -8,6 +8,7 @@ import * as CreateInvoices from "./CreateInvoices.ts"
 import * as DecideInvoices from "./DecideInvoices.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import * as IdempotencyKeys from "./IdempotencyKeys.ts"
+import * as ListInvoices from "./ListInvoices.ts"
 import * as Migrations from "./Migrations.ts"
 import * as OutboxPartitions from "./OutboxPartitions.ts"
 import * as PostgresChanges from "./PostgresChanges.ts"
@@ -85,7 +86,7 @@ const make = Effect.fnUntraced(function* (
       create({ invoice, traceparent, by, key: idempotency && IdempotencyKeys.keyOf(idempotency) }),
     get,
     getMany,
-    list: ReadInvoices.list(query),
+    list: ListInvoices.list(query),
     history: ReadInvoices.history(query),
     decide: DecideInvoices.make({ query, signal }),
     ...(yield* watching(options)),

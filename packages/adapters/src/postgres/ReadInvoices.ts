@@ -1,14 +1,6 @@
-/** Reading invoices: by id, in pages, and their histories. */
-import {
-  Currency,
-  InvalidCursor,
-  Invoice,
-  InvoiceNotFound,
-  type InvoiceStatus,
-  type StoreUnavailable,
-  Timestamp
-} from "@invoice/core"
-import type { HistoryEntry, InvoiceStore, ListQuery, Page, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
+/** Reading invoices: by id, and their histories. */
+import { type Invoice, InvoiceNotFound, type InvoiceStatus, type StoreUnavailable, Timestamp } from "@invoice/core"
+import type { HistoryEntry, InvoiceStore, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Exit, Option } from "effect"
 import * as Arrays from "./Arrays.ts"
 import type * as BatchSize from "./BatchSize.ts"
@@ -20,12 +12,6 @@ const selectInvoices = `select ${columns} from invoice i where i.id = any($1::uu
 const selectHistory = `
 select version, from_status, to_status, at, by, violations::text as violations
 from invoice_history where invoice_id = $1::uuid order by version`
-
-const listInvoices = `
-select ${columns} from invoice i
-where ($1::bigint is null or i.position < $1) and ($2::text is null or i.status = $2)
-  and ($3::uuid is null or i.customer_id = $3) and ($4::text is null or i.currency = $4)
-order by i.position desc limit $5`
 
 export const getMany =
   (query: StoreQuery): InvoiceStore["Service"]["getMany"] =>
@@ -79,42 +65,3 @@ export const history =
     Effect.flatMap(query<HistoryRow>(selectHistory, [id]), (rows) =>
       rows.length === 0 ? Effect.fail(new InvoiceNotFound({ id })) : Effect.succeed(rows.map(toEntry))
     )
-
-const isCursor = (cursor: string): boolean => /^[1-9]\d{0,17}$/u.test(cursor)
-
-export const list =
-  (query: StoreQuery) =>
-  ({
-    currency,
-    cursor,
-    customerId,
-    limit,
-    status
-  }: ListQuery): Effect.Effect<Page, InvalidCursor | StoreUnavailable> => {
-    if (cursor !== undefined && !isCursor(cursor)) {
-      return Effect.fail(new InvalidCursor({ cursor }))
-    }
-    // no invoice has a customer that is no UUID, or a currency that there is not; Postgres may not even take such a text
-    const isCustomer = customerId === undefined || Invoice.parseId(customerId) !== undefined
-    const isCurrency = currency === undefined || Currency.get(currency) !== undefined
-    if (!isCustomer || !isCurrency) {
-      return Effect.succeed({ items: [], next: Option.none() })
-    }
-    const after = cursor === undefined ? null : BigInt(cursor)
-    // one more than asked for tells whether there is a next page
-    const rows = query<InvoiceRow>(listInvoices, [
-      after,
-      status ?? null,
-      customerId ?? null,
-      currency ?? null,
-      limit + 1
-    ])
-    return Effect.map(rows, (found) => {
-      const items = found.slice(0, limit)
-      const last = items.at(-1)
-      return {
-        items: items.map(toStored),
-        next: found.length > limit && last !== undefined ? Option.some(String(last.position)) : Option.none()
-      }
-    })
-  }
