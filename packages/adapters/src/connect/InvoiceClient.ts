@@ -82,7 +82,7 @@ const documents = ({ call, client }: Calls): Pick<Service, "create" | "validate"
 
 const parsed = <A, E>(
   document: unknown,
-  options: { readonly pointer?: string } | undefined,
+  options: { readonly pointer?: string | undefined } | undefined,
   use: (invoice: Invoice.Invoice) => Effect.Effect<A, E>
 ) => Effect.flatMap(Effect.fromResult(InvoiceParser.parse(document, options)), use)
 

@@ -1,7 +1,9 @@
 /** RFC 9457 problems, which tell a client what went wrong, and the one table from our errors to them. */
 import type {
   CursorExpired,
+  IdempotencyKeyReused,
   InvalidCursor,
+  InvalidIdempotencyKey,
   InvalidInvoice,
   InvoiceConflict,
   InvoiceNotFound,
@@ -36,7 +38,9 @@ export const toResponse = (problem: Problem): HttpServerResponse.HttpServerRespo
 
 export type ClientError =
   | InvalidInvoice
+  | InvalidIdempotencyKey
   | InvoiceConflict
+  | IdempotencyKeyReused
   | InvoiceNotFound
   | InvalidCursor
   | CursorExpired
@@ -62,6 +66,7 @@ const fromError = (error: ClientError): Problem => {
         violations: error.violations
       }
     case "InvalidCursor":
+    case "InvalidIdempotencyKey":
       return { status: 400, title: "Bad Request", detail: error.message }
     case "CursorExpired":
       return { status: 410, title: "Gone", detail: error.message }
@@ -69,6 +74,8 @@ const fromError = (error: ClientError): Problem => {
       return { status: 404, title: "Not Found", detail: error.message }
     case "InvoiceConflict":
       return { status: 409, title: "Conflict", detail: error.message }
+    case "IdempotencyKeyReused":
+      return { status: 422, title: "Unprocessable Content", detail: error.message }
     case "StoreUnavailable":
       return { status: 503, title: "Service Unavailable", detail: error.message, headers: retryAfter }
   }
