@@ -6,7 +6,14 @@
  * - While the endpoint is away the keys that we know are kept, for at most a day: by then the tokens that were signed
  *   with them have expired. A token with another key can't be judged then, so it is answered 503 and not 401.
  */
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWSHeaderParameters, type LocalJWKSet } from "jose"
+import {
+  type CryptoKey,
+  createLocalJWKSet,
+  errors,
+  type JSONWebKeySet,
+  type JWSHeaderParameters,
+  type LocalJWKSet
+} from "jose"
 
 /** How long a fetch may take. */
 const deadlineMillis = 5_000
@@ -122,7 +129,8 @@ export class JwksEndpoint {
     try {
       this.take(await download(this.options.url))
     } catch (error) {
-      failure = error instanceof Error ? [error.message, reasonOf(error.cause)].filter(Boolean).join(": ") : String(error)
+      failure =
+        error instanceof Error ? [error.message, reasonOf(error.cause)].filter(Boolean).join(": ") : String(error)
     }
     this.failed = failure !== undefined
     this.options.onFetch?.(failure)

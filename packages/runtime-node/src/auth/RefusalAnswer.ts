@@ -70,9 +70,10 @@ const sendConnect = (response: ServerResponse, contentType: string, refusal: Ref
   const error = { code: codes[status].connect, message: detail }
   const headers = headersOf(refusal)
   if (contentType.startsWith("application/connect+")) {
-    return send(response, 200, contentType, headers, endOfStream(JSON.stringify({ error })))
+    send(response, 200, contentType, headers, endOfStream(JSON.stringify({ error })))
+  } else {
+    send(response, status, "application/json", headers, JSON.stringify(error))
   }
-  return send(response, status, "application/json", headers, JSON.stringify(error))
 }
 
 const sendProblem = (response: ServerResponse, refusal: Refusal.Refusal): void => {
@@ -98,6 +99,7 @@ export const answer = (
   rpc: boolean
 ): void => {
   const contentType = mediaType(request)
-  if (contentType.startsWith("application/grpc")) return sendGrpc(response, contentType, refusal)
-  return rpc ? sendConnect(response, contentType, refusal) : sendProblem(response, refusal)
+  if (contentType.startsWith("application/grpc")) sendGrpc(response, contentType, refusal)
+  else if (rpc) sendConnect(response, contentType, refusal)
+  else sendProblem(response, refusal)
 }

@@ -1,5 +1,6 @@
 /** Whether a token is good, by RFC 7519 and the advice of RFC 8725. A token that was found good is known until it expires. */
-import { errors, type JWTVerifyOptions, jwtVerify } from "jose"
+import { type CryptoKey, errors, type JWTVerifyOptions, jwtVerify } from "jose"
+import type { Algorithm } from "./Algorithm.ts"
 import * as Identity from "./Identity.ts"
 import { KeysUnavailable } from "./JwksEndpoint.ts"
 import * as Refusal from "./Refusal.ts"
@@ -11,7 +12,7 @@ export const maxTokenLength = 8_192
 
 export interface Options {
   readonly keys: VerificationKeys.VerificationKeys
-  readonly algorithms: ReadonlyArray<VerificationKeys.Algorithm>
+  readonly algorithms: ReadonlyArray<Algorithm>
   /** The `iss` that a token must have; undefined accepts any. */
   readonly issuer?: string | undefined
   /** One of these must be among a token's `aud`. */

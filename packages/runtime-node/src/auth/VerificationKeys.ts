@@ -1,6 +1,7 @@
 /** The keys that tokens are checked with: a shared secret, public keys from a file, an identity provider's key set. */
 import { createPublicKey } from "node:crypto"
 import {
+  type CryptoKey,
   createLocalJWKSet,
   errors,
   exportJWK,
@@ -9,6 +10,7 @@ import {
   type JWSHeaderParameters,
   type LocalJWKSet
 } from "jose"
+import { type Algorithm, algorithms, asymmetric, isSymmetric, symmetric } from "./Algorithm.ts"
 import type { JwksEndpoint } from "./JwksEndpoint.ts"
 
 /** Public keys from a file. Keys in PEM have no id, so they are tried whatever id a token names. */
@@ -22,31 +24,6 @@ export interface VerificationKeys {
   readonly file?: FileKeys | undefined
   readonly endpoint?: JwksEndpoint | undefined
 }
-
-/** Algorithms whose keys come in pairs. ES256K and the unsecured `none` are not among them. */
-export const asymmetric = [
-  "RS256",
-  "RS384",
-  "RS512",
-  "PS256",
-  "PS384",
-  "PS512",
-  "ES256",
-  "ES384",
-  "ES512",
-  "EdDSA",
-  "Ed25519"
-] as const
-
-/** Bytes that a secret must have at least, which are those of the hash (RFC 7518, 3.2). */
-export const symmetric = { HS256: 32, HS384: 48, HS512: 64 } as const
-
-export type Algorithm = (typeof asymmetric)[number] | keyof typeof symmetric
-
-export const algorithms: ReadonlyArray<Algorithm> = [...asymmetric, "HS256", "HS384", "HS512"]
-
-export const isSymmetric = (algorithm: string): algorithm is keyof typeof symmetric =>
-  Object.hasOwn(symmetric, algorithm)
 
 /** The algorithms that these keys can check. */
 export const algorithmsOf = ({ endpoint, file, secret }: VerificationKeys): ReadonlyArray<Algorithm> => [

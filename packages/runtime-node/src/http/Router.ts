@@ -2,10 +2,11 @@
 import type { RequestListener } from "node:http"
 import { promisify } from "node:util"
 import { gzip } from "node:zlib"
-import { NodeHttpServer } from "@effect/platform-node"
-import { Defect, RequestMetrics } from "@invoice/core"
+import { NodeHttpServer, NodeHttpServerRequest } from "@effect/platform-node"
+import { Defect, Principal, RequestMetrics } from "@invoice/core"
 import { Cause, Effect, type Scope } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
+import * as RequestPrincipal from "../auth/RequestPrincipal.ts"
 import * as Problem from "./Problem.ts"
 
 export type Handler = (
@@ -115,6 +116,17 @@ export const application = (table: Routes, { maxInFlight, unlimited }: Options) 
 const broken = (cause: Cause.Cause<never>): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.map(Defect.report("request failed", cause), (instance) => Problem.toResponse(Problem.defect(instance)))
 
+/** Handles a request as the principal that the check at the door has found. */
+const asPrincipal = <A, E, R>(
+  application: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R | HttpServerRequest.HttpServerRequest> =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+    const name = RequestPrincipal.get(NodeHttpServerRequest.toIncomingMessage(request))
+    return name === undefined ? application : Effect.provideService(application, Principal, name)
+  })
+
 /** The application of a table of routes as a listener of Node's servers. Requests in hand end with the scope. */
 export const handler = (routes: Routes, options: Options): Effect.Effect<RequestListener, never, Scope.Scope> =>
-  Effect.flatMap(Effect.scope, (scope) => NodeHttpServer.makeHandler(application(routes, options), { scope }))
+  Effect.flatMap(Effect.scope, (scope) =>
+    NodeHttpServer.makeHandler(asPrincipal(application(routes, options)), { scope })
+  )

@@ -1,9 +1,10 @@
 /** Connect, gRPC and gRPC-Web in front of another listener, which answers every request that is not a call. */
 import type { RequestListener } from "node:http"
-import { Code, ConnectError } from "@connectrpc/connect"
+import { Code, ConnectError, createContextValues } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
-import type { Server } from "@invoice/adapters/connect"
+import { Server } from "@invoice/adapters/connect"
 import { Effect } from "effect"
+import * as RequestPrincipal from "../auth/RequestPrincipal.ts"
 
 export interface Rpc {
   readonly handler: RequestListener
@@ -20,7 +21,11 @@ export const make = <R>(
   Effect.suspend(() => {
     const stopping = new AbortController()
     return Effect.map(routes({ ...options, stopping: stopping.signal }), (routes): Rpc => {
-      const calls = connectNodeAdapter({ routes, fallback: fallback as never }) as RequestListener
+      const calls = connectNodeAdapter({
+        routes,
+        fallback: fallback as never,
+        contextValues: (request) => createContextValues().set(Server.principal, RequestPrincipal.get(request))
+      }) as RequestListener
       return {
         handler: (request, response) => {
           try {

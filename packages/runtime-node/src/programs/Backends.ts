@@ -19,6 +19,7 @@ import {
 } from "@invoice/core"
 import { Effect, Layer, Option, type Redacted, Schedule } from "effect"
 import type { SqlError } from "effect/sql"
+import * as StorageToken from "../auth/StorageToken.ts"
 import type { Settings } from "../Config.ts"
 import * as ProfileModule from "./ProfileModule.ts"
 import { noStorage, required, StartupError } from "./StartupError.ts"
@@ -63,10 +64,15 @@ export const postgres = (
   ).pipe(Layer.provide(Layer.effectDiscard(migrate(url))))
 
 /** The ports of the storage program, which need not be available when this program starts. */
-const remote = (address: string, settings: Settings): Layer.Layer<InvoiceStore | Outbox> => {
+const remote = (
+  address: string,
+  settings: Settings,
+  token: StorageToken.StorageToken | undefined
+): Layer.Layer<InvoiceStore | Outbox> => {
   const options = { timeoutMillis: settings.storageTimeoutMillis }
+  const baseUrl = address.includes("://") ? address : `http://${address}`
   return Layer.unwrap(
-    Effect.map(grpcTransport({ baseUrl: address.includes("://") ? address : `http://${address}` }), (transport) =>
+    Effect.map(grpcTransport({ baseUrl, token }), (transport) =>
       Layer.mergeAll(StoreClient.layer(transport, options), OutboxClient.layer(transport, options))
     )
   )
@@ -82,7 +88,7 @@ export const store = (
     onSome: (address) =>
       Option.isSome(settings.databaseUrl)
         ? Effect.fail(new StartupError({ reason: "STORAGE_ADDRESS and DATABASE_URL are both set: unset one of them" }))
-        : Effect.succeed(remote(address, settings))
+        : Effect.map(StorageToken.load(settings), (token) => remote(address, settings, token))
   })
 
 /** The store of a program that keeps invoices for others: Postgres, never another storage program. */

@@ -12,6 +12,7 @@ import {
   ValidateInvoices
 } from "@invoice/core"
 import { Context, Effect, Layer, Schedule, type Scope } from "effect"
+import * as Auth from "../auth/Auth.ts"
 import type { Settings } from "../Config.ts"
 import * as Listener from "../http/Listener.ts"
 import * as Operations from "../http/Operations.ts"
@@ -60,9 +61,11 @@ export const api = (
       rest
     )
     const tls = yield* Tls.load(settings)
+    const auth = yield* Auth.make(settings, { forwarded: false })
+    const guarded = auth(handler)
     const options = { tls, onStop, stopMillis: settings.shutdownMillis }
     const onePort = settings.onePort || tls !== undefined
-    const api = yield* listen(settings, "HTTP_ADDRESS", handler, {
+    const api = yield* listen(settings, "HTTP_ADDRESS", guarded, {
       ...options,
       address: settings.httpAddress,
       speaks: onePort ? "any" : "http1"
@@ -71,7 +74,7 @@ export const api = (
       ? { api }
       : {
           api,
-          grpc: yield* listen(settings, "GRPC_ADDRESS", handler, {
+          grpc: yield* listen(settings, "GRPC_ADDRESS", guarded, {
             ...options,
             address: settings.grpcAddress,
             speaks: "http2"
@@ -90,7 +93,8 @@ export const storage = (
       { ready: Operations.ready(checks), maxInFlight: settings.maxInFlight },
       yield* Server.handler({}, { maxInFlight: settings.maxInFlight })
     )
-    return yield* listen(settings, "GRPC_ADDRESS", handler, {
+    const auth = yield* Auth.make(settings, { forwarded: true })
+    return yield* listen(settings, "GRPC_ADDRESS", auth(handler), {
       tls: yield* Tls.load(settings),
       onStop,
       stopMillis: settings.shutdownMillis,
