@@ -7,12 +7,20 @@ import { ConfigProvider, Effect, Layer } from "effect"
 
 export const memory = Layer.mergeAll(Memory.layer, ProfileValidator.layer(Profile.core))
 
+const settings = (env: Readonly<Record<string, string>>) =>
+  Effect.provide(
+    Config.load,
+    ConfigProvider.layer(ConfigProvider.fromEnv({ env: { HTTP_ADDRESS: "127.0.0.1:0", GRPC_PORT: "0", ...env } }))
+  )
+
 /** Answers the URLs; the store is the one around. */
 export const api = (env: Readonly<Record<string, string>> = {}) =>
-  Effect.flatMap(
-    Effect.provide(
-      Config.load,
-      ConfigProvider.layer(ConfigProvider.fromEnv({ env: { HTTP_ADDRESS: "127.0.0.1:0", GRPC_PORT: "0", ...env } }))
-    ),
-    (settings) => Effect.flatMap(InvoiceStore, ({ ready }) => Components.api(settings, { store: ready }))
+  Effect.flatMap(settings(env), (settings) =>
+    Effect.flatMap(InvoiceStore, ({ ready }) => Components.api(settings, { store: ready }))
+  )
+
+/** The storage program on the store around; answers its URL. */
+export const storage = (env: Readonly<Record<string, string>> = {}) =>
+  Effect.flatMap(settings(env), (settings) =>
+    Effect.flatMap(InvoiceStore, ({ ready }) => Components.storage(settings, { store: ready }))
   )
