@@ -48,6 +48,10 @@ export const signHs = (secret: string, changes: Claims = {}): Promise<string> =>
     .setProtectedHeader({ alg: "HS256" })
     .sign(Buffer.from(secret))
 
+/** A token that doesn't name its key. */
+export const signUnnamed = (by: Pair): Promise<string> =>
+  new SignJWT(claims() as Record<string, unknown>).setProtectedHeader({ alg: "ES256" }).sign(by.privateKey)
+
 const base64 = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url")
 
 /** A token without a signature, as RFC 7519 calls it. */

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { type Context, Effect, Layer } from "effect"
+import { Effect } from "effect"
 import * as Ports from "./Ports.ts"
 import { post } from "./Process.ts"
 import * as Protocols from "./Protocols.ts"
@@ -25,11 +25,6 @@ const file = (text: string) =>
     (directory) => join(directory, "file")
   )
 
-const withMemory = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.flatMap(Layer.build(Ports.memory), (context) =>
-    Effect.provide(effect, context as Context.Context<Layer.Success<typeof Ports.memory>>)
-  )
-
 const get: Omit<Protocols.Target, "api" | "grpc"> = {
   rest: "/api/invoice/get",
   rpc: "/invoice.v1.InvoiceService/Get"
@@ -37,7 +32,7 @@ const get: Omit<Protocols.Target, "api" | "grpc"> = {
 
 /** The api that accepts tokens of `key`. */
 const api = (env: Readonly<Record<string, string>> = {}) =>
-  withMemory(
+  Ports.withMemory(
     Effect.gen(function* () {
       const path = yield* file(Tokens.publicPem(key))
       const { api = "", grpc = "" } = yield* Ports.api({ JWT_PUBLIC_KEY_FILE: path, JWT_ISSUER: Tokens.issuer, ...env })
@@ -47,7 +42,7 @@ const api = (env: Readonly<Record<string, string>> = {}) =>
 
 /** The storage program speaks every protocol on one port, and has no REST. */
 const storage = (env: Readonly<Record<string, string>> = {}) =>
-  withMemory(
+  Ports.withMemory(
     Effect.gen(function* () {
       const path = yield* file(Tokens.publicPem(key))
       const url = yield* Ports.storage({ JWT_PUBLIC_KEY_FILE: path, JWT_ISSUER: Tokens.issuer, ...env })
@@ -107,8 +102,11 @@ describe.each(Object.entries(servers))("the %s", (_, serve) => {
       const target = yield* serve()
       for (const [what, headers] of Object.entries(bad)) {
         const sent = yield* Effect.promise(headers)
-        for (const protocol of Protocols.protocols) {
-          const answer = yield* Effect.promise(() => Protocols.ask(protocol, target, sent))
+        const answers = yield* Effect.promise(() =>
+          Promise.all(Protocols.protocols.map((protocol) => Protocols.ask(protocol, target, sent)))
+        )
+        for (const [index, answer] of answers.entries()) {
+          const protocol = Protocols.protocols[index]
           assert.strictEqual(answer.status, 401, `${what} over ${protocol}: ${answer.all}`)
           assert.match(answer.challenge, /^Bearer realm="invoice"/u, `${what} over ${protocol}`)
           assert.strictEqual(answer.challenge.includes("error="), what !== "no token", `${what} over ${protocol}`)
@@ -258,7 +256,7 @@ describe("a shared secret", () => {
   const secret = "0123456789abcdef0123456789abcdef"
 
   it.live("signs tokens with HS256, and its holders only", () =>
-    withMemory(
+    Ports.withMemory(
       Effect.gen(function* () {
         const { api = "" } = yield* Ports.api({ JWT_SECRET: secret })
         const answer = (token: string) =>

@@ -1,6 +1,6 @@
 /** Calls a service: a cancellation reaches the server, and errors come back as the core's errors. */
 import { ConnectError } from "@connectrpc/connect"
-import { Principal, Traceparent } from "@invoice/core"
+import { Traceparent } from "@invoice/core"
 import { Effect, type Scope } from "effect"
 import * as Errors from "./Errors.ts"
 
@@ -17,14 +17,9 @@ export interface CallOptions {
   readonly headers: Record<string, string>
 }
 
-/** For whom the call is made goes along; a server believes it from programs of its own system only. */
-const headers = Effect.zipWith(
+const headers = Effect.map(
   Traceparent.current,
-  Effect.service(Principal),
-  (traceparent, principal): Record<string, string> => ({
-    ...(traceparent === undefined ? {} : { traceparent }),
-    ...(principal === Principal.defaultValue() ? {} : { "invoice-principal": encodeURIComponent(principal) })
-  })
+  (traceparent): Record<string, string> => (traceparent === undefined ? {} : { traceparent })
 )
 
 /**

@@ -60,7 +60,7 @@ const writes = ({ call, invoices, store }: Calls): Pick<Store, "create" | "decid
         (options) =>
           invoices.create(
             { invoice: Messages.fromInvoice(invoice) },
-            traceparent === undefined ? options : { ...options, headers: { ...options.headers, traceparent } }
+            traceparent === undefined ? options : { ...options, headers: { traceparent } }
           ),
         ["InvoiceConflict"]
       ),

@@ -49,6 +49,9 @@ const restPaths: Readonly<Record<string, Readonly<Record<string, Access>>>> = {
   "/docs": page
 }
 
+/** What the types of problems lead to: a page for each kind. */
+const problemPath = /^\/problems\/[a-z-]+$/u
+
 /** `/v1/invoices/{id}` and `/v1/invoices/{id}/history`. */
 const invoicePath = /^\/v1\/invoices\/[^/]+(\/history)?$/u
 const invoiceMethods: Readonly<Record<string, Access>> = { GET: read, HEAD: read }
@@ -97,5 +100,6 @@ export const find = (method: string, path: string): Access | Unlisted => {
   if (call !== undefined) return call
   const methods = Object.hasOwn(restPaths, path) ? restPaths[path] : undefined
   if (methods !== undefined) return inMethods(methods, method)
-  return invoicePath.test(path) ? inMethods(invoiceMethods, method) : "NotFound"
+  if (invoicePath.test(path)) return inMethods(invoiceMethods, method)
+  return problemPath.test(path) ? inMethods(page, method) : "NotFound"
 }

@@ -178,13 +178,7 @@ const counting = <Labels extends Readonly<Record<string, string>>>(
   }
 }
 
-/**
- * @param forwarded whether our own programs may say for whom they call, as they do to a storage program
- */
-export const make = (
-  settings: Settings,
-  { forwarded }: Pick<Guard.Options, "forwarded">
-): Effect.Effect<Auth, StartupError, Scope.Scope> =>
+export const make = (settings: Settings): Effect.Effect<Auth, StartupError, Scope.Scope> =>
   Effect.gen(function* () {
     const context = yield* Effect.context<never>()
     const refused = counting<{ readonly reason: Refusal.Reason }>(refusals, context)
@@ -192,7 +186,6 @@ export const make = (
     const options: Guard.Options = {
       verifier: settings.auth === "jwt" ? yield* verifier(settings) : undefined,
       limits: limits(settings),
-      forwarded,
       onRefused: (reason) => refused({ reason }),
       onLimited: (limit, by) => limited({ limit, by })
     }

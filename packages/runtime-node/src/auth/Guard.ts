@@ -5,7 +5,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http"
 import * as AccessScope from "./AccessScope.ts"
 import * as AccessTable from "./AccessTable.ts"
-import * as Identity from "./Identity.ts"
+import type * as Identity from "./Identity.ts"
 import * as Refusal from "./Refusal.ts"
 import * as RefusalAnswer from "./RefusalAnswer.ts"
 import * as RemoteAddress from "./RemoteAddress.ts"
@@ -22,11 +22,6 @@ export interface Options {
   /** Undefined when nobody is authenticated. */
   readonly verifier: TokenVerifier | undefined
   readonly limits: ReadonlyArray<Limit>
-  /**
-   * Whether our own programs say for whom they call, in the header `invoice-principal`: they must show a token with the
-   * scope `internal`, when tokens are checked.
-   */
-  readonly forwarded: boolean
   readonly onRefused: (reason: Refusal.Reason) => void
   readonly onLimited: (limit: Limit["reason"], by: "principal" | "address") => void
 }
@@ -59,18 +54,6 @@ const tokenOf = (request: IncomingMessage): string | Refusal.Refusal => {
   if (authorization === undefined) return Refusal.make("missing")
   if (countOf(request, "authorization") > 1) return Refusal.make("header")
   return bearer.exec(authorization)?.[1] ?? Refusal.make("header")
-}
-
-/** The principal that one of our programs acts for; undefined when it says none, or none that can be used. */
-const forwardedName = ({ headers }: IncomingMessage): string | undefined => {
-  const header = headers["invoice-principal"]
-  if (typeof header !== "string") return undefined
-  try {
-    const name = decodeURIComponent(header)
-    return Identity.isName(name) ? name : undefined
-  } catch {
-    return undefined
-  }
 }
 
 /** The scope that opens the path for an outsider: the first, since any one is enough. */
@@ -111,13 +94,8 @@ type Decide = (
 /** Nobody is authenticated: only rates are limited, by address. */
 const decideByAddress =
   (options: Options): Decide =>
-  (request) => {
-    const name = options.forwarded ? forwardedName(request) : undefined
-    if (name !== undefined) RequestPrincipal.set(request, name)
-    return options.limits.length === 0
-      ? undefined
-      : exceeded(options, RemoteAddress.nameOf(request.socket.remoteAddress ?? ""), "address")
-  }
+  (request) =>
+    exceeded(options, RemoteAddress.nameOf(request.socket.remoteAddress ?? ""), "address")
 
 const decideByToken =
   (options: Options, verifier: TokenVerifier): Decide =>
@@ -128,10 +106,9 @@ const decideByToken =
       if (isRefusal(found)) return found
       const refusal = denied(access, found)
       if (refusal !== undefined) return refusal
-      const internal = AccessScope.isInternal(found.scopes)
-      RequestPrincipal.set(request, (options.forwarded && internal ? forwardedName(request) : undefined) ?? found.name)
+      RequestPrincipal.set(request, found.name)
       // our own programs act for many principals, whose rates the api has limited
-      return internal ? undefined : exceeded(options, found.name, "principal")
+      return AccessScope.isInternal(found.scopes) ? undefined : exceeded(options, found.name, "principal")
     }
     const found = verifier.verify(token)
     return found instanceof Promise ? found.then(admit) : admit(found)
@@ -159,8 +136,8 @@ const refuse = (
 
 /** The listener behind the check. */
 export const guard = (options: Options, handler: RequestListener): RequestListener => {
-  const { forwarded, limits, verifier } = options
-  if (verifier === undefined && limits.length === 0 && !forwarded) return handler
+  const { limits, verifier } = options
+  if (verifier === undefined && limits.length === 0) return handler
   const decide = verifier === undefined ? decideByAddress(options) : decideByToken(options, verifier)
   return (request, response) => {
     const access = AccessTable.find(request.method ?? "", pathOf(request.url ?? ""))

@@ -61,7 +61,7 @@ export const api = (
       rest
     )
     const tls = yield* Tls.load(settings)
-    const auth = yield* Auth.make(settings, { forwarded: false })
+    const auth = yield* Auth.make(settings)
     const guarded = auth(handler)
     const options = { tls, onStop, stopMillis: settings.shutdownMillis }
     const onePort = settings.onePort || tls !== undefined
@@ -93,7 +93,7 @@ export const storage = (
       { ready: Operations.ready(checks), maxInFlight: settings.maxInFlight },
       yield* Server.handler({}, { maxInFlight: settings.maxInFlight })
     )
-    const auth = yield* Auth.make(settings, { forwarded: true })
+    const auth = yield* Auth.make(settings)
     return yield* listen(settings, "GRPC_ADDRESS", auth(handler), {
       tls: yield* Tls.load(settings),
       onStop,
