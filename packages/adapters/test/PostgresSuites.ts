@@ -16,6 +16,10 @@ export const options = (url: Redacted.Redacted) => ({
       Effect.provide(PgClient.layer({ url, maxConnections: 1 })),
       Effect.asVoid
     ),
+  ageKeys: (millis: number) =>
+    Effect.flatMap(PgClient.PgClient, (sql) =>
+      sql.unsafe("update idempotency_key set at = at - $1::bigint * interval '1 ms'", [BigInt(millis)])
+    ).pipe(Effect.provide(PgClient.layer({ url, maxConnections: 1 })), Effect.asVoid),
   /** A snapshot a million transactions on. */
   cursorAfter: (head: string) => head.replaceAll(/\d+/gu, (id) => `${BigInt(id) + 1_000_000n}`)
 })

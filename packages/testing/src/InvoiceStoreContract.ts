@@ -14,6 +14,7 @@ import { type ChangeOptions, changeLaws } from "./ChangeLaws.ts"
 import * as Contract from "./Contract.ts"
 import { creationLaws } from "./CreationLaws.ts"
 import { decisionLaws } from "./DecisionLaws.ts"
+import { type IdempotencyOptions, idempotencyLaws } from "./IdempotencyLaws.ts"
 import { type BulkOptions, listLaws } from "./ListLaws.ts"
 import { storeInstanceLaws } from "./StoreInstanceLaws.ts"
 import type { Feature, Features, Law, Ports } from "./StoreLaw.ts"
@@ -21,7 +22,7 @@ import * as StoreModel from "./StoreModel.ts"
 
 export type { Features, Law } from "./StoreLaw.ts"
 
-export interface Options extends BulkOptions, ChangeOptions {
+export interface Options extends BulkOptions, ChangeOptions, IdempotencyOptions {
   /** How long a law may take; default a minute. */
   readonly timeout?: Duration.Input
 }
@@ -33,6 +34,7 @@ export const laws = (layer: Layer.Layer<Ports, unknown>, options: Options = {}):
   const { elsewhere, law } = Contract.over<Ports, Feature>(layer, options.timeout ?? defaultTimeout)
   return [
     ...creationLaws(law),
+    ...idempotencyLaws(law, elsewhere, options),
     ...decisionLaws(law),
     ...changeLaws(law, options),
     law("any sequence of commands is answered as a model answers it", StoreModel.law),
@@ -51,6 +53,6 @@ export const suite = (
   Contract.register(
     name,
     laws(layer, options),
-    { ...features, cursorAfter: options.cursorAfter !== undefined },
+    { ...features, cursorAfter: options.cursorAfter !== undefined, ageKeys: options.ageKeys !== undefined },
     options.timeout ?? defaultTimeout
   )

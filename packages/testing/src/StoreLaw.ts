@@ -13,8 +13,8 @@ export interface Features {
   readonly multiProcess: boolean
 }
 
-/** `cursorAfter` is claimed by giving the option of that name. */
-export type Feature = keyof Features | "cursorAfter"
+/** `cursorAfter` and `ageKeys` are claimed by giving the option of that name. */
+export type Feature = keyof Features | "cursorAfter" | "ageKeys"
 
 export type Law = Contract.Law<Feature>
 export type MakeLaw = Contract.MakeLaw<Ports, Feature>

@@ -8,6 +8,9 @@ import { InvalidIdempotencyKey } from "./InvoiceError.ts"
 /** Characters of a key. */
 export const maxLength = 255
 
+/** How long stores keep keys unless they are told otherwise: 24 hours, in milliseconds. */
+export const retentionMillis = 24 * 3_600_000
+
 /** The content of a structured field's string: visible characters and spaces, `"` and `\` escaped (RFC 9651, 3.3.3). */
 const quoted = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/u
 
