@@ -13,7 +13,7 @@ export const withMemory = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 
 const quietly = Effect.provideService(References.MinimumLogLevel, "Error")
 
-const settings = (env: Readonly<Record<string, string>>) =>
+export const settings = (env: Readonly<Record<string, string>>) =>
   Effect.provide(
     Config.load,
     ConfigProvider.layer(ConfigProvider.fromEnv({ env: { HTTP_ADDRESS: "127.0.0.1:0", GRPC_PORT: "0", ...env } }))

@@ -90,21 +90,23 @@ const target = (env: Readonly<Record<string, string>>) =>
 const bearer = (token: string): Protocols.Headers => ["authorization", `Bearer ${token}`]
 
 describe("the api", () => {
-  it.live("refuses a principal whose quota of the day is used up on each protocol, says when to come back, and serves the others", () =>
-    Effect.gen(function* () {
-      const reached = yield* target({ QUOTA_PER_DAY: "1" })
-      for (const protocol of Protocols.protocols) {
-        const ask = (sub: string, scope = "invoices:read") =>
-          Effect.promise(async () => Protocols.ask(protocol, reached, bearer(await Tokens.sign(key, { sub, scope }))))
-        assert.notStrictEqual((yield* ask(protocol)).status, 429)
-        const limited = yield* ask(protocol)
-        assert.strictEqual(limited.status, 429, `${protocol}: ${limited.all}`)
-        assert.match(limited.retryAfter, /^86[34]\d\d$/u)
-        assert.notStrictEqual((yield* ask(`another than ${protocol}`)).status, 429)
-        // our own programs act for many
-        for (let again = 0; again < 3; again++) assert.notStrictEqual((yield* ask("relay", "internal")).status, 429)
-      }
-    }).pipe(Effect.scoped)
+  it.live(
+    "refuses a principal whose quota of the day is used up on each protocol, says when to come back, and serves the others",
+    () =>
+      Effect.gen(function* () {
+        const reached = yield* target({ QUOTA_PER_DAY: "1" })
+        for (const protocol of Protocols.protocols) {
+          const ask = (sub: string, scope = "invoices:read") =>
+            Effect.promise(async () => Protocols.ask(protocol, reached, bearer(await Tokens.sign(key, { sub, scope }))))
+          assert.notStrictEqual((yield* ask(protocol)).status, 429)
+          const limited = yield* ask(protocol)
+          assert.strictEqual(limited.status, 429, `${protocol}: ${limited.all}`)
+          assert.match(limited.retryAfter, /^86[34]\d\d$/u)
+          assert.notStrictEqual((yield* ask(`another than ${protocol}`)).status, 429)
+          // our own programs act for many
+          for (let again = 0; again < 3; again++) assert.notStrictEqual((yield* ask("relay", "internal")).status, 429)
+        }
+      }).pipe(Effect.scoped)
   )
 
   it.live("refuses a principal beyond its rate, and says when the next request may come", () =>
