@@ -3,6 +3,7 @@
  * `docs/settings.md` are made from this list. No other module of the packages reads the environment.
  */
 import { Config, Option, Record, type Redacted } from "effect"
+import { type Algorithm, algorithms } from "./auth/Algorithm.ts"
 import {
   type Address,
   address,
@@ -11,10 +12,12 @@ import {
   hostNames,
   integer,
   list,
+  literals,
   milliseconds,
   origins,
   postgresUrl,
   type Setting,
+  secureUrl,
   withDefault
 } from "./Setting.ts"
 
@@ -117,6 +120,18 @@ const entries = {
       "an `invoice storage` to keep invoices in instead of Postgres, for `api`, `relay` and `validator`: host:port, or https://host:port",
     read: (name) => Config.NonEmptyString(name)
   }),
+  storageToken: entry<Redacted.Redacted>({
+    name: "STORAGE_TOKEN",
+    default: "none",
+    description: "token with the scope `internal` to show to STORAGE_ADDRESS",
+    read: (name) => Config.Redacted(name)
+  }),
+  storageTokenFile: entry<string>({
+    name: "STORAGE_TOKEN_FILE",
+    default: "none",
+    description: "file with this token, instead of STORAGE_TOKEN; it is read again when it changes",
+    read: (name) => Config.NonEmptyString(name)
+  }),
   storageTimeoutMillis: withDefault(10_000, {
     name: "STORAGE_TIMEOUT_MS",
     description:
@@ -138,15 +153,89 @@ const entries = {
     description: "port of METRICS_ADDRESS alone",
     read: integer(0, 65_535)
   }),
-  auth: withDefault<"loopback" | "off">("loopback", {
+  authSetting: entry<"loopback" | "off" | "jwt">({
     name: "AUTH",
+    default: "jwt when a setting of tokens is set, else loopback",
     description:
-      "loopback: without authentication, so refuse to listen beyond this machine; off: listen anywhere without authentication",
-    read: (name) => Config.Literals(["loopback", "off"], name)
+      "jwt: every request needs a token; loopback: nobody does, so refuse to listen beyond this machine; off: nobody does, listen anywhere",
+    read: (name) => Config.Literals(["loopback", "off", "jwt"], name)
+  }),
+  jwksUrl: entry<string>({
+    name: "JWT_JWKS_URL",
+    default: "none",
+    description: "the identity provider's key set (JWKS), https://…; needs JWT_ISSUER",
+    read: secureUrl
+  }),
+  jwtPublicKeyFile: entry<string>({
+    name: "JWT_PUBLIC_KEY_FILE",
+    default: "none",
+    description: "file with the public keys that tokens are signed with: PEM, several in a row, or a JSON Web Key Set",
+    read: (name) => Config.NonEmptyString(name)
+  }),
+  jwtSecret: entry<Redacted.Redacted>({
+    name: "JWT_SECRET",
+    default: "none",
+    description: "secret shared with whoever signs tokens (HS256), of at least 32 bytes",
+    read: (name) => Config.Redacted(name)
+  }),
+  jwtSecretFile: entry<string>({
+    name: "JWT_SECRET_FILE",
+    default: "none",
+    description: "file with the secret, instead of JWT_SECRET",
+    read: (name) => Config.NonEmptyString(name)
+  }),
+  jwtIssuer: entry<string>({
+    name: "JWT_ISSUER",
+    default: "any; JWT_JWKS_URL needs one",
+    description: "the issuer (`iss`) that tokens must have",
+    read: (name) => Config.NonEmptyString(name)
+  }),
+  jwtAudience: entry<ReadonlyArray<string>>({
+    name: "JWT_AUDIENCE",
+    default: "invoice",
+    description: "the audience (`aud`) that tokens must have; one of them, when several are listed, comma separated",
+    read: list
+  }),
+  jwtAlgorithms: entry<ReadonlyArray<Algorithm>>({
+    name: "JWT_ALGORITHMS",
+    default: "RS256 to RS512, PS256 to PS512, ES256 to ES512, EdDSA; with a secret HS256 to HS512",
+    description: "algorithms that tokens may be signed with, comma separated; HS* only with a secret",
+    read: literals(algorithms)
+  }),
+  jwtClockSkewSeconds: entry<number>({
+    name: "JWT_CLOCK_SKEW_SECONDS",
+    default: "30",
+    description: "how far the clock of the tokens' issuer may be off, in seconds",
+    read: integer(0, 600)
+  }),
+  jwtPrivateKey: entry<Redacted.Redacted>({
+    name: "JWT_PRIVATE_KEY",
+    default: "none",
+    description: "private key in PEM that `invoice token` signs with; it lets nobody in, and no other program uses it",
+    read: (name) => Config.Redacted(name)
+  }),
+  rateLimitPerSecond: entry<number>({
+    name: "RATE_LIMIT_PER_SECOND",
+    default: "no limit",
+    description:
+      "requests a second that each principal gets from each process; without authentication, each remote address",
+    read: integer(1, 1_000_000)
+  }),
+  rateLimitBurst: entry<number>({
+    name: "RATE_LIMIT_BURST",
+    default: "twice RATE_LIMIT_PER_SECOND",
+    description: "requests that a principal may send at once after a pause",
+    read: integer(1, 10_000_000)
+  }),
+  quotaPerDay: entry<number>({
+    name: "QUOTA_PER_DAY",
+    default: "no quota",
+    description: "requests that each principal gets from each process in 24 hours; a restart forgets what was used",
+    read: integer(1, 1_000_000_000)
   }),
   allowedHosts: withDefault<ReadonlyArray<string>>([], {
     name: "ALLOWED_HOSTS",
-    default: "with AUTH=loopback localhost, 127.0.0.0/8 and ::1; with AUTH=off every name",
+    default: "with AUTH=loopback localhost, 127.0.0.0/8 and ::1; otherwise every name",
     description:
       "host names that requests may name, without ports, comma separated; others are refused (DNS rebinding)",
     read: hostNames
@@ -260,12 +349,6 @@ const entries = {
     default: "pretty on a terminal, else json",
     description: "pretty or json (one object a line)",
     read: (name) => Config.Literals(["pretty", "json"], name)
-  }),
-  jwtPrivateKey: entry<Redacted.Redacted>({
-    name: "JWT_PRIVATE_KEY",
-    default: "none",
-    description: "the reference's key; accepted, and warned about, since this version authenticates nobody",
-    read: (name) => Config.Redacted(name)
   })
 } satisfies Record<string, Entry<unknown>>
 
@@ -279,9 +362,26 @@ export const load = Config.map(
   ),
   ({ grpcAddress, grpcPort, metricsAddress, metricsPort, ...rest }) => ({
     ...rest,
+    auth: Option.getOrElse(rest.authSetting, () => (tokenSettings(rest).length > 0 ? "jwt" : "loopback")),
     grpcAddress: { ...grpcAddress, port: Option.getOrElse(grpcPort, () => grpcAddress.port) },
     metricsAddress: { ...metricsAddress, port: Option.getOrElse(metricsPort, () => metricsAddress.port) }
   })
 )
 
 export type Settings = Config.Success<typeof load>
+
+const tokenKeys = [
+  "jwksUrl",
+  "jwtPublicKeyFile",
+  "jwtSecret",
+  "jwtSecretFile",
+  "jwtIssuer",
+  "jwtAudience",
+  "jwtAlgorithms",
+  "jwtClockSkewSeconds"
+] as const
+
+/** The names of the settings that only mean something when tokens are checked, as far as they are set. */
+export const tokenSettings = (
+  settings: Readonly<Record<(typeof tokenKeys)[number], Option.Option<unknown>>>
+): ReadonlyArray<string> => tokenKeys.filter((key) => Option.isSome(settings[key])).map((key) => entries[key].name)

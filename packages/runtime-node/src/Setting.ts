@@ -1,5 +1,6 @@
 /** What a setting is, and how its text is read. */
 import { Config, Option, Redacted, Schema } from "effect"
+import { isLoopback } from "./Loopback.ts"
 
 /** A line of the settings table. */
 export interface Setting {
@@ -93,6 +94,36 @@ const splitList = (text: string): ReadonlyArray<string> =>
 /** Comma separated. */
 export const list = (name: string): Config.Config<ReadonlyArray<string>> =>
   Config.map(Config.NonEmptyString(name), splitList)
+
+/** Comma separated names of a closed set. */
+export const literals =
+  <A extends string>(names: ReadonlyArray<A>) =>
+  (name: string): Config.Config<ReadonlyArray<A>> =>
+    Config.schema(
+      Schema.String.check(
+        Schema.makeFilter(
+          (text: string) =>
+            splitList(text).every((part) => (names as ReadonlyArray<string>).includes(part)) ||
+            `Expected some of ${names.join(", ")}`
+        )
+      ),
+      name
+    ).pipe(Config.map((text) => names.filter((part) => splitList(text).includes(part))))
+
+/** A URL that is fetched over TLS, or on this machine. */
+export const secureUrl = (name: string): Config.Config<string> =>
+  Config.schema(
+    Schema.String.check(
+      Schema.makeFilter(
+        (text: string) =>
+          (URL.canParse(text) && isSecure(new URL(text))) || "Expected an https:// URL (http:// only on this machine)"
+      )
+    ),
+    name
+  )
+
+const isSecure = ({ hostname, protocol }: URL): boolean =>
+  protocol === "https:" || (protocol === "http:" && isLoopback(hostname.replace(/^\[|\]$/gu, "")))
 
 /** 1 ms to an hour. */
 export const milliseconds = integer(1, 3_600_000)

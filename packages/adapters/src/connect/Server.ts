@@ -1,8 +1,11 @@
 /** What a program serves over RPC, as routes for a Connect router: services, health and reflection. */
+import type { DescService } from "@bufbuild/protobuf"
 import type { ConnectRouter } from "@connectrpc/connect"
 import type { InvoiceStore, Invoices, Outbox } from "@invoice/core"
 import { Effect } from "effect"
 import { Health as HealthService } from "./gen/grpc/health/v1/health_pb.ts"
+import { ServerReflection } from "./gen/grpc/reflection/v1/reflection_pb.ts"
+import { ServerReflection as ServerReflectionAlpha } from "./gen/grpc/reflection/v1alpha/reflection_pb.ts"
 import { InvoiceService } from "./gen/invoice/v1/invoice_service_pb.ts"
 import { InvoiceStoreService } from "./gen/invoice/v1/invoice_store_service_pb.ts"
 import { OutboxService } from "./gen/invoice/v1/outbox_service_pb.ts"
@@ -17,7 +20,7 @@ import * as ReferenceServer from "./ReferenceServer.ts"
 import * as Reflection from "./Reflection.ts"
 import * as ServerCalls from "./ServerCalls.ts"
 
-export { turn, whenSent } from "./ServerCalls.ts"
+export { principal, turn, whenSent } from "./ServerCalls.ts"
 
 export interface Options extends ServerCalls.Options {
   /** Succeeds while calls can be taken; the health service reports it. */
@@ -49,6 +52,18 @@ export const publicRoutes = ({ ready, ...options }: Options): Effect.Effect<Rout
       Reflection.routes(publicServices)
     ])
   })
+
+/** Every service that a program may serve. */
+export const services: ReadonlyArray<DescService> = [
+  InvoiceService,
+  InvoiceStoreService,
+  OutboxService,
+  ApiStorage,
+  ValidationStorage,
+  HealthService,
+  ServerReflection,
+  ServerReflectionAlpha
+]
 
 const internalServices = [...publicServices, InvoiceStoreService, OutboxService, ApiStorage, ValidationStorage]
 

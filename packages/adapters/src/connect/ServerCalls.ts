@@ -1,7 +1,7 @@
 /** Runs effects and streams as the handlers of calls: errors by the table, cancellation, deadlines, limits, metrics. */
 import { Code, ConnectError, createContextKey, type HandlerContext } from "@connectrpc/connect"
-import { Defect, RequestMetrics, Traceparent } from "@invoice/core"
-import { Cause, type Context, Effect, Exit, Option, Stream } from "effect"
+import { Defect, Principal, RequestMetrics, Traceparent } from "@invoice/core"
+import { Cause, Context, Effect, Exit, Option, Stream } from "effect"
 import * as Admission from "./Admission.ts"
 import * as Errors from "./Errors.ts"
 
@@ -29,6 +29,15 @@ export const whenSent = createContextKey<(run: () => void) => void>((run) => run
 export const turn = createContextKey<() => Promise<void> | undefined>(() => undefined, {
   description: "waits for the call's turn"
 })
+
+/** Who a call is from, as the server's authentication has found it; undefined when nobody has to prove who they are. */
+export const principal = createContextKey<string | undefined>(undefined, { description: "principal" })
+
+/** Who a call is from, for its handler; as it is around the server when nobody has to prove who they are. */
+const principalOf = ({ values }: HandlerContext): Context.Context<never> => {
+  const name = values.get(principal)
+  return name === undefined ? Context.empty() : Context.make(Principal, name)
+}
 
 const measureCall = RequestMetrics.make({
   prefix: "rpc",
@@ -126,7 +135,8 @@ const unary = async <A>(
         Effect.catchCause((cause) => Effect.flatMap(toConnect(cause, call), Effect.fail)),
         Effect.tap(() => measure(call, undefined, startedAt)),
         Effect.tapError(({ code }) => measure(call, code, startedAt)),
-        Effect.onInterrupt(() => measure(call, cutOff(call.signal).code, startedAt))
+        Effect.onInterrupt(() => measure(call, cutOff(call.signal).code, startedAt)),
+        Effect.provideContext(principalOf(call))
       ),
       { signal: call.signal }
     )
@@ -151,7 +161,8 @@ async function* pull<A>(
   admit(admission)
   let code: Code | undefined
   const mapped = source.pipe(
-    Stream.catchCause((cause) => Stream.fromEffect(Effect.flatMap(toConnect(cause, call), Effect.fail)))
+    Stream.catchCause((cause) => Stream.fromEffect(Effect.flatMap(toConnect(cause, call), Effect.fail))),
+    Stream.provideContext(principalOf(call))
   )
   const iterator = Stream.toAsyncIterableWith(mapped, context)[Symbol.asyncIterator]()
   const end = (): void => void iterator.return?.()

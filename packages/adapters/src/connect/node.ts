@@ -1,5 +1,5 @@
 /** For Node.js: transports over HTTP/2, which calls that stream both ways need. */
-import type { Transport } from "@connectrpc/connect"
+import { Code, ConnectError, type Interceptor, type Transport } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { Effect, type Scope } from "effect"
 import { Http2Sessions } from "./Http2Sessions.ts"
@@ -8,13 +8,33 @@ import * as Messages from "./Messages.ts"
 export interface Options {
   /** `http://host:port` for cleartext HTTP/2 (h2c), `https://…` for TLS. */
   readonly baseUrl: string
+  /** The bearer token (RFC 6750) to send with a call; it is asked for each time, so that it may change. */
+  readonly token?: (() => string | Promise<string>) | undefined
+  /** Called with the reason when the server refuses a call because of its token. */
+  readonly onRefused?: (reason: string) => void
 }
+
+const refusals = new Set([Code.Unauthenticated, Code.PermissionDenied])
+
+const authorized =
+  (token: Options["token"], onRefused: Options["onRefused"]): Interceptor =>
+  (next) =>
+  async (request) => {
+    if (token !== undefined) request.header.set("authorization", `Bearer ${await token()}`)
+    try {
+      return await next(request)
+    } catch (error) {
+      const { code, rawMessage } = ConnectError.from(error)
+      if (refusals.has(code)) onRefused?.(rawMessage)
+      throw error
+    }
+  }
 
 /**
  * gRPC on one HTTP/2 connection, which is opened again by itself and closes with the scope. When a call's deadline
  * passes while the server sends nothing, the next call tries a new connection.
  */
-export const grpcTransport = ({ baseUrl }: Options): Effect.Effect<Transport, never, Scope.Scope> =>
+export const grpcTransport = ({ baseUrl, onRefused, token }: Options): Effect.Effect<Transport, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => new Http2Sessions(baseUrl)),
@@ -24,7 +44,7 @@ export const grpcTransport = ({ baseUrl }: Options): Effect.Effect<Transport, ne
       createGrpcTransport({
         baseUrl,
         sessionManager: sessions,
-        interceptors: [sessions.interceptor],
+        interceptors: [authorized(token, onRefused), sessions.interceptor],
         readMaxBytes: Messages.maxInternalBytes
       })
   )

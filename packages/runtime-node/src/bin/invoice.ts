@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command line: `invoice up | api | storage | relay | validator | migrate | outbox | dlq | validate`. */
+/** The command line: `invoice up | api | storage | relay | validator | migrate | outbox | dlq | validate | token`. */
 import { InvoiceEvent } from "@invoice/core"
 import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
@@ -16,6 +16,7 @@ import type { Program } from "../programs/Program.ts"
 import * as Relay from "../programs/Relay.ts"
 import * as StartupError from "../programs/StartupError.ts"
 import * as Storage from "../programs/Storage.ts"
+import * as TokenCommand from "../programs/TokenCommand.ts"
 import * as ValidateFiles from "../programs/ValidateFiles.ts"
 import * as Validator from "../programs/Validator.ts"
 
@@ -63,6 +64,42 @@ const validateExamples = [
     description: "A document a line, also when the first is broken"
   }
 ]
+
+const token = Command.make(
+  "token",
+  {
+    keys: Flag.String("keys").pipe(
+      Flag.optional,
+      Flag.withDescription("Directory with private.pem and public.pem; makes them when they aren't there")
+    ),
+    subject: Flag.String("subject").pipe(
+      Flag.withDefault<string>("developer"),
+      Flag.withDescription("Whom the token is for: the name that histories show")
+    ),
+    scope: Flag.String("scope").pipe(
+      Flag.withDefault<string>("invoices:read invoices:write"),
+      Flag.withDescription("What it allows: invoices:read, invoices:write, outbox:admin, internal")
+    ),
+    expires: Flag.String("expires").pipe(
+      Flag.withDefault<string>("8h"),
+      Flag.withDescription("How long it is valid: a number and s, m, h or d")
+    )
+  },
+  TokenCommand.run
+).pipe(
+  Command.withDescription(
+    "Prints a token to show to the programs, for development and for STORAGE_TOKEN. Signs with --keys, else JWT_PRIVATE_KEY, else JWT_SECRET; issuer and audience are as JWT_ISSUER and JWT_AUDIENCE say"
+  ),
+  Command.withShortDescription("Prints a token, for development"),
+  Command.withExamples([
+    { command: "invoice token --keys keys", description: "Makes keys/private.pem and keys/public.pem at first" },
+    {
+      command: "invoice token --keys keys --subject relay --scope internal --expires 30d",
+      description: "For STORAGE_TOKEN"
+    },
+    { command: "JWT_SECRET=… invoice token", description: "With the shared secret" }
+  ])
+)
 
 /** The settings as a table for the help. */
 const settingsHelp = (): string => {
@@ -131,6 +168,7 @@ const command = Command.make("invoice").pipe(
     Command.make("migrate", {}, () => migrate).pipe(
       Command.withDescription("Brings the database's schema up to date and exits")
     ),
+    token,
     Command.make("outbox").pipe(
       Command.withDescription("The outbox: committed events on their way to the broker"),
       Command.withSubcommands([

@@ -30,7 +30,10 @@ export interface OriginPolicy {
   readonly tls: boolean
 }
 
-/** Without authentication beyond this machine (`AUTH=off`) every host name is ours unless `ALLOWED_HOSTS` lists them. */
+/**
+ * Beyond this machine every host name is ours unless `ALLOWED_HOSTS` lists them: with `AUTH=off` since everybody may come in,
+ * with tokens since a page that was rebound to us has none.
+ */
 export const of = ({ allowedHosts, allowedOrigins, auth }: Settings, tls: boolean): OriginPolicy => ({
   hosts: allowedHosts.length > 0 ? allowedHosts : auth === "loopback" ? "loopback" : "any",
   origins: allowedOrigins,
@@ -39,7 +42,7 @@ export const of = ({ allowedHosts, allowedOrigins, auth }: Settings, tls: boolea
 
 const methods = ["GET", "HEAD", ...cors.allowedMethods.filter((method) => method !== "GET"), "OPTIONS"].join(", ")
 const requestHeaders = [...cors.allowedHeaders, "Authorization", "Traceparent"].join(", ")
-const exposedHeaders = [...cors.exposedHeaders, "Retry-After"].join(", ")
+const exposedHeaders = [...cors.exposedHeaders, "Retry-After", "WWW-Authenticate"].join(", ")
 /** How long a browser may remember what a page may send, in seconds; Chromium takes no more than this. */
 const maxAgeSeconds = "7200"
 

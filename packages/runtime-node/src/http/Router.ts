@@ -4,9 +4,10 @@ import { promisify } from "node:util"
 import { gzip } from "node:zlib"
 import { NodeHttpServer, NodeHttpServerRequest } from "@effect/platform-node"
 import type { Admission } from "@invoice/adapters/connect"
-import { Defect, RequestMetrics } from "@invoice/core"
+import { Defect, Principal, RequestMetrics } from "@invoice/core"
 import { Cause, Effect, Scope } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
+import * as RequestPrincipal from "../auth/RequestPrincipal.ts"
 import * as Body from "./Body.ts"
 import * as BoundedMessages from "./BoundedMessages.ts"
 import * as Problem from "./Problem.ts"
@@ -149,6 +150,15 @@ const inTurn = <A>(request: HttpServerRequest.HttpServerRequest, served: Effect.
 const broken = (cause: Cause.Cause<never>): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.map(Defect.report("request failed", cause), (instance) => Problem.toResponse(Problem.defect(instance)))
 
+/** Handles a request as the principal that the check at the door has found. */
+const asPrincipal = <A, E, R>(
+  application: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R | HttpServerRequest.HttpServerRequest> =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+    const name = RequestPrincipal.get(NodeHttpServerRequest.toIncomingMessage(request))
+    return name === undefined ? application : Effect.provideService(application, Principal, name)
+  })
+
 /**
  * The application of a table of routes as a listener of Node's servers. Requests in hand end with the scope, after what is
  * acquired in it later: a listener that serves them can wait for them when it stops.
@@ -157,5 +167,5 @@ export const handler = (routes: Routes, options: Options): Effect.Effect<Request
   Effect.gen(function* () {
     // each request adds itself to this scope, which takes its place in the order of the outer one now
     const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
-    return yield* NodeHttpServer.makeHandler(application(routes, options), { scope })
+    return yield* NodeHttpServer.makeHandler(asPrincipal(application(routes, options)), { scope })
   })

@@ -4,6 +4,7 @@ import { Code, ConnectError, createConnectRouter, createContextValues } from "@c
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node"
 import { Server } from "@invoice/adapters/connect"
 import { type Context, Effect } from "effect"
+import * as RequestPrincipal from "../auth/RequestPrincipal.ts"
 import * as BoundedMessages from "./BoundedMessages.ts"
 import * as Inflation from "./Inflation.ts"
 
@@ -66,6 +67,7 @@ const adapter = (routes: Server.Routes, fallback: RequestListener, context: Cont
     const values = createContextValues()
       .set(Server.whenSent, (run) => BoundedMessages.whenSent(response, run))
       .set(Server.turn, () => turn(response))
+      .set(Server.principal, RequestPrincipal.get(request))
     const call = universalRequestFromNodeRequest(request, response, undefined, values)
     boundDeadline(call.header)
     handler(call)

@@ -17,8 +17,9 @@ import {
   ProfileValidator,
   SimulatedValidator
 } from "@invoice/core"
-import { Effect, Layer, Option, type Redacted, Schedule } from "effect"
+import { type Context, Effect, Layer, Option, type Redacted, Schedule } from "effect"
 import type { SqlError } from "effect/sql"
+import * as StorageToken from "../auth/StorageToken.ts"
 import type { Settings } from "../Config.ts"
 import * as ProfileModule from "./ProfileModule.ts"
 import { noStorage, required, StartupError } from "./StartupError.ts"
@@ -62,12 +63,38 @@ export const postgres = (
     PostgresOutbox.layer({ url, timeoutMillis: settings.databaseTimeoutMillis })
   ).pipe(Layer.provide(Layer.effectDiscard(migrate(url))))
 
+/** How often it is logged that a storage program refuses us, at most. */
+const refusedLogMillis = 10_000
+
+/** The log is the only place that says it: to clients the store is unavailable. */
+const refusedLog = Effect.contextWith((context: Context.Context<never>) => {
+  let loggedAt = Number.NEGATIVE_INFINITY
+  return Effect.succeed((reason: string): void => {
+    if (performance.now() - loggedAt < refusedLogMillis) return
+    loggedAt = performance.now()
+    Effect.runForkWith(context)(
+      Effect.annotateLogs(
+        Effect.logError("STORAGE_ADDRESS refuses us: see STORAGE_TOKEN, which needs the scope internal"),
+        {
+          reason
+        }
+      )
+    )
+  })
+})
+
 /** The ports of the storage program, which need not be available when this program starts. */
-const remote = (address: string, settings: Settings): Layer.Layer<InvoiceStore | Outbox> => {
+const remote = (
+  address: string,
+  settings: Settings,
+  token: StorageToken.StorageToken | undefined
+): Layer.Layer<InvoiceStore | Outbox> => {
   const options = { timeoutMillis: settings.storageTimeoutMillis }
+  const baseUrl = address.includes("://") ? address : `http://${address}`
   return Layer.unwrap(
-    Effect.map(grpcTransport({ baseUrl: address.includes("://") ? address : `http://${address}` }), (transport) =>
-      Layer.mergeAll(StoreClient.layer(transport, options), OutboxClient.layer(transport, options))
+    Effect.map(
+      Effect.flatMap(refusedLog, (onRefused) => grpcTransport({ baseUrl, token, onRefused })),
+      (transport) => Layer.mergeAll(StoreClient.layer(transport, options), OutboxClient.layer(transport, options))
     )
   )
 }
@@ -82,7 +109,7 @@ export const store = (
     onSome: (address) =>
       Option.isSome(settings.databaseUrl)
         ? Effect.fail(new StartupError({ reason: "STORAGE_ADDRESS and DATABASE_URL are both set: unset one of them" }))
-        : Effect.succeed(remote(address, settings))
+        : Effect.map(StorageToken.load(settings), (token) => remote(address, settings, token))
   })
 
 /** The store of a program that keeps invoices for others: Postgres, never another storage program. */

@@ -12,6 +12,7 @@ import {
   ValidateInvoices
 } from "@invoice/core"
 import { Context, Effect, Layer, Schedule, Scope } from "effect"
+import * as Auth from "../auth/Auth.ts"
 import type { Address, Settings } from "../Config.ts"
 import * as BoundedMessages from "../http/BoundedMessages.ts"
 import * as Listener from "../http/Listener.ts"
@@ -79,12 +80,13 @@ export const api = (
       rest
     )
     const tls = yield* Tls.load(settings)
+    const guarded = (yield* Auth.make(settings))(handler)
     const options = { tls, budgets, streamed, onStop, stopMillis: stopMillisOf(settings) }
     const onePort = settings.onePort || tls !== undefined
     // all ports stop at the same time
     const ports = yield* Scope.fork(yield* Effect.scope, "parallel")
     const open = (setting: string, address: Address, speaks: Listener.Options["speaks"]) =>
-      Scope.provide(listen(settings, setting, handler, { ...options, address, speaks }), ports)
+      Scope.provide(listen(settings, setting, guarded, { ...options, address, speaks }), ports)
     const api = yield* open("HTTP_ADDRESS", settings.httpAddress, onePort ? "any" : "http1")
     return onePort ? { api } : { api, grpc: yield* open("GRPC_ADDRESS", settings.grpcAddress, "http2") }
   }).pipe(Effect.provide(Invoices.layer))
@@ -101,7 +103,8 @@ export const storage = (
       { ready: Operations.ready(checks), inFlight, watches },
       yield* Server.handler({}, { inFlight })
     )
-    return yield* listen(settings, "GRPC_ADDRESS", handler, {
+    const auth = yield* Auth.make(settings)
+    return yield* listen(settings, "GRPC_ADDRESS", auth(handler), {
       tls: yield* Tls.load(settings),
       budgets,
       streamed,
