@@ -1,4 +1,6 @@
 /** RFC 9457 problems, which tell a client what went wrong, and the one table from our errors to them. */
+
+import * as Problems from "@invoice/client/Problems"
 import type {
   CursorExpired,
   InvalidCursor,
@@ -12,6 +14,8 @@ import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
 
 export interface Problem {
+  /** Which of the kinds; by default the general kind of the status. */
+  readonly kind?: Problems.Kind
   readonly status: number
   readonly title: string
   readonly detail: string
@@ -21,9 +25,17 @@ export interface Problem {
   readonly instance?: string
 }
 
-/** A problem's document: `type` is `about:blank`, since the status says what kind it is (RFC 9457, 4.2.1). */
-export const toText = ({ headers: _, ...problem }: Problem): string =>
-  JSON.stringify({ type: "about:blank", ...problem })
+/** A problem's document. Its `type` is a path on this server, where the kind is explained (RFC 9457, section 3.1.1). */
+export const toText = ({ headers: _, kind, ...problem }: Problem): string => {
+  const known = kind ?? Problems.kindOf(problem.status)
+  return JSON.stringify({ type: known === undefined ? "about:blank" : Problems.typeOf(known), ...problem })
+}
+
+/** A problem of a kind, with what there is to say about this occurrence. */
+export const of = (kind: Problems.Kind, detail: string, headers?: Readonly<Record<string, string>>): Problem => {
+  const { status, title } = Problems.kinds[kind]
+  return { kind, status, title, detail, ...(headers === undefined ? {} : { headers }) }
+}
 
 export const contentType = "application/problem+json"
 
@@ -52,25 +64,23 @@ export const fail = (error: ClientError): Effect.Effect<never, Problem> =>
   error._tag === "StoreUnavailable" && !error.retryable ? Effect.die(error) : Effect.fail(fromError(error))
 
 /** Every error that a use case can fail with. */
-const fromError = (error: ClientError): Problem => {
+export const fromError = (error: ClientError): Problem => {
   switch (error._tag) {
     case "InvalidInvoice":
       return {
-        status: error.kind === "syntax" ? 400 : 422,
-        title: error.kind === "syntax" ? "Bad Request" : "Unprocessable Content",
-        detail: error.message,
+        ...of(error.kind === "syntax" ? "malformed-invoice" : "invalid-invoice", error.message),
         violations: error.violations
       }
     case "InvalidCursor":
-      return { status: 400, title: "Bad Request", detail: error.message }
+      return of("invalid-cursor", error.message)
     case "CursorExpired":
-      return { status: 410, title: "Gone", detail: error.message }
+      return of("cursor-expired", error.message)
     case "InvoiceNotFound":
-      return { status: 404, title: "Not Found", detail: error.message }
+      return of("invoice-not-found", error.message)
     case "InvoiceConflict":
-      return { status: 409, title: "Conflict", detail: error.message }
+      return of("invoice-conflict", error.message)
     case "StoreUnavailable":
-      return { status: 503, title: "Service Unavailable", detail: error.message, headers: retryAfter }
+      return of("unavailable", error.message, retryAfter)
   }
 }
 

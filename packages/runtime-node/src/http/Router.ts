@@ -15,6 +15,26 @@ export type Handler = (
 /** Handlers by path and method. */
 export type Routes = Readonly<Record<string, Readonly<Record<string, Handler>>>>
 
+/** A route of an application behind the table. */
+export interface Route {
+  /** Its path with the names of parameters, such as `/v1/invoices/{id}`: the label of the metrics. */
+  readonly template: string
+  /** The methods that it answers. */
+  readonly allowed: ReadonlyArray<string>
+}
+
+/** An application that answers paths which the table lacks. */
+export interface Fallback {
+  /** The route of a path; undefined when there is none. */
+  readonly find: (path: string) => Route | undefined
+  /** Answers a request that has a route and one of its methods. */
+  readonly handle: Effect.Effect<
+    HttpServerResponse.HttpServerResponse,
+    Problem.Problem,
+    HttpServerRequest.HttpServerRequest | Scope.Scope
+  >
+}
+
 const measure = RequestMetrics.make({
   prefix: "http",
   count: "HTTP requests answered",
@@ -48,6 +68,7 @@ const methods = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIO
 export interface Options {
   /** Paths that are served however many requests are in hand, so that health is never refused. */
   readonly unlimited?: ReadonlySet<string>
+  readonly fallback?: Fallback
   /** Requests in hand at once; more are answered with 503. */
   readonly maxInFlight: number
 }
@@ -62,23 +83,24 @@ const withHead = (routes: Routes): Routes =>
   )
 
 /** The application of a table of routes. Every request gets an answer, also one that fails or matches no route. */
-export const application = (table: Routes, { maxInFlight, unlimited }: Options) => {
+export const application = (table: Routes, { fallback, maxInFlight, unlimited }: Options) => {
   const routes = withHead(table)
   let inFlight = 0
 
   const answer = (
     request: HttpServerRequest.HttpServerRequest,
-    path: string
-  ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+    path: string,
+    behind: Route | undefined
+  ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest | Scope.Scope> => {
     const route = Object.hasOwn(routes, path) ? routes[path] : undefined
-    if (route === undefined) {
+    if (route === undefined && (behind === undefined || fallback === undefined)) {
       return Effect.succeed(Problem.toResponse(Problem.notFound))
     }
-    const handler = Object.hasOwn(route, request.method) ? route[request.method] : undefined
-    if (handler === undefined) {
-      return Effect.succeed(Problem.toResponse(Problem.methodNotAllowed(Object.keys(route))))
+    const allowed = route === undefined ? (behind?.allowed ?? []) : Object.keys(route)
+    if (!allowed.includes(request.method)) {
+      return Effect.succeed(Problem.toResponse(Problem.methodNotAllowed(allowed)))
     }
-    return handler(request).pipe(
+    return (route?.[request.method]?.(request) ?? fallback?.handle ?? Effect.fail(Problem.notFound)).pipe(
       Effect.catch((problem) => Effect.succeed(Problem.toResponse(problem))),
       Effect.catchCause((cause) =>
         Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause as Cause.Cause<never>) : broken(cause)
@@ -92,14 +114,16 @@ export const application = (table: Routes, { maxInFlight, unlimited }: Options) 
     const path = query === -1 ? request.url : request.url.slice(0, query)
     // the labels of the metrics come from a closed set, whatever clients send
     const method = methods.has(request.method) ? request.method : "other"
-    const route = Object.hasOwn(routes, path) ? path : "unmatched"
+    const inTable = Object.hasOwn(routes, path)
+    const behind = inTable ? undefined : fallback?.find(path)
+    const route = inTable ? path : (behind?.template ?? "unmatched")
     const measured = (status: number): Effect.Effect<void> =>
       measure({ method, path: route, status: String(status) }, (performance.now() - startedAt) / 1000)
     if (inFlight >= maxInFlight && unlimited?.has(path) !== true) {
       return Effect.as(measured(503), Problem.toResponse(Problem.overloaded))
     }
     inFlight++
-    return answer(request, path).pipe(
+    return answer(request, path, behind).pipe(
       Effect.flatMap((response) => (wantsGzip(request) ? compressed(response) : Effect.succeed(response))),
       Effect.tap(({ status }) => measured(status)),
       Effect.ensuring(

@@ -20,6 +20,8 @@ import * as ReferenceApi from "../http/ReferenceApi.ts"
 import * as Server from "../http/Router.ts"
 import * as Rpc from "../http/Rpc.ts"
 import * as Tls from "../http/Tls.ts"
+import * as Application from "../http/v1/Application.ts"
+import * as Docs from "../http/v1/Docs.ts"
 import { group } from "./Backends.ts"
 import { StartupError } from "./StartupError.ts"
 
@@ -50,19 +52,28 @@ export const api = (
 ): Effect.Effect<Urls, StartupError, InvoiceStore | InvoiceValidator | Scope.Scope> =>
   Effect.gen(function* () {
     const health = Operations.healthRoutes(checks)
+    const stopping = new AbortController()
     const rest = yield* Server.handler(
-      { ...(yield* ReferenceApi.routes), ...health },
-      { maxInFlight: settings.maxInFlight, unlimited: new Set(Object.keys(health)) }
+      { ...(yield* ReferenceApi.routes), ...health, ...Docs.routes() },
+      {
+        maxInFlight: settings.maxInFlight,
+        unlimited: new Set(Object.keys(health)),
+        fallback: yield* Application.make({ stopping: stopping.signal })
+      }
     )
-    const { handler, onStop } = yield* Rpc.make(
+    const rpc = yield* Rpc.make(
       RpcServer.publicRoutes,
       { ready: Operations.ready(checks), maxInFlight: settings.maxInFlight },
       rest
     )
     const tls = yield* Tls.load(settings)
+    const onStop = (): void => {
+      stopping.abort()
+      rpc.onStop()
+    }
     const options = { tls, onStop, stopMillis: settings.shutdownMillis }
     const onePort = settings.onePort || tls !== undefined
-    const api = yield* listen(settings, "HTTP_ADDRESS", handler, {
+    const api = yield* listen(settings, "HTTP_ADDRESS", rpc.handler, {
       ...options,
       address: settings.httpAddress,
       speaks: onePort ? "any" : "http1"
@@ -71,7 +82,7 @@ export const api = (
       ? { api }
       : {
           api,
-          grpc: yield* listen(settings, "GRPC_ADDRESS", handler, {
+          grpc: yield* listen(settings, "GRPC_ADDRESS", rpc.handler, {
             ...options,
             address: settings.grpcAddress,
             speaks: "http2"

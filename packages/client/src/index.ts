@@ -1,0 +1,3 @@
+/** A client of REST v1: promises over `fetch`, without dependencies. */
+export type * from "./Model.ts"
+export * as Problems from "./Problems.ts"

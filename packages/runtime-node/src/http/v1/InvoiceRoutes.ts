@@ -1,0 +1,131 @@
+/**
+ * Create, get, list, history and validation. Bodies are read by `Body.ts` and the core's parser, and answers are written by
+ * `InvoiceJson.ts`: HttpApi finds the route and decodes parameters, no more.
+ */
+import { InvoiceApi } from "@invoice/client/Api"
+import { Invoices, Traceparent } from "@invoice/core"
+import type { Creation, ListQuery, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
+import { Effect, type Layer, Option } from "effect"
+import { type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpApiBuilder, type HttpApiGroup } from "effect/http-api"
+import * as Body from "../Body.ts"
+import * as InvoiceJson from "../InvoiceJson.ts"
+import * as Problem from "../Problem.ts"
+import * as Conditions from "./Conditions.ts"
+import * as Import from "./Import.ts"
+
+type Answer = Effect.Effect<HttpServerResponse.HttpServerResponse, Problem.Problem>
+
+const json = (text: string, options?: HttpServerResponse.Options): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(text, { ...options, contentType: "application/json" })
+
+/** A problem is an answer like any other: it is written as text, not encoded with its schema. */
+export const orProblem = <R>(
+  answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Problem.Problem, R>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
+  Effect.catch(answer, (problem) => Effect.succeed(Problem.toResponse(problem)))
+
+const pathOf = (id: string): string => `/v1/invoices/${id}`
+
+const created = ({ outcome, stored }: Creation, prefer: string | undefined): HttpServerResponse.HttpServerResponse => {
+  const status = outcome === "Unchanged" ? 200 : 201
+  const headers = { location: pathOf(stored.invoice.id), etag: Conditions.etag(stored.version) }
+  return Conditions.wantsMinimal(prefer)
+    ? HttpServerResponse.empty({ status, headers: { ...headers, "preference-applied": "return=minimal" } })
+    : json(InvoiceJson.stored(stored), { status, headers })
+}
+
+const create =
+  (invoices: Invoices["Service"]) =>
+  (request: HttpServerRequest.HttpServerRequest): Answer =>
+    Effect.flatMap(Body.json(request), (document) =>
+      Traceparent.within(request.headers["traceparent"], invoices.create(document)).pipe(
+        Effect.map((creation) => created(creation, request.headers["prefer"])),
+        Effect.catch(Problem.fail)
+      )
+    )
+
+const read = (stored: StoredInvoice, conditions: Conditions.Conditions): Answer => {
+  const headers = { etag: Conditions.etag(stored.version) }
+  switch (Conditions.evaluate(conditions, stored.version)) {
+    case 200:
+      return Effect.succeed(json(InvoiceJson.stored(stored), { headers }))
+    case 304:
+      return Effect.succeed(HttpServerResponse.empty({ status: 304, headers }))
+    case 412:
+      return Effect.fail(Problem.of("stale-version", `the invoice has version ${stored.version}`, headers))
+  }
+}
+
+const defaultLimit = 50
+
+/** The parameters of a list, as HttpApi has decoded them. */
+interface ListParameters {
+  readonly status?: ListQuery["status"]
+  readonly customer_id?: string
+  readonly currency?: string
+  readonly limit?: number
+  readonly cursor?: string
+}
+
+/** The same list behind a cursor (RFC 8288). */
+const nextLink = (url: string, cursor: string): string => {
+  const query = url.indexOf("?")
+  const parameters = new URLSearchParams(query === -1 ? "" : url.slice(query + 1))
+  parameters.set("cursor", cursor)
+  return `</v1/invoices?${parameters}>; rel="next"`
+}
+
+const list =
+  (invoices: Invoices["Service"]) =>
+  ({ currency, cursor, customer_id, limit = defaultLimit, status }: ListParameters, url: string): Answer =>
+    invoices.list({ status, customerId: customer_id?.toLowerCase(), currency, limit, cursor }).pipe(
+      Effect.map(({ items, next }) => {
+        const cursor = Option.getOrUndefined(next)
+        return json(
+          InvoiceJson.page(items, cursor),
+          cursor === undefined ? {} : { headers: { link: nextLink(url, cursor) } }
+        )
+      }),
+      Effect.catch(Problem.fail)
+    )
+
+/** The handlers of the group `invoices`. */
+export const layer: Layer.Layer<
+  HttpApiGroup.Service<"invoices-v1", "invoices">,
+  never,
+  Invoices
+> = HttpApiBuilder.group(InvoiceApi, "invoices", (handlers) =>
+  Effect.map(Invoices, (invoices) => {
+    const creating = create(invoices)
+    const listing = list(invoices)
+    const importing = Import.make(invoices)
+    return handlers
+      .handleRaw("createInvoice", ({ request }) => orProblem(creating(request)))
+      .handleRaw("getInvoice", ({ headers, params }) =>
+        orProblem(
+          Effect.flatMap(Effect.catch(invoices.get(params.id), Problem.fail), (stored) => read(stored, headers))
+        )
+      )
+      .handleRaw("listInvoices", ({ query, request }) => orProblem(listing(query, request.url)))
+      .handleRaw("getHistory", ({ params }) =>
+        orProblem(
+          invoices.history(params.id).pipe(
+            Effect.map((entries) => json(InvoiceJson.history(entries))),
+            Effect.catch(Problem.fail)
+          )
+        )
+      )
+      .handleRaw("validateInvoice", ({ request }) =>
+        orProblem(
+          Effect.flatMap(Body.json(request), (document) =>
+            invoices.validate(document).pipe(
+              Effect.map((verdict) => json(InvoiceJson.verdict(verdict))),
+              Effect.catch(Problem.fail)
+            )
+          )
+        )
+      )
+      .handleRaw("importInvoices", ({ request }) => orProblem(importing(request)))
+  })
+)
