@@ -12,7 +12,9 @@ import { assert, describe, it } from "@effect/vitest"
 import {
   ConsumerUnavailable,
   CursorExpired,
+  IdempotencyKeyReused,
   InvalidCursor,
+  InvalidIdempotencyKey,
   InvalidInvoice,
   InvoiceConflict,
   InvoiceNotFound,
@@ -46,6 +48,8 @@ const table: { readonly [Tag in Errors.CallError["_tag"]]: readonly [Extract<Err
     ],
     InvoiceNotFound: [new InvoiceNotFound({ id: "5" }), Code.NotFound],
     InvoiceConflict: [new InvoiceConflict({ id: "5" }), Code.AlreadyExists],
+    InvalidIdempotencyKey: [new InvalidIdempotencyKey({ reason: "is empty" }), Code.InvalidArgument],
+    IdempotencyKeyReused: [new IdempotencyKeyReused({ key: "k" }), Code.FailedPrecondition],
     InvalidCursor: [new InvalidCursor({ cursor: "x" }), Code.InvalidArgument],
     CursorExpired: [new CursorExpired({ cursor: "x" }), Code.OutOfRange],
     StoreUnavailable: [new StoreUnavailable({ kind: "unavailable", cause: secret }), Code.Unavailable],

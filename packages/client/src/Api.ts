@@ -54,6 +54,9 @@ export const listQuery = {
 
 const create = HttpApiEndpoint.post("createInvoice", "/v1/invoices", {
   headers: {
+    "idempotency-key": condition(
+      "A name for this request, 1 to 255 visible ASCII characters: retries with it are answered as the first request was, for 24 hours."
+    ),
     prefer: condition("`return=minimal`: an answer without a body (RFC 7240, section 4.2).")
   },
   payload: Schemas.InvoiceInput,
@@ -64,7 +67,7 @@ const create = HttpApiEndpoint.post("createInvoice", "/v1/invoices", {
     }),
     HttpApiSchema.WithHeaders(Schemas.Invoice.pipe(HttpApiSchema.status(200)), { etag, location: Schema.String })
   ],
-  error: [...withInvoice, problem("invoice-conflict")]
+  error: [...withInvoice, problem("invoice-conflict"), problem("idempotency-key-reused")]
 }).annotateMerge(
   OpenApi.annotations({
     summary: "Create an invoice",
@@ -126,7 +129,7 @@ const validate = HttpApiEndpoint.post("validateInvoice", "/v1/invoices:validate"
 const importAll = HttpApiEndpoint.post("importInvoices", "/v1/invoices:import", {
   params: noParameters,
   payload: HttpApiSchema.StreamNdjson({
-    schema: Schemas.InvoiceInput,
+    schema: Schemas.ImportedInvoiceInput,
     contentType: ["application/x-ndjson", "application/ndjson", "application/jsonl"]
   }),
   success: HttpApiSchema.StreamNdjson({ schema: Schemas.ImportResult }),

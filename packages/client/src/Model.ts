@@ -30,7 +30,8 @@ export interface InvoiceLineInput {
 
 /** An invoice as it is handed in. */
 export interface InvoiceInput {
-  readonly id: string
+  /** The server makes a UUIDv7 when there is none. */
+  readonly id?: string | null
   readonly customer_id: string
   /** What is to be paid. */
   readonly amount: DecimalInput
@@ -41,6 +42,11 @@ export interface InvoiceInput {
   readonly updated_at?: string | null
   readonly items: ReadonlyArray<InvoiceLineInput>
   readonly notes?: string | null
+}
+
+/** An invoice of an import: with its id, a line that is sent again is not stored twice. */
+export interface ImportedInvoiceInput extends InvoiceInput {
+  readonly id: string
 }
 
 export interface InvoiceLine {

@@ -86,6 +86,12 @@ export const kinds = define({
     about:
       "The document has the shape of an invoice, and a value in it is not possible: a date that doesn't exist, an unknown currency, too many decimals. Each fault is listed with its JSON pointer."
   },
+  "idempotency-key-reused": {
+    status: 422,
+    title: "Idempotency Key Reused",
+    about:
+      "The idempotency key was used for a request with other content. Nothing was changed; send new content with a new key."
+  },
   "too-many-requests": {
     status: 429,
     title: "Too Many Requests",

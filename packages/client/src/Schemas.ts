@@ -96,8 +96,7 @@ const given = Schema.optionalKey(Schema.NullOr(Timestamp))
 
 const { status: _status, stored_at: _storedAt, version: _version, violations: _violations, ...exampleInput } = example
 
-export const InvoiceInput: Schema.Codec<Model.InvoiceInput> = Schema.Struct({
-  id: Uuid,
+const inputFields = {
   customer_id: Uuid,
   amount: DecimalInput,
   currency: Currency,
@@ -106,10 +105,24 @@ export const InvoiceInput: Schema.Codec<Model.InvoiceInput> = Schema.Struct({
   updated_at: given,
   items: Schema.Array(InvoiceLineInput).check(Schema.isMaxLength(1_000)),
   notes: Schema.optionalKey(Schema.NullOr(Schema.String.check(Schema.isMaxLength(4_096))))
+}
+
+export const InvoiceInput: Schema.Codec<Model.InvoiceInput> = Schema.Struct({
+  id: Schema.optionalKey(Schema.NullOr(Uuid)),
+  ...inputFields
 }).annotate({
   identifier: "InvoiceInput",
   description:
-    "An invoice as it is handed in. Decimals are strings or numbers; the digits of a number are read as they are sent.",
+    "An invoice as it is handed in; without an id it gets a UUIDv7. Decimals are strings or numbers; the digits of a number are read as they are sent.",
+  examples: [exampleInput]
+})
+
+export const ImportedInvoiceInput: Schema.Codec<Model.ImportedInvoiceInput> = Schema.Struct({
+  id: Uuid,
+  ...inputFields
+}).annotate({
+  identifier: "ImportedInvoiceInput",
+  description: "An invoice of an import: with its id, a line that is sent again is not stored twice.",
   examples: [exampleInput]
 })
 

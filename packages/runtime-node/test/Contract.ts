@@ -36,8 +36,9 @@ ajv.addSchema(spec, "spec")
 
 /** Why a value does not match a schema of the document, given by its JSON pointer; empty when it does. */
 export const faults = (pointer: string, value: unknown): string => {
-  const validate = ajv.compile({ $ref: `spec#${pointer}` })
-  return validate(value) ? "" : ajv.errorsText(validate.errors)
+  const validate = ajv.getSchema(`spec#${pointer}`)
+  if (validate === undefined) throw new Error(`the document has no ${pointer}`)
+  return validate(value) === true ? "" : ajv.errorsText(validate.errors)
 }
 
 const escaped = (part: string): string => part.replaceAll("~", "~0").replaceAll("/", "~1")

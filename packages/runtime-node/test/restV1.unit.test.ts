@@ -68,6 +68,30 @@ describe("creating over REST v1", () => {
     }
   })
 
+  live("makes an id for an invoice that has none, a UUIDv7", async (url) => {
+    const { id: _, ...document } = Generators.document()
+    const { headers, status, text } = await send(`${url}/v1/invoices`, document)
+    const made = JSON.parse(text).id
+    assert.strictEqual(status, 201)
+    assert.match(made, /^[0-9a-f]{8}-[0-9a-f]{4}-7/u)
+    assert.strictEqual(headers.get("location"), `/v1/invoices/${made}`)
+    assert.strictEqual((await send(`${url}/v1/invoices:validate`, document)).status, 200)
+  })
+
+  live("answers 100 requests at once with one key identically, and makes one invoice", async (url) => {
+    const { id: _, ...document } = Generators.document()
+    const headers = { "idempotency-key": '"order-17"' }
+    const answers = await Promise.all(Array.from({ length: 100 }, () => send(`${url}/v1/invoices`, document, headers)))
+    const shown = answers.map(({ headers, status, text }) => `${status} ${headers.get("location")} ${text}`)
+    assert.deepStrictEqual(new Set(shown).size, 1)
+    assert.strictEqual(answers[0]?.status, 201)
+    assert.strictEqual(JSON.parse((await call(`${url}/v1/invoices`)).text).invoices.length, 1)
+    const other = await send(`${url}/v1/invoices`, { ...document, notes: "other" }, headers)
+    assert.deepStrictEqual([other.status, JSON.parse(other.text).type], [422, "/problems/idempotency-key-reused"])
+    const invalid = await send(`${url}/v1/invoices`, document, { "idempotency-key": "two words" })
+    assert.deepStrictEqual([invalid.status, JSON.parse(invalid.text).type], [400, "/problems/bad-request"])
+  })
+
   live("lists every fault of a document with its pointer", async (url) => {
     const malformed = await send(`${url}/v1/invoices`, { id: "5", customer_id: 6, amuont: "1" })
     assert.strictEqual(malformed.status, 400)

@@ -7,7 +7,9 @@ import { Code, ConnectError } from "@connectrpc/connect"
 import {
   type ConsumerUnavailable,
   CursorExpired,
+  IdempotencyKeyReused,
   InvalidCursor,
+  InvalidIdempotencyKey,
   InvalidInvoice,
   InvoiceConflict,
   InvoiceNotFound,
@@ -50,6 +52,8 @@ export type CallError =
   | InvalidInvoice
   | InvoiceNotFound
   | InvoiceConflict
+  | InvalidIdempotencyKey
+  | IdempotencyKeyReused
   | InvalidCursor
   | CursorExpired
   | StoreUnavailable
@@ -146,6 +150,17 @@ export const toConnect = (error: CallError): ConnectError | undefined => {
       return withDetail(Code.NotFound, message, { case: "invoiceNotFound", value: { id: error.id } })
     case "InvoiceConflict":
       return withDetail(Code.AlreadyExists, message, { case: "invoiceConflict", value: { id: error.id } })
+    case "InvalidIdempotencyKey":
+      return withDetail(Code.InvalidArgument, message, {
+        case: "invalidIdempotencyKey",
+        value: { reason: error.reason }
+      })
+    case "IdempotencyKeyReused":
+      // not INVALID_ARGUMENT: the request is right by itself, and would be taken with another key, or once this one is forgotten
+      return withDetail(Code.FailedPrecondition, message, {
+        case: "idempotencyKeyReused",
+        value: { key: shown(error.key) }
+      })
     case "InvalidCursor":
       return withDetail(Code.InvalidArgument, message, {
         case: "invalidCursor",
@@ -188,6 +203,8 @@ export type Detailed =
   | InvalidInvoice
   | InvoiceNotFound
   | InvoiceConflict
+  | InvalidIdempotencyKey
+  | IdempotencyKeyReused
   | InvalidCursor
   | CursorExpired
   | LeaseLost
@@ -208,6 +225,10 @@ export const fromConnect = (error: ConnectError): Detailed | undefined => {
       return new InvoiceNotFound({ id: detail.value.id })
     case "invoiceConflict":
       return new InvoiceConflict({ id: detail.value.id })
+    case "invalidIdempotencyKey":
+      return new InvalidIdempotencyKey({ reason: detail.value.reason })
+    case "idempotencyKeyReused":
+      return new IdempotencyKeyReused({ key: detail.value.key })
     case "invalidCursor":
       return new InvalidCursor({ cursor: detail.value.cursor })
     case "cursorExpired":

@@ -5,12 +5,13 @@
  */
 import { type Client, ConnectError, createClient, type Transport } from "@connectrpc/connect"
 import { createConnectTransport } from "@connectrpc/connect-web"
-import { type Invoice, InvoiceParser, Invoices, type StoreUnavailable } from "@invoice/core"
-import { importWith, parseId, type Watched, type WatchStart } from "@invoice/core/Invoices"
+import { IdempotencyKey, type Invoice, InvoiceParser, Invoices, type StoreUnavailable } from "@invoice/core"
+import { importWith, parseId, type Watched, type WatchStart, withId } from "@invoice/core/Invoices"
+import type { Creation } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Layer, Option, Schedule, Stream } from "effect"
 import * as ClientCalls from "./ClientCalls.ts"
 import * as Errors from "./Errors.ts"
-import { InvoiceService, type WatchResponse } from "./gen/invoice/v1/invoice_service_pb.ts"
+import { type CreateResponse, InvoiceService, type WatchResponse } from "./gen/invoice/v1/invoice_service_pb.ts"
 import * as Messages from "./Messages.ts"
 import * as StoreClient from "./StoreClient.ts"
 
@@ -55,18 +56,36 @@ export const make = (transport: Transport, options: ClientCalls.Options = {}): I
   }
 }
 
+/** A server answers the retry of a creation like the creation, so no client can tell `Replayed` from `Created`. */
+const toCreation = ({ created, invoice }: CreateResponse): Creation => ({
+  outcome: created ? "Created" : "Unchanged",
+  stored: Messages.toStored(invoice)
+})
+
 /** What takes documents. */
 const documents = ({ call, client }: Calls): Pick<Service, "create" | "validate" | "importAll"> => {
-  const create: Service["create"] = (document, options) =>
-    parsed(document, options, (invoice) =>
-      Effect.map(
-        call(
-          (options) => client.create({ invoice: Messages.fromInvoice(invoice) }, options),
-          ["InvalidInvoice", "InvoiceConflict"]
-        ),
-        StoreClient.toCreation
+  const create: Service["create"] = (document, options = {}) =>
+    Effect.gen(function* () {
+      const { document: identified } = yield* withId(document, options)
+      const { idempotencyKey } = options
+      // refused here as well: a header can't hold every text
+      yield* idempotencyKey === undefined ? Effect.void : Effect.fromResult(IdempotencyKey.parse(idempotencyKey))
+      return yield* parsed(identified, options, (invoice) =>
+        Effect.map(
+          call(
+            (call) =>
+              client.create(
+                { invoice: Messages.fromInvoice(invoice) },
+                idempotencyKey === undefined
+                  ? call
+                  : { ...call, headers: { ...call.headers, "idempotency-key": idempotencyKey } }
+              ),
+            ["InvalidInvoice", "InvalidIdempotencyKey", "InvoiceConflict", "IdempotencyKeyReused"]
+          ),
+          toCreation
+        )
       )
-    )
+    })
   return {
     create,
     validate: (document, options) =>
@@ -82,7 +101,7 @@ const documents = ({ call, client }: Calls): Pick<Service, "create" | "validate"
 
 const parsed = <A, E>(
   document: unknown,
-  options: { readonly pointer?: string } | undefined,
+  options: { readonly pointer?: string | undefined } | undefined,
   use: (invoice: Invoice.Invoice) => Effect.Effect<A, E>
 ) => Effect.flatMap(Effect.fromResult(InvoiceParser.parse(document, options)), use)
 

@@ -122,10 +122,13 @@ export const routes = (calls: ServerCalls): Effect.Effect<(router: ConnectRouter
     serve(InvoiceService.method.create, ({ invoice }, context) =>
       calls.unary(
         context,
-        Effect.map(invoices.create(Messages.toDocument(invoice), { pointer: "/invoice" }), ({ outcome, stored }) => ({
-          invoice: Messages.fromStored(stored),
-          created: outcome === "Created"
-        }))
+        Effect.map(
+          invoices.create(Messages.toDocument(invoice), {
+            pointer: "/invoice",
+            idempotencyKey: context.requestHeader.get("idempotency-key") ?? undefined
+          }),
+          ({ outcome, stored }) => ({ invoice: Messages.fromStored(stored), created: outcome !== "Unchanged" })
+        )
       )
     )
     serve(InvoiceService.method.get, ({ id }, context) =>

@@ -1,11 +1,13 @@
 /** `invoice.v1.InvoiceStoreService`: what the store port needs beyond `InvoiceService`. Internal. */
 import type { ConnectRouter } from "@connectrpc/connect"
 import { Invoice, InvoiceStore } from "@invoice/core"
-import type { Decided, Decision } from "@invoice/core/ports/InvoiceStore"
+import type { CreateOptions, Creation, Decided, Decision } from "@invoice/core/ports/InvoiceStore"
 import { Effect } from "effect"
 import {
+  CreationOutcome,
   DecisionOutcome,
   InvoiceStoreService,
+  type InvoiceStoreServiceCreateRequest,
   type Decision as WireDecision
 } from "./gen/invoice/v1/invoice_store_service_pb.ts"
 import * as Messages from "./Messages.ts"
@@ -17,6 +19,22 @@ const outcomes = {
   Stale: DecisionOutcome.STALE,
   NotFound: DecisionOutcome.NOT_FOUND
 } as const satisfies Record<Decided["outcome"], DecisionOutcome>
+
+const creations = {
+  Created: CreationOutcome.CREATED,
+  Unchanged: CreationOutcome.UNCHANGED,
+  Replayed: CreationOutcome.REPLAYED
+} as const satisfies Record<Creation["outcome"], CreationOutcome>
+
+const toCreateOptions = ({ by, idempotency, traceparent }: InvoiceStoreServiceCreateRequest): CreateOptions => ({
+  traceparent,
+  by: by === "" ? undefined : by,
+  idempotency: idempotency && {
+    key: idempotency.key,
+    principal: idempotency.principal,
+    hash: idempotency.hash
+  }
+})
 
 /** Undefined when the id is not a UUID: no invoice has it. */
 const toDecision = (wire: WireDecision): Decision | undefined => {
@@ -40,6 +58,16 @@ export const routes = (calls: ServerCalls): Effect.Effect<(router: ConnectRouter
     router.service(
       InvoiceStoreService,
       {
+        create: (request, context) =>
+          calls.unary(
+            context,
+            Effect.suspend(() =>
+              Effect.map(
+                store.create(Messages.toInvoice(request.invoice), toCreateOptions(request)),
+                ({ outcome, stored }) => ({ invoice: Messages.fromStored(stored), outcome: creations[outcome] })
+              )
+            )
+          ),
         getMany: ({ ids }, context) =>
           calls.unary(
             context,

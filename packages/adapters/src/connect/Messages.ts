@@ -106,8 +106,8 @@ export const fromInvoice = (invoice: Invoice.Invoice): MessageInitShape<typeof I
   }
 }
 
-/** The store has parsed the invoice before, so a failure here means a malformed message. */
-const toInvoice = (wire: WireInvoice | undefined): Invoice.Invoice =>
+/** A program of ours has parsed the invoice before, so a failure here means a malformed message. */
+export const toInvoice = (wire: WireInvoice | undefined): Invoice.Invoice =>
   Result.getOrElse(InvoiceParser.parse(toDocument(wire)), (error) => malformed(error.message))
 
 export const fromViolation = (violation: Violation.Violation): MessageInitShape<typeof ViolationSchema> => ({

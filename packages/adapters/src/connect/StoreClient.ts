@@ -1,12 +1,12 @@
 /** `InvoiceStore` on another program's store, over `InvoiceService` and `InvoiceStoreService`. */
 import { type Client, createClient, type Transport } from "@connectrpc/connect"
-import { InvoiceStore, type StoreUnavailable } from "@invoice/core"
-import type { Creation, Decided, Decision, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
+import { type Invoice, InvoiceStore, type StoreUnavailable } from "@invoice/core"
+import type { CreateOptions, Creation, Decided, Decision, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Layer, Option } from "effect"
 import * as ClientCalls from "./ClientCalls.ts"
 import * as Errors from "./Errors.ts"
-import { type CreateResponse, InvoiceService } from "./gen/invoice/v1/invoice_service_pb.ts"
-import { DecisionOutcome, InvoiceStoreService } from "./gen/invoice/v1/invoice_store_service_pb.ts"
+import { InvoiceService } from "./gen/invoice/v1/invoice_service_pb.ts"
+import { CreationOutcome, DecisionOutcome, InvoiceStoreService } from "./gen/invoice/v1/invoice_store_service_pb.ts"
 import * as Messages from "./Messages.ts"
 
 type Store = InvoiceStore["Service"]
@@ -30,9 +30,17 @@ const fromDecision = ({ id, traceparent, verdict, version }: Decision) => ({
   ...(traceparent === undefined ? {} : { traceparent })
 })
 
-export const toCreation = ({ created, invoice }: CreateResponse): Creation => ({
-  outcome: created ? "Created" : "Unchanged",
-  stored: Messages.toStored(invoice)
+const creations: Partial<Record<CreationOutcome, Creation["outcome"]>> = {
+  [CreationOutcome.CREATED]: "Created",
+  [CreationOutcome.UNCHANGED]: "Unchanged",
+  [CreationOutcome.REPLAYED]: "Replayed"
+}
+
+const fromCreate = (invoice: Invoice.Invoice, { by = "api", idempotency, traceparent }: CreateOptions) => ({
+  invoice: Messages.fromInvoice(invoice),
+  by,
+  ...(traceparent === undefined ? {} : { traceparent }),
+  ...(idempotency === undefined ? {} : { idempotency })
 })
 
 /** Maximum number of invoices that one call asks for, so that an answer stays within bounds. */
@@ -53,18 +61,14 @@ export const make = (transport: Transport, options: ClientCalls.Options = {}): S
   return { ...writes(calls), ...reads(calls), ...changes(calls), ...probes(calls) }
 }
 
-const writes = ({ call, invoices, store }: Calls): Pick<Store, "create" | "decide"> => ({
-  create: (invoice, { traceparent } = {}) =>
+const writes = ({ call, store }: Calls): Pick<Store, "create" | "decide"> => ({
+  create: (invoice, options = {}) =>
     Effect.map(
-      call(
-        (options) =>
-          invoices.create(
-            { invoice: Messages.fromInvoice(invoice) },
-            traceparent === undefined ? options : { ...options, headers: { traceparent } }
-          ),
-        ["InvoiceConflict"]
-      ),
-      toCreation
+      call((call) => store.create(fromCreate(invoice, options), call), ["InvoiceConflict", "IdempotencyKeyReused"]),
+      ({ invoice, outcome }) => ({
+        outcome: creations[outcome] ?? Messages.malformed(`outcome ${outcome}`),
+        stored: Messages.toStored(invoice)
+      })
     ),
   decide: (decisions) =>
     Effect.map(

@@ -14,7 +14,9 @@ import { createConnectTransport } from "@connectrpc/connect-web"
 import {
   CursorExpired,
   Document,
+  IdempotencyKeyReused,
   InvalidCursor,
+  InvalidIdempotencyKey,
   InvalidInvoice,
   Invoice,
   InvoiceConflict,
@@ -57,7 +59,7 @@ export interface HistoryEntry {
   readonly to: InvoiceStatus
   /** RFC 3339 in UTC. */
   readonly at: string
-  /** `api` for a creation, `<profile>@<version>` for a verdict. */
+  /** The principal of a creation (`api` when authentication is off), `<profile>@<version>` for a verdict. */
   readonly by: string
   readonly violations: ReadonlyArray<Violation.Violation>
 }
@@ -104,6 +106,14 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
+export interface CreateOptions extends CallOptions {
+  /**
+   * Marks the retries of one request: 1 to 255 visible ASCII characters. A retry within 24 hours gets the first answer,
+   * whatever became of the invoice since.
+   */
+  readonly idempotencyKey?: string
+}
+
 export interface WatchOptions extends CallOptions {
   /** Begins right after the element with this cursor. */
   readonly after?: string
@@ -113,13 +123,15 @@ export interface WatchOptions extends CallOptions {
 
 /**
  * What went wrong. `InvalidInvoice`: `violations` lists every fault. `InvoiceConflict`: the id is taken by an invoice
- * with other content. `CursorExpired`: the changes after the cursor are no longer kept. `Unavailable`: the same call
+ * with other content. `IdempotencyKeyReused`: the key was used for other content. `CursorExpired`: the changes after the cursor are no longer kept. `Unavailable`: the same call
  * may succeed a little later. `Internal`: the same call won't succeed, and `cause` says more.
  */
 export type ErrorCode =
   | "InvalidInvoice"
   | "InvoiceNotFound"
   | "InvoiceConflict"
+  | "InvalidIdempotencyKey"
+  | "IdempotencyKeyReused"
   | "InvalidCursor"
   | "CursorExpired"
   | "Unavailable"
@@ -144,8 +156,8 @@ export class InvoiceClientError extends Error {
  * strings.
  */
 export interface Client {
-  /** Stores an invoice as `Pending`. Idempotent by id and content. */
-  readonly create: (document: unknown, options?: CallOptions) => Promise<Created>
+  /** Stores an invoice as `Pending`. Idempotent by id and content; with a key, by the key. */
+  readonly create: (document: unknown, options?: CreateOptions) => Promise<Created>
   readonly get: (id: string, options?: CallOptions) => Promise<StoredInvoice>
   /** Newest first, page by page as it is read. */
   readonly list: (query?: ListQuery, options?: CallOptions) => AsyncIterable<StoredInvoice>
@@ -183,10 +195,12 @@ export const createClient = (options: Options): Client => {
     "transport" in options ? options.transport : createConnectTransport({ ...options, useBinaryFormat: true })
   )
 
-  const create = (input: unknown) =>
+  const create = (input: unknown, { idempotencyKey }: CreateOptions = {}) =>
     Effect.suspend(() => {
       const document = Document.read(input)
-      return Result.isFailure(document) ? Effect.fail(unreadable(document.failure)) : invoices.create(document.success)
+      return Result.isFailure(document)
+        ? Effect.fail(unreadable(document.failure))
+        : invoices.create(document.success, { idempotencyKey })
     })
 
   const validate = async (input: unknown, options?: CallOptions): Promise<Validation> => {
@@ -213,8 +227,8 @@ export const createClient = (options: Options): Client => {
 
   return {
     create: async (document, options) => {
-      const { outcome, stored } = await run(create(document), options)
-      return { created: outcome === "Created", invoice: toStored(stored) }
+      const { outcome, stored } = await run(create(document, options), options)
+      return { created: outcome !== "Unchanged", invoice: toStored(stored) }
     },
     get: async (id, options) => toStored(await run(invoices.get(id), options)),
     list,
@@ -223,7 +237,10 @@ export const createClient = (options: Options): Client => {
     watch: ({ after, from = "now", signal } = {}) =>
       iterate(Stream.map(invoices.watch(after === undefined ? from : { cursor: after }), toWatched), signal),
     import: (documents, options) =>
-      iterate(Stream.map(importWith(create)(fromSource(documents)), toImported), options?.signal)
+      iterate(
+        Stream.map(importWith((document) => create(document))(fromSource(documents)), toImported),
+        options?.signal
+      )
   }
 }
 
@@ -280,7 +297,14 @@ const toError = (error: unknown): InvoiceClientError => {
       ? new InvoiceClientError("Unavailable", `the platform is not available${reason}`, [], error.cause)
       : new InvoiceClientError("Internal", `the platform can't answer${reason}`, [], error.cause)
   }
-  for (const known of [InvoiceNotFound, InvoiceConflict, InvalidCursor, CursorExpired]) {
+  for (const known of [
+    InvoiceNotFound,
+    InvoiceConflict,
+    InvalidIdempotencyKey,
+    IdempotencyKeyReused,
+    InvalidCursor,
+    CursorExpired
+  ]) {
     if (error instanceof known) return new InvoiceClientError(error._tag, error.message, [], error)
   }
   return error instanceof InvalidInvoice

@@ -2,6 +2,7 @@
 import { type InvoiceEvent, type OutboxEvent, Timestamp } from "@invoice/core"
 import type { HistoryEntry, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Clock, Context, Effect, Layer } from "effect"
+import type { Keys } from "./IdempotencyKeys.ts"
 
 export interface Entry {
   stored: StoredInvoice
@@ -13,6 +14,7 @@ export class State extends Context.Service<
   {
     /** In the order of creation. */
     readonly invoices: Map<string, Entry>
+    readonly keys: Keys
     readonly events: Array<OutboxEvent.OutboxEvent>
     /** Appends an event; call it in the same synchronous step as the change that the event describes. */
     readonly record: (draft: InvoiceEvent.Draft, at: Timestamp.Timestamp, traceparent: string | undefined) => void
@@ -25,6 +27,7 @@ export class State extends Context.Service<
       const encoder = new TextEncoder()
       return {
         invoices: new Map(),
+        keys: new Map(),
         events,
         record: ({ payload, ...draft }, at, traceparent) => {
           events.push({

@@ -8,6 +8,7 @@ import { migration as inbox } from "./migrations/0002_inbox.ts"
 import { migration as outboxOperations } from "./migrations/0003_outbox_operations.ts"
 import { migration as outboxLeases } from "./migrations/0004_outbox_leases.ts"
 import { migration as writeProbe } from "./migrations/0005_write_probe.ts"
+import { migration as idempotencyKeys } from "./migrations/0007_idempotency_keys.ts"
 import * as OutboxPartitions from "./OutboxPartitions.ts"
 
 const migrations = {
@@ -15,7 +16,8 @@ const migrations = {
   "0002_inbox": inbox,
   "0003_outbox_operations": outboxOperations,
   "0004_outbox_leases": outboxLeases,
-  "0005_write_probe": writeProbe
+  "0005_write_probe": writeProbe,
+  "0007_idempotency_keys": idempotencyKeys
 }
 
 /** The migration that this code was written for. */

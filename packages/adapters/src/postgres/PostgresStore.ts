@@ -1,11 +1,12 @@
 /** `InvoiceStore` on Postgres: every change is one statement, and so one transaction with its history and its event. */
-import { type InvoiceConflict, type InvoiceNotFound, InvoiceStore, OutboxSignal, StoreUnavailable } from "@invoice/core"
+import { IdempotencyKey, type InvoiceNotFound, InvoiceStore, OutboxSignal, StoreUnavailable } from "@invoice/core"
 import { Effect, Layer, type Scope } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import * as Client from "./Client.ts"
 import * as CreateInvoices from "./CreateInvoices.ts"
 import * as DecideInvoices from "./DecideInvoices.ts"
 import * as GroupCommit from "./GroupCommit.ts"
+import * as IdempotencyKeys from "./IdempotencyKeys.ts"
 import * as Migrations from "./Migrations.ts"
 import * as OutboxPartitions from "./OutboxPartitions.ts"
 import * as PostgresChanges from "./PostgresChanges.ts"
@@ -16,6 +17,8 @@ import * as WriteProbe from "./WriteProbe.ts"
 export interface Options extends Client.Options {
   /** How long published events are kept at least, in milliseconds; default 7 days. A watch can begin that far back. */
   readonly outboxRetentionMillis?: number
+  /** How long idempotency keys are kept, in milliseconds; default 24 hours. */
+  readonly idempotencyMillis?: number
 }
 
 const defaultRetentionMillis = 7 * 24 * 3_600_000
@@ -31,23 +34,26 @@ const make = Effect.fnUntraced(function* (
   const query = StoreQuery.make(run)
   const signal = yield* OutboxSignal.OutboxSignal
   const getMany = ReadInvoices.getMany(query)
+  const keptMillis = options.idempotencyMillis ?? IdempotencyKey.retentionMillis
   const create = yield* GroupCommit.make({
     ...group,
-    write: CreateInvoices.make({ query, getMany, signal }),
-    blamesRow: (error: InvoiceConflict | StoreUnavailable) =>
-      error._tag === "StoreUnavailable" && error.kind === "permanent"
+    write: CreateInvoices.make({ query, getMany, signal, keptMillis }),
+    blamesRow: (error: CreateInvoices.CreateFailure) => error._tag === "StoreUnavailable" && error.kind === "permanent"
   })
   const get = yield* GroupCommit.make({
     ...group,
     write: ReadInvoices.getEach(query),
     blamesRow: (_: InvoiceNotFound | StoreUnavailable) => false
   })
-  yield* OutboxPartitions.maintain(options.outboxRetentionMillis ?? defaultRetentionMillis).pipe(
-    Effect.provideService(SqlClient.SqlClient, sql),
-    Effect.forkScoped
-  )
+  for (const maintained of [
+    OutboxPartitions.maintain(options.outboxRetentionMillis ?? defaultRetentionMillis),
+    IdempotencyKeys.maintain(keptMillis)
+  ]) {
+    yield* maintained.pipe(Effect.provideService(SqlClient.SqlClient, sql), Effect.forkScoped)
+  }
   return InvoiceStore.of({
-    create: (invoice, options) => create({ invoice, traceparent: options?.traceparent }),
+    create: (invoice, { by = "api", idempotency, traceparent } = {}) =>
+      create({ invoice, traceparent, by, idempotency }),
     get,
     getMany,
     list: ReadInvoices.list(query),

@@ -34,6 +34,24 @@ export class InvoiceConflict extends Schema.TaggedError<InvoiceConflict>()("Invo
   }
 }
 
+/** The text can't be an idempotency key. */
+export class InvalidIdempotencyKey extends Schema.TaggedError<InvalidIdempotencyKey>()("InvalidIdempotencyKey", {
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `the idempotency key ${this.reason}`
+  }
+}
+
+/** The client has used this idempotency key for a request with other content. Nothing was written. */
+export class IdempotencyKeyReused extends Schema.TaggedError<IdempotencyKeyReused>()("IdempotencyKeyReused", {
+  key: Schema.String
+}) {
+  override get message(): string {
+    return "this idempotency key was used for other content: send new content with a new key"
+  }
+}
+
 /**
  * The types can't hold the input; `violations` lists the faults found (at most 100), in the order of the contract's
  * fields.

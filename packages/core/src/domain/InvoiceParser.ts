@@ -39,14 +39,14 @@ export interface Faults {
  */
 export const parse = (
   document: unknown,
-  options: { readonly pointer?: string } = {}
+  options: { readonly pointer?: string | undefined } = {}
 ): Result.Result<Invoice, InvalidInvoice> =>
   Result.mapError(read(document, options), (faults) => new InvalidInvoice(faults))
 
 /** Like `parse`, with the faults as plain data: a bundle without the error class needs no Schema either. */
 export const read = (
   document: unknown,
-  options: { readonly pointer?: string } = {}
+  options: { readonly pointer?: string | undefined } = {}
 ): Result.Result<Invoice, Faults> => {
   const at = options.pointer ?? ""
   const reader = new FieldReader(limits.faults)

@@ -11,6 +11,7 @@ import { Context, type Effect, type Option } from "effect"
 import type { Invoice, InvoiceId } from "../domain/Invoice.ts"
 import type {
   CursorExpired,
+  IdempotencyKeyReused,
   InvalidCursor,
   InvoiceConflict,
   InvoiceNotFound,
@@ -39,20 +40,41 @@ export interface HistoryEntry {
   readonly from: Option.Option<InvoiceStatus>
   readonly to: InvoiceStatus
   readonly at: Timestamp
-  /** Who did it: `api` for a creation, `<profile>@<version>` for a verdict. */
+  /** Who did it: the principal of a creation (`CreateOptions.by`), `<profile>@<version>` for a verdict. */
   readonly by: string
   readonly violations: ReadonlyArray<Violation>
 }
 
-/** `Created`: the invoice is new. `Unchanged`: it was there, with the same content, and nothing was written. */
+/**
+ * `Created`: the invoice is new. `Unchanged`: it was there, with the same content, and nothing was written. `Replayed`:
+ * an earlier request with the same idempotency key created it; `stored` is what that request was answered, whatever
+ * became of the invoice since. A client must not see the difference between `Created` and `Replayed`.
+ */
 export interface Creation {
-  readonly outcome: "Created" | "Unchanged"
+  readonly outcome: "Created" | "Unchanged" | "Replayed"
   readonly stored: StoredInvoice
+}
+
+/** What makes the retries of one request one request. */
+export interface Idempotency {
+  /** The client's name for the request: 1 to 255 visible ASCII characters. */
+  readonly key: string
+  /** Whose key it is: the same key of another principal is another key. At most 255 characters. */
+  readonly principal: string
+  /** SHA-256 of what the client asked for, 64 hexadecimal digits in lower case. */
+  readonly hash: string
 }
 
 export interface CreateOptions {
   /** W3C `traceparent` to carry with the event. Without one the event has none. */
   readonly traceparent?: string | undefined
+  /** Who creates it, for the history; default `api`. */
+  readonly by?: string | undefined
+  /**
+   * The key is stored in the transaction of the invoice and its event, and kept for the time that the store is set to
+   * (24 hours by default). A request that fails leaves its key free.
+   */
+  readonly idempotency?: Idempotency | undefined
 }
 
 /** A verdict to apply to an invoice that has not changed since it was judged. */
@@ -111,11 +133,15 @@ export class InvoiceStore extends Context.Service<
     /**
      * Idempotent by id and content, to the last digit, character and nanosecond: the same invoice again is `Unchanged`,
      * other content under a known id is a conflict.
+     *
+     * With an idempotency key a request whose key and hash are known is answered as the first one was: `Replayed`, or
+     * `Unchanged` with the invoice as it was then. A known key with another hash is `IdempotencyKeyReused`. While another
+     * request with the key is under way, it is waited for.
      */
     readonly create: (
       invoice: Invoice,
       options?: CreateOptions
-    ) => Effect.Effect<Creation, InvoiceConflict | StoreUnavailable>
+    ) => Effect.Effect<Creation, InvoiceConflict | IdempotencyKeyReused | StoreUnavailable>
     readonly get: (id: InvoiceId) => Effect.Effect<StoredInvoice, InvoiceNotFound | StoreUnavailable>
     /** The invoices with these ids that exist, each once, in no promised order; at most 5,000 ids. */
     readonly getMany: (ids: ReadonlyArray<InvoiceId>) => Effect.Effect<ReadonlyArray<StoredInvoice>, StoreUnavailable>

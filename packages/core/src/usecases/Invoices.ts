@@ -1,9 +1,13 @@
 /** The use cases of clients: create one or many invoices, validate one, read and list them, watch their changes. */
 import { Clock, Context, Effect, Layer, Option, Result, Stream } from "effect"
+import { isFields } from "../domain/FieldReader.ts"
+import * as IdempotencyKey from "../domain/IdempotencyKey.ts"
 import * as Invoice from "../domain/Invoice.ts"
 import {
   type CursorExpired,
+  type IdempotencyKeyReused,
   type InvalidCursor,
+  type InvalidIdempotencyKey,
   InvalidInvoice,
   type InvoiceConflict,
   type InvoiceNotFound,
@@ -21,9 +25,25 @@ import {
   type StoredInvoice
 } from "../ports/InvoiceStore.ts"
 import { InvoiceValidator } from "../ports/InvoiceValidator.ts"
+import { Principal } from "./Principal.ts"
+import * as RequestHash from "./RequestHash.ts"
 import * as Traceparent from "./Traceparent.ts"
 
-export type CreateError = InvalidInvoice | InvoiceConflict | StoreUnavailable
+export type CreateError =
+  | InvalidInvoice
+  | InvalidIdempotencyKey
+  | InvoiceConflict
+  | IdempotencyKeyReused
+  | StoreUnavailable
+
+export interface CreateOptions {
+  /** JSON pointer of the document within what the client sent, such as `/invoice`. */
+  readonly pointer?: string | undefined
+  /** The value of the header `Idempotency-Key`, with or without quotes; see `IdempotencyKey.parse`. */
+  readonly idempotencyKey?: string | undefined
+  /** Whether a document without `id` gets a new UUIDv7; otherwise its id is missing. Default false. */
+  readonly generateId?: boolean | undefined
+}
 
 /** Where a watch begins: with what happens from now on, with the oldest change that is kept, or behind a cursor. */
 export type WatchStart = "now" | "beginning" | { readonly cursor: string }
@@ -39,21 +59,20 @@ export interface Watched {
 export interface Imported {
   /** Its place in the stream, from 1. */
   readonly line: number
-  readonly result: Result.Result<{ readonly id: Invoice.InvoiceId; readonly outcome: Creation["outcome"] }, CreateError>
+  readonly result: Result.Result<
+    { readonly id: Invoice.InvoiceId; readonly outcome: Exclude<Creation["outcome"], "Replayed"> },
+    CreateError
+  >
 }
 
 export class Invoices extends Context.Service<
   Invoices,
   {
     /**
-     * Parses a document and stores the invoice as `Pending`, with its event. Idempotent by id and content.
-     *
-     * @param options.pointer JSON pointer of the document within what the client sent, such as `/invoice`
+     * Parses a document and stores the invoice as `Pending`, with its event, in the name of the current `Principal`.
+     * Idempotent by id and content; with an idempotency key, by the key: see `InvoiceStore.create`.
      */
-    readonly create: (
-      document: unknown,
-      options?: { readonly pointer?: string }
-    ) => Effect.Effect<Creation, CreateError>
+    readonly create: (document: unknown, options?: CreateOptions) => Effect.Effect<Creation, CreateError>
     /** @param pointer JSON pointer of the id within what the client sent */
     readonly get: (
       id: unknown,
@@ -91,12 +110,7 @@ export class Invoices extends Context.Service<
       const store = yield* InvoiceStore
       const validator = yield* InvoiceValidator
       const head = yield* Effect.cachedWithTTL(store.head, headMillis)
-      const create: Invoices["Service"]["create"] = (document, options) => {
-        const parsed = InvoiceParser.parse(document, options)
-        return Result.isFailure(parsed)
-          ? Effect.fail(parsed.failure)
-          : Effect.flatMap(Traceparent.current, (traceparent) => store.create(parsed.success, { traceparent }))
-      }
+      const create = createWith(store)
       return Invoices.of({
         create,
         get: (id, pointer = "/id") => Effect.flatMap(parseId(id, pointer), store.get),
@@ -113,6 +127,32 @@ export class Invoices extends Context.Service<
   )
 }
 
+const createWith = (store: InvoiceStore["Service"]): Invoices["Service"]["create"] =>
+  Effect.fnUntraced(function* (document: unknown, options: CreateOptions = {}) {
+    const { document: identified, idGenerated } = yield* withId(document, options)
+    const invoice = yield* Effect.fromResult(InvoiceParser.parse(identified, options))
+    const by = yield* Principal
+    const traceparent = yield* Traceparent.current
+    if (options.idempotencyKey === undefined) {
+      return yield* store.create(invoice, { traceparent, by })
+    }
+    const key = yield* Effect.fromResult(IdempotencyKey.parse(options.idempotencyKey))
+    const hash = yield* RequestHash.of(invoice, { idGenerated })
+    return yield* store.create(invoice, { traceparent, by, idempotency: { key, principal: by, hash } })
+  })
+
+/** The document, with a new id if it has none and may do so. */
+export const withId = (
+  document: unknown,
+  { generateId = false }: Pick<CreateOptions, "generateId">
+): Effect.Effect<{ readonly document: unknown; readonly idGenerated: boolean }> =>
+  generateId && isFields(document) && (document["id"] === undefined || document["id"] === null)
+    ? Effect.map(Clock.currentTimeMillis, (millis) => ({
+        document: { ...document, id: Invoice.generateId(millis) },
+        idGenerated: true
+      }))
+    : Effect.succeed({ document, idGenerated: false })
+
 /** Creations of an import at once: enough to fill the store's batches. */
 const importConcurrency = 64
 
@@ -125,7 +165,11 @@ export const importWith =
       Stream.mapEffect(
         ([document, index]) =>
           create(document, options).pipe(
-            Effect.map(({ outcome, stored }) => ({ id: stored.invoice.id, outcome })),
+            Effect.map(({ outcome, stored }) => ({
+              id: stored.invoice.id,
+              // no document of an import has a key
+              outcome: outcome === "Replayed" ? ("Created" as const) : outcome
+            })),
             Effect.result,
             Effect.map((result): Imported => ({ line: index + 1, result }))
           ),

@@ -3,7 +3,9 @@
 import * as Problems from "@invoice/client/Problems"
 import type {
   CursorExpired,
+  IdempotencyKeyReused,
   InvalidCursor,
+  InvalidIdempotencyKey,
   InvalidInvoice,
   InvoiceConflict,
   InvoiceNotFound,
@@ -48,7 +50,9 @@ export const toResponse = (problem: Problem): HttpServerResponse.HttpServerRespo
 
 export type ClientError =
   | InvalidInvoice
+  | InvalidIdempotencyKey
   | InvoiceConflict
+  | IdempotencyKeyReused
   | InvoiceNotFound
   | InvalidCursor
   | CursorExpired
@@ -73,56 +77,41 @@ export const fromError = (error: ClientError): Problem => {
       }
     case "InvalidCursor":
       return of("invalid-cursor", error.message)
+    case "InvalidIdempotencyKey":
+      return of("bad-request", error.message)
     case "CursorExpired":
       return of("cursor-expired", error.message)
     case "InvoiceNotFound":
       return of("invoice-not-found", error.message)
     case "InvoiceConflict":
       return of("invoice-conflict", error.message)
+    case "IdempotencyKeyReused":
+      return of("idempotency-key-reused", error.message)
     case "StoreUnavailable":
       return of("unavailable", error.message, retryAfter)
   }
 }
 
-export const notFound: Problem = { status: 404, title: "Not Found", detail: "there is nothing at this path" }
+export const notFound: Problem = of("not-found", "there is nothing at this path")
 
-export const methodNotAllowed = (allowed: ReadonlyArray<string>): Problem => ({
-  status: 405,
-  title: "Method Not Allowed",
-  detail: `this path answers ${allowed.join(", ")}`,
-  headers: { allow: allowed.join(", ") }
-})
+export const methodNotAllowed = (allowed: ReadonlyArray<string>): Problem =>
+  of("method-not-allowed", `this path answers ${allowed.join(", ")}`, { allow: allowed.join(", ") })
 
-export const overloaded: Problem = {
-  status: 503,
-  title: "Service Unavailable",
-  detail: "too many requests are in hand, try again in a moment",
-  headers: retryAfter
-}
+export const overloaded: Problem = of("unavailable", "too many requests are in hand, try again in a moment", retryAfter)
 
-export const notReady = (missing: ReadonlyArray<string>): Problem => ({
-  status: 503,
-  title: "Service Unavailable",
-  detail: missing.join("; "),
-  headers: retryAfter
-})
+export const notReady = (missing: ReadonlyArray<string>): Problem => of("unavailable", missing.join("; "), retryAfter)
 
-export const badRequest = (detail: string): Problem => ({ status: 400, title: "Bad Request", detail })
+export const badRequest = (detail: string): Problem => of("bad-request", detail)
 
-export const forbidden = (detail: string): Problem => ({ status: 403, title: "Forbidden", detail })
+export const forbidden = (detail: string): Problem => of("forbidden", detail)
 
-export const tooLarge = (bytes: number): Problem => ({
-  status: 413,
-  title: "Content Too Large",
-  detail: `the body may have ${bytes} bytes, before and after decompression`
-})
+export const tooLarge = (bytes: number): Problem =>
+  of("content-too-large", `the body may have ${bytes} bytes, before and after decompression`)
 
-export const unsupported = (detail: string): Problem => ({ status: 415, title: "Unsupported Media Type", detail })
+export const unsupported = (detail: string): Problem => of("unsupported-media-type", detail)
 
 /** The problem of a defect: a client gets nothing but an id to look up in the log. */
 export const defect = (instance: string): Problem => ({
-  status: 500,
-  title: "Internal Server Error",
-  detail: "something went wrong on our side",
+  ...of("internal-error", "something went wrong on our side"),
   instance
 })

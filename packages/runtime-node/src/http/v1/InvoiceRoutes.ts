@@ -4,6 +4,7 @@
  */
 import { InvoiceApi } from "@invoice/client/Api"
 import { Invoices, Traceparent } from "@invoice/core"
+import { withId } from "@invoice/core/Invoices"
 import type { Creation, ListQuery, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Effect, type Layer, Option } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
@@ -35,15 +36,21 @@ const created = ({ outcome, stored }: Creation, prefer: string | undefined): Htt
     : json(InvoiceJson.stored(stored), { status, headers })
 }
 
-const create =
-  (invoices: Invoices["Service"]) =>
-  (request: HttpServerRequest.HttpServerRequest): Answer =>
+const create = (invoices: Invoices["Service"]) => {
+  const creating = (document: unknown, idempotencyKey: string | undefined) =>
+    invoices.create(document, { idempotencyKey, generateId: true })
+  return (request: HttpServerRequest.HttpServerRequest): Answer =>
     Effect.flatMap(Body.json(request), (document) =>
-      Traceparent.within(request.headers["traceparent"], invoices.create(document)).pipe(
+      Traceparent.within(request.headers["traceparent"], creating(document, request.headers["idempotency-key"])).pipe(
         Effect.map((creation) => created(creation, request.headers["prefer"])),
         Effect.catch(Problem.fail)
       )
     )
+}
+
+/** A document that is only judged needs no id either. */
+const identified = (document: unknown): Effect.Effect<unknown> =>
+  Effect.map(withId(document, { generateId: true }), ({ document }) => document)
 
 const read = (stored: StoredInvoice, conditions: Conditions.Conditions): Answer => {
   const headers = { etag: Conditions.etag(stored.version) }
@@ -118,7 +125,7 @@ export const layer: Layer.Layer<
       )
       .handleRaw("validateInvoice", ({ request }) =>
         orProblem(
-          Effect.flatMap(Body.json(request), (document) =>
+          Effect.flatMap(Effect.flatMap(Body.json(request), identified), (document) =>
             invoices.validate(document).pipe(
               Effect.map((verdict) => json(InvoiceJson.verdict(verdict))),
               Effect.catch(Problem.fail)

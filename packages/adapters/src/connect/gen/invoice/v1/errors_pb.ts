@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file invoice/v1/errors.proto.
  */
 export const file_invoice_v1_errors: GenFile = /*@__PURE__*/
-  fileDesc("ChdpbnZvaWNlL3YxL2Vycm9ycy5wcm90bxIKaW52b2ljZS52MSLDBAoLRXJyb3JEZXRhaWwSNQoPaW52YWxpZF9pbnZvaWNlGAEgASgLMhouaW52b2ljZS52MS5JbnZhbGlkSW52b2ljZUgAEjgKEWludm9pY2Vfbm90X2ZvdW5kGAIgASgLMhsuaW52b2ljZS52MS5JbnZvaWNlTm90Rm91bmRIABI3ChBpbnZvaWNlX2NvbmZsaWN0GAMgASgLMhsuaW52b2ljZS52MS5JbnZvaWNlQ29uZmxpY3RIABIzCg5pbnZhbGlkX2N1cnNvchgEIAEoCzIZLmludm9pY2UudjEuSW52YWxpZEN1cnNvckgAEjMKDmN1cnNvcl9leHBpcmVkGAUgASgLMhkuaW52b2ljZS52MS5DdXJzb3JFeHBpcmVkSAASKwoKbGVhc2VfbG9zdBgGIAEoCzIVLmludm9pY2UudjEuTGVhc2VMb3N0SAASNgoQYW1vdW50X25vdF9leGFjdBgHIAEoCzIaLmludm9pY2UudjEuQW1vdW50Tm90RXhhY3RIABJAChVpbnZvaWNlX2FscmVhZHlfZmluYWwYCCABKAsyHy5pbnZvaWNlLnYxLkludm9pY2VBbHJlYWR5RmluYWxIABI1Cg9vdXRib3hfcmVzdG9yZWQYCSABKAsyGi5pbnZvaWNlLnYxLk91dGJveFJlc3RvcmVkSAASOQoRc3RvcmVfdW5hdmFpbGFibGUYCiABKAsyHC5pbnZvaWNlLnYxLlN0b3JlVW5hdmFpbGFibGVIAEIHCgVlcnJvciKrAQoOSW52YWxpZEludm9pY2USLQoEa2luZBgBIAEoDjIfLmludm9pY2UudjEuSW52YWxpZEludm9pY2UuS2luZBIpCgp2aW9sYXRpb25zGAIgAygLMhUuaW52b2ljZS52MS5WaW9sYXRpb24iPwoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASDwoLS0lORF9TWU5UQVgQARIQCgxLSU5EX01FQU5JTkcQAiIdCg9JbnZvaWNlTm90Rm91bmQSCgoCaWQYASABKAkiHQoPSW52b2ljZUNvbmZsaWN0EgoKAmlkGAEgASgJIh8KDUludmFsaWRDdXJzb3ISDgoGY3Vyc29yGAEgASgJIh8KDUN1cnNvckV4cGlyZWQSDgoGY3Vyc29yGAEgASgJIhkKCUxlYXNlTG9zdBIMCgRsYW5lGAEgASgFIi0KDkFtb3VudE5vdEV4YWN0EgwKBHBhdGgYASABKAkSDQoFdmFsdWUYAiABKAkiTAoTSW52b2ljZUFscmVhZHlGaW5hbBIKCgJpZBgBIAEoCRIpCgZzdGF0dXMYAiABKA4yGS5pbnZvaWNlLnYxLkludm9pY2VTdGF0dXMiMQoOT3V0Ym94UmVzdG9yZWQSEAoIZXhwZWN0ZWQYASABKAkSDQoFZm91bmQYAiABKAkiiwEKEFN0b3JlVW5hdmFpbGFibGUSLwoEa2luZBgBIAEoDjIhLmludm9pY2UudjEuU3RvcmVVbmF2YWlsYWJsZS5LaW5kIkYKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEhQKEEtJTkRfVU5BVkFJTEFCTEUQARISCg5LSU5EX1JFVFJZQUJMRRACYgZwcm90bzM", [file_invoice_v1_invoice]);
+  fileDesc("ChdpbnZvaWNlL3YxL2Vycm9ycy5wcm90bxIKaW52b2ljZS52MSLNBQoLRXJyb3JEZXRhaWwSNQoPaW52YWxpZF9pbnZvaWNlGAEgASgLMhouaW52b2ljZS52MS5JbnZhbGlkSW52b2ljZUgAEjgKEWludm9pY2Vfbm90X2ZvdW5kGAIgASgLMhsuaW52b2ljZS52MS5JbnZvaWNlTm90Rm91bmRIABI3ChBpbnZvaWNlX2NvbmZsaWN0GAMgASgLMhsuaW52b2ljZS52MS5JbnZvaWNlQ29uZmxpY3RIABIzCg5pbnZhbGlkX2N1cnNvchgEIAEoCzIZLmludm9pY2UudjEuSW52YWxpZEN1cnNvckgAEjMKDmN1cnNvcl9leHBpcmVkGAUgASgLMhkuaW52b2ljZS52MS5DdXJzb3JFeHBpcmVkSAASKwoKbGVhc2VfbG9zdBgGIAEoCzIVLmludm9pY2UudjEuTGVhc2VMb3N0SAASNgoQYW1vdW50X25vdF9leGFjdBgHIAEoCzIaLmludm9pY2UudjEuQW1vdW50Tm90RXhhY3RIABJAChVpbnZvaWNlX2FscmVhZHlfZmluYWwYCCABKAsyHy5pbnZvaWNlLnYxLkludm9pY2VBbHJlYWR5RmluYWxIABI1Cg9vdXRib3hfcmVzdG9yZWQYCSABKAsyGi5pbnZvaWNlLnYxLk91dGJveFJlc3RvcmVkSAASOQoRc3RvcmVfdW5hdmFpbGFibGUYCiABKAsyHC5pbnZvaWNlLnYxLlN0b3JlVW5hdmFpbGFibGVIABJEChdpbnZhbGlkX2lkZW1wb3RlbmN5X2tleRgLIAEoCzIhLmludm9pY2UudjEuSW52YWxpZElkZW1wb3RlbmN5S2V5SAASQgoWaWRlbXBvdGVuY3lfa2V5X3JldXNlZBgMIAEoCzIgLmludm9pY2UudjEuSWRlbXBvdGVuY3lLZXlSZXVzZWRIAEIHCgVlcnJvciKrAQoOSW52YWxpZEludm9pY2USLQoEa2luZBgBIAEoDjIfLmludm9pY2UudjEuSW52YWxpZEludm9pY2UuS2luZBIpCgp2aW9sYXRpb25zGAIgAygLMhUuaW52b2ljZS52MS5WaW9sYXRpb24iPwoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASDwoLS0lORF9TWU5UQVgQARIQCgxLSU5EX01FQU5JTkcQAiIdCg9JbnZvaWNlTm90Rm91bmQSCgoCaWQYASABKAkiHQoPSW52b2ljZUNvbmZsaWN0EgoKAmlkGAEgASgJIicKFUludmFsaWRJZGVtcG90ZW5jeUtleRIOCgZyZWFzb24YASABKAkiIwoUSWRlbXBvdGVuY3lLZXlSZXVzZWQSCwoDa2V5GAEgASgJIh8KDUludmFsaWRDdXJzb3ISDgoGY3Vyc29yGAEgASgJIh8KDUN1cnNvckV4cGlyZWQSDgoGY3Vyc29yGAEgASgJIhkKCUxlYXNlTG9zdBIMCgRsYW5lGAEgASgFIi0KDkFtb3VudE5vdEV4YWN0EgwKBHBhdGgYASABKAkSDQoFdmFsdWUYAiABKAkiTAoTSW52b2ljZUFscmVhZHlGaW5hbBIKCgJpZBgBIAEoCRIpCgZzdGF0dXMYAiABKA4yGS5pbnZvaWNlLnYxLkludm9pY2VTdGF0dXMiMQoOT3V0Ym94UmVzdG9yZWQSEAoIZXhwZWN0ZWQYASABKAkSDQoFZm91bmQYAiABKAkiiwEKEFN0b3JlVW5hdmFpbGFibGUSLwoEa2luZBgBIAEoDjIhLmludm9pY2UudjEuU3RvcmVVbmF2YWlsYWJsZS5LaW5kIkYKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEhQKEEtJTkRfVU5BVkFJTEFCTEUQARISCg5LSU5EX1JFVFJZQUJMRRACYgZwcm90bzM", [file_invoice_v1_invoice]);
 
 /**
  * What went wrong, as an error detail beside the code: one for each error that has more to say than its code.
@@ -105,6 +105,22 @@ export type ErrorDetail = Message<"invoice.v1.ErrorDetail"> & {
      */
     value: StoreUnavailable;
     case: "storeUnavailable";
+  } | {
+    /**
+     * With INVALID_ARGUMENT.
+     *
+     * @generated from field: invoice.v1.InvalidIdempotencyKey invalid_idempotency_key = 11;
+     */
+    value: InvalidIdempotencyKey;
+    case: "invalidIdempotencyKey";
+  } | {
+    /**
+     * With FAILED_PRECONDITION.
+     *
+     * @generated from field: invoice.v1.IdempotencyKeyReused idempotency_key_reused = 12;
+     */
+    value: IdempotencyKeyReused;
+    case: "idempotencyKeyReused";
   } | { case: undefined; value?: undefined };
 };
 
@@ -227,6 +243,48 @@ export const InvoiceConflictSchema: GenMessage<InvoiceConflict> = /*@__PURE__*/
   messageDesc(file_invoice_v1_errors, 3);
 
 /**
+ * The metadata idempotency-key can't be a key.
+ *
+ * @generated from message invoice.v1.InvalidIdempotencyKey
+ */
+export type InvalidIdempotencyKey = Message<"invoice.v1.InvalidIdempotencyKey"> & {
+  /**
+   * What is wrong with it, for people.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message invoice.v1.InvalidIdempotencyKey.
+ * Use `create(InvalidIdempotencyKeySchema)` to create a new message.
+ */
+export const InvalidIdempotencyKeySchema: GenMessage<InvalidIdempotencyKey> = /*@__PURE__*/
+  messageDesc(file_invoice_v1_errors, 4);
+
+/**
+ * The key was used for a request with other content; nothing was stored.
+ *
+ * @generated from message invoice.v1.IdempotencyKeyReused
+ */
+export type IdempotencyKeyReused = Message<"invoice.v1.IdempotencyKeyReused"> & {
+  /**
+   * The key, at most 64 characters of it.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+};
+
+/**
+ * Describes the message invoice.v1.IdempotencyKeyReused.
+ * Use `create(IdempotencyKeyReusedSchema)` to create a new message.
+ */
+export const IdempotencyKeyReusedSchema: GenMessage<IdempotencyKeyReused> = /*@__PURE__*/
+  messageDesc(file_invoice_v1_errors, 5);
+
+/**
  * A cursor that this service did not hand out.
  *
  * @generated from message invoice.v1.InvalidCursor
@@ -245,7 +303,7 @@ export type InvalidCursor = Message<"invoice.v1.InvalidCursor"> & {
  * Use `create(InvalidCursorSchema)` to create a new message.
  */
 export const InvalidCursorSchema: GenMessage<InvalidCursor> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_errors, 4);
+  messageDesc(file_invoice_v1_errors, 6);
 
 /**
  * The changes behind this cursor are no longer kept: list the invoices anew and watch from now.
@@ -266,7 +324,7 @@ export type CursorExpired = Message<"invoice.v1.CursorExpired"> & {
  * Use `create(CursorExpiredSchema)` to create a new message.
  */
 export const CursorExpiredSchema: GenMessage<CursorExpired> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_errors, 5);
+  messageDesc(file_invoice_v1_errors, 7);
 
 /**
  * Another relay holds the lane.
@@ -287,7 +345,7 @@ export type LeaseLost = Message<"invoice.v1.LeaseLost"> & {
  * Use `create(LeaseLostSchema)` to create a new message.
  */
 export const LeaseLostSchema: GenMessage<LeaseLost> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_errors, 6);
+  messageDesc(file_invoice_v1_errors, 8);
 
 /**
  * A value that the reference's messages (whole thousandths in 64 bits, whole quantities in 32) can't hold exactly.
@@ -315,7 +373,7 @@ export type AmountNotExact = Message<"invoice.v1.AmountNotExact"> & {
  * Use `create(AmountNotExactSchema)` to create a new message.
  */
 export const AmountNotExactSchema: GenMessage<AmountNotExact> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_errors, 7);
+  messageDesc(file_invoice_v1_errors, 9);
 
 /**
  * The invoice has another verdict already.
@@ -343,7 +401,7 @@ export type InvoiceAlreadyFinal = Message<"invoice.v1.InvoiceAlreadyFinal"> & {
  * Use `create(InvoiceAlreadyFinalSchema)` to create a new message.
  */
 export const InvoiceAlreadyFinalSchema: GenMessage<InvoiceAlreadyFinal> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_errors, 8);
+  messageDesc(file_invoice_v1_errors, 10);
 
 /**
  * The database is not the one that the outbox's positions belong to.
@@ -371,7 +429,7 @@ export type OutboxRestored = Message<"invoice.v1.OutboxRestored"> & {
  * Use `create(OutboxRestoredSchema)` to create a new message.
  */
 export const OutboxRestoredSchema: GenMessage<OutboxRestored> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_errors, 9);
+  messageDesc(file_invoice_v1_errors, 11);
 
 /**
  * The store can't answer. What it refuses for good is told as INTERNAL, without a detail.
@@ -392,7 +450,7 @@ export type StoreUnavailable = Message<"invoice.v1.StoreUnavailable"> & {
  * Use `create(StoreUnavailableSchema)` to create a new message.
  */
 export const StoreUnavailableSchema: GenMessage<StoreUnavailable> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_errors, 10);
+  messageDesc(file_invoice_v1_errors, 12);
 
 /**
  * Whose fault it may be, and so what to do.
@@ -433,5 +491,5 @@ export type StoreUnavailable_Kind = (typeof StoreUnavailable_Kind)[keyof typeof 
  * Describes the enum invoice.v1.StoreUnavailable.Kind.
  */
 export const StoreUnavailable_KindSchema: GenEnum<StoreUnavailable_Kind> = /*@__PURE__*/
-  enumDesc(file_invoice_v1_errors, 10, 0);
+  enumDesc(file_invoice_v1_errors, 12, 0);
 

@@ -273,7 +273,7 @@ export type HistoryEntry = Message<"invoice.v1.HistoryEntry"> & {
   at?: Timestamp | undefined;
 
   /**
-   * Who: api for a creation, profile@version for a verdict.
+   * Who: the principal of a creation (api when authentication is off), profile@version for a verdict.
    *
    * @generated from field: string by = 5;
    */

@@ -511,7 +511,9 @@ export const ImportFailureSchema: GenMessage<ImportFailure> = /*@__PURE__*/
 export const InvoiceService: GenService<{
   /**
    * Stores an invoice as pending. Idempotent by id and content; another invoice with a known id is ALREADY_EXISTS, a
-   * faulty one INVALID_ARGUMENT with every fault.
+   * faulty one INVALID_ARGUMENT with every fault. With the metadata idempotency-key, 1 to 255 visible ASCII characters
+   * with or without quotes, a retry within 24 hours gets the answer of the first request, whatever became of the invoice
+   * since; other content with the same key is FAILED_PRECONDITION.
    *
    * @generated from rpc invoice.v1.InvoiceService.Create
    */

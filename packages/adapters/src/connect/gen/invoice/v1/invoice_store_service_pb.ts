@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Change, InvoiceStatus, StoredInvoice, Violation } from "./invoice_pb.ts";
+import type { Change, Invoice, InvoiceStatus, StoredInvoice, Violation } from "./invoice_pb.ts";
 import { file_invoice_v1_invoice } from "./invoice_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -12,7 +12,112 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file invoice/v1/invoice_store_service.proto.
  */
 export const file_invoice_v1_invoice_store_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZpbnZvaWNlL3YxL2ludm9pY2Vfc3RvcmVfc2VydmljZS5wcm90bxIKaW52b2ljZS52MSIdCg5HZXRNYW55UmVxdWVzdBILCgNpZHMYASADKAkiPgoPR2V0TWFueVJlc3BvbnNlEisKCGludm9pY2VzGAEgAygLMhkuaW52b2ljZS52MS5TdG9yZWRJbnZvaWNlIrMBCghEZWNpc2lvbhIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNEikKBnN0YXR1cxgDIAEoDjIZLmludm9pY2UudjEuSW52b2ljZVN0YXR1cxIpCgp2aW9sYXRpb25zGAQgAygLMhUuaW52b2ljZS52MS5WaW9sYXRpb24SCgoCYnkYBSABKAkSGAoLdHJhY2VwYXJlbnQYBiABKAlIAIgBAUIOCgxfdHJhY2VwYXJlbnQiOAoNRGVjaWRlUmVxdWVzdBInCglkZWNpc2lvbnMYASADKAsyFC5pbnZvaWNlLnYxLkRlY2lzaW9uIj8KDkRlY2lkZVJlc3BvbnNlEi0KCG91dGNvbWVzGAEgAygOMhsuaW52b2ljZS52MS5EZWNpc2lvbk91dGNvbWUiQwoSTGlzdENoYW5nZXNSZXF1ZXN0EhMKBmN1cnNvchgBIAEoCUgAiAEBEg0KBWxpbWl0GAIgASgNQgkKB19jdXJzb3IiVgoTTGlzdENoYW5nZXNSZXNwb25zZRIjCgdjaGFuZ2VzGAEgAygLMhIuaW52b2ljZS52MS5DaGFuZ2USDAoEbmV4dBgCIAEoCRIMCgRtb3JlGAMgASgIIg0KC0hlYWRSZXF1ZXN0Ih4KDEhlYWRSZXNwb25zZRIOCgZjdXJzb3IYASABKAkiDgoMUmVhZHlSZXF1ZXN0Ig8KDVJlYWR5UmVzcG9uc2UiFgoUQ2hlY2tXcml0YWJsZVJlcXVlc3QiFwoVQ2hlY2tXcml0YWJsZVJlc3BvbnNlKrEBCg9EZWNpc2lvbk91dGNvbWUSIAocREVDSVNJT05fT1VUQ09NRV9VTlNQRUNJRklFRBAAEhwKGERFQ0lTSU9OX09VVENPTUVfREVDSURFRBABEiIKHkRFQ0lTSU9OX09VVENPTUVfQUxSRUFEWV9GSU5BTBACEhoKFkRFQ0lTSU9OX09VVENPTUVfU1RBTEUQAxIeChpERUNJU0lPTl9PVVRDT01FX05PVF9GT1VORBAEMtIDChNJbnZvaWNlU3RvcmVTZXJ2aWNlEkcKB0dldE1hbnkSGi5pbnZvaWNlLnYxLkdldE1hbnlSZXF1ZXN0GhsuaW52b2ljZS52MS5HZXRNYW55UmVzcG9uc2UiA5ACARI/CgZEZWNpZGUSGS5pbnZvaWNlLnYxLkRlY2lkZVJlcXVlc3QaGi5pbnZvaWNlLnYxLkRlY2lkZVJlc3BvbnNlElMKC0xpc3RDaGFuZ2VzEh4uaW52b2ljZS52MS5MaXN0Q2hhbmdlc1JlcXVlc3QaHy5pbnZvaWNlLnYxLkxpc3RDaGFuZ2VzUmVzcG9uc2UiA5ACARI+CgRIZWFkEhcuaW52b2ljZS52MS5IZWFkUmVxdWVzdBoYLmludm9pY2UudjEuSGVhZFJlc3BvbnNlIgOQAgESQQoFUmVhZHkSGC5pbnZvaWNlLnYxLlJlYWR5UmVxdWVzdBoZLmludm9pY2UudjEuUmVhZHlSZXNwb25zZSIDkAIBElkKDUNoZWNrV3JpdGFibGUSIC5pbnZvaWNlLnYxLkNoZWNrV3JpdGFibGVSZXF1ZXN0GiEuaW52b2ljZS52MS5DaGVja1dyaXRhYmxlUmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_invoice_v1_invoice]);
+  fileDesc("CiZpbnZvaWNlL3YxL2ludm9pY2Vfc3RvcmVfc2VydmljZS5wcm90bxIKaW52b2ljZS52MSI7CgtJZGVtcG90ZW5jeRILCgNrZXkYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEgwKBGhhc2gYAyABKAkirAEKIEludm9pY2VTdG9yZVNlcnZpY2VDcmVhdGVSZXF1ZXN0EiQKB2ludm9pY2UYASABKAsyEy5pbnZvaWNlLnYxLkludm9pY2USGAoLdHJhY2VwYXJlbnQYAiABKAlIAIgBARIKCgJieRgDIAEoCRIsCgtpZGVtcG90ZW5jeRgEIAEoCzIXLmludm9pY2UudjEuSWRlbXBvdGVuY3lCDgoMX3RyYWNlcGFyZW50In0KIUludm9pY2VTdG9yZVNlcnZpY2VDcmVhdGVSZXNwb25zZRIqCgdpbnZvaWNlGAEgASgLMhkuaW52b2ljZS52MS5TdG9yZWRJbnZvaWNlEiwKB291dGNvbWUYAiABKA4yGy5pbnZvaWNlLnYxLkNyZWF0aW9uT3V0Y29tZSIdCg5HZXRNYW55UmVxdWVzdBILCgNpZHMYASADKAkiPgoPR2V0TWFueVJlc3BvbnNlEisKCGludm9pY2VzGAEgAygLMhkuaW52b2ljZS52MS5TdG9yZWRJbnZvaWNlIrMBCghEZWNpc2lvbhIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNEikKBnN0YXR1cxgDIAEoDjIZLmludm9pY2UudjEuSW52b2ljZVN0YXR1cxIpCgp2aW9sYXRpb25zGAQgAygLMhUuaW52b2ljZS52MS5WaW9sYXRpb24SCgoCYnkYBSABKAkSGAoLdHJhY2VwYXJlbnQYBiABKAlIAIgBAUIOCgxfdHJhY2VwYXJlbnQiOAoNRGVjaWRlUmVxdWVzdBInCglkZWNpc2lvbnMYASADKAsyFC5pbnZvaWNlLnYxLkRlY2lzaW9uIj8KDkRlY2lkZVJlc3BvbnNlEi0KCG91dGNvbWVzGAEgAygOMhsuaW52b2ljZS52MS5EZWNpc2lvbk91dGNvbWUiQwoSTGlzdENoYW5nZXNSZXF1ZXN0EhMKBmN1cnNvchgBIAEoCUgAiAEBEg0KBWxpbWl0GAIgASgNQgkKB19jdXJzb3IiVgoTTGlzdENoYW5nZXNSZXNwb25zZRIjCgdjaGFuZ2VzGAEgAygLMhIuaW52b2ljZS52MS5DaGFuZ2USDAoEbmV4dBgCIAEoCRIMCgRtb3JlGAMgASgIIg0KC0hlYWRSZXF1ZXN0Ih4KDEhlYWRSZXNwb25zZRIOCgZjdXJzb3IYASABKAkiDgoMUmVhZHlSZXF1ZXN0Ig8KDVJlYWR5UmVzcG9uc2UiFgoUQ2hlY2tXcml0YWJsZVJlcXVlc3QiFwoVQ2hlY2tXcml0YWJsZVJlc3BvbnNlKpABCg9DcmVhdGlvbk91dGNvbWUSIAocQ1JFQVRJT05fT1VUQ09NRV9VTlNQRUNJRklFRBAAEhwKGENSRUFUSU9OX09VVENPTUVfQ1JFQVRFRBABEh4KGkNSRUFUSU9OX09VVENPTUVfVU5DSEFOR0VEEAISHQoZQ1JFQVRJT05fT1VUQ09NRV9SRVBMQVlFRBADKrEBCg9EZWNpc2lvbk91dGNvbWUSIAocREVDSVNJT05fT1VUQ09NRV9VTlNQRUNJRklFRBAAEhwKGERFQ0lTSU9OX09VVENPTUVfREVDSURFRBABEiIKHkRFQ0lTSU9OX09VVENPTUVfQUxSRUFEWV9GSU5BTBACEhoKFkRFQ0lTSU9OX09VVENPTUVfU1RBTEUQAxIeChpERUNJU0lPTl9PVVRDT01FX05PVF9GT1VORBAEMrkEChNJbnZvaWNlU3RvcmVTZXJ2aWNlEmUKBkNyZWF0ZRIsLmludm9pY2UudjEuSW52b2ljZVN0b3JlU2VydmljZUNyZWF0ZVJlcXVlc3QaLS5pbnZvaWNlLnYxLkludm9pY2VTdG9yZVNlcnZpY2VDcmVhdGVSZXNwb25zZRJHCgdHZXRNYW55EhouaW52b2ljZS52MS5HZXRNYW55UmVxdWVzdBobLmludm9pY2UudjEuR2V0TWFueVJlc3BvbnNlIgOQAgESPwoGRGVjaWRlEhkuaW52b2ljZS52MS5EZWNpZGVSZXF1ZXN0GhouaW52b2ljZS52MS5EZWNpZGVSZXNwb25zZRJTCgtMaXN0Q2hhbmdlcxIeLmludm9pY2UudjEuTGlzdENoYW5nZXNSZXF1ZXN0Gh8uaW52b2ljZS52MS5MaXN0Q2hhbmdlc1Jlc3BvbnNlIgOQAgESPgoESGVhZBIXLmludm9pY2UudjEuSGVhZFJlcXVlc3QaGC5pbnZvaWNlLnYxLkhlYWRSZXNwb25zZSIDkAIBEkEKBVJlYWR5EhguaW52b2ljZS52MS5SZWFkeVJlcXVlc3QaGS5pbnZvaWNlLnYxLlJlYWR5UmVzcG9uc2UiA5ACARJZCg1DaGVja1dyaXRhYmxlEiAuaW52b2ljZS52MS5DaGVja1dyaXRhYmxlUmVxdWVzdBohLmludm9pY2UudjEuQ2hlY2tXcml0YWJsZVJlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_invoice_v1_invoice]);
+
+/**
+ * What makes the retries of one request one request.
+ *
+ * @generated from message invoice.v1.Idempotency
+ */
+export type Idempotency = Message<"invoice.v1.Idempotency"> & {
+  /**
+   * The client's name for the request.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * Whose key it is.
+   *
+   * @generated from field: string principal = 2;
+   */
+  principal: string;
+
+  /**
+   * SHA-256 of what the client asked for, 64 hexadecimal digits in lower case.
+   *
+   * @generated from field: string hash = 3;
+   */
+  hash: string;
+};
+
+/**
+ * Describes the message invoice.v1.Idempotency.
+ * Use `create(IdempotencySchema)` to create a new message.
+ */
+export const IdempotencySchema: GenMessage<Idempotency> = /*@__PURE__*/
+  messageDesc(file_invoice_v1_invoice_store_service, 0);
+
+/**
+ * An invoice to store.
+ *
+ * @generated from message invoice.v1.InvoiceStoreServiceCreateRequest
+ */
+export type InvoiceStoreServiceCreateRequest = Message<"invoice.v1.InvoiceStoreServiceCreateRequest"> & {
+  /**
+   * The invoice.
+   *
+   * @generated from field: invoice.v1.Invoice invoice = 1;
+   */
+  invoice?: Invoice | undefined;
+
+  /**
+   * W3C Trace Context to carry with the event.
+   *
+   * @generated from field: optional string traceparent = 2;
+   */
+  traceparent?: string | undefined;
+
+  /**
+   * Who creates it, for the history.
+   *
+   * @generated from field: string by = 3;
+   */
+  by: string;
+
+  /**
+   * Absent when the client sent no key.
+   *
+   * @generated from field: invoice.v1.Idempotency idempotency = 4;
+   */
+  idempotency?: Idempotency | undefined;
+};
+
+/**
+ * Describes the message invoice.v1.InvoiceStoreServiceCreateRequest.
+ * Use `create(InvoiceStoreServiceCreateRequestSchema)` to create a new message.
+ */
+export const InvoiceStoreServiceCreateRequestSchema: GenMessage<InvoiceStoreServiceCreateRequest> = /*@__PURE__*/
+  messageDesc(file_invoice_v1_invoice_store_service, 1);
+
+/**
+ * What is stored now, or was answered to the first request with the key.
+ *
+ * @generated from message invoice.v1.InvoiceStoreServiceCreateResponse
+ */
+export type InvoiceStoreServiceCreateResponse = Message<"invoice.v1.InvoiceStoreServiceCreateResponse"> & {
+  /**
+   * The invoice.
+   *
+   * @generated from field: invoice.v1.StoredInvoice invoice = 1;
+   */
+  invoice?: StoredInvoice | undefined;
+
+  /**
+   * What became of it.
+   *
+   * @generated from field: invoice.v1.CreationOutcome outcome = 2;
+   */
+  outcome: CreationOutcome;
+};
+
+/**
+ * Describes the message invoice.v1.InvoiceStoreServiceCreateResponse.
+ * Use `create(InvoiceStoreServiceCreateResponseSchema)` to create a new message.
+ */
+export const InvoiceStoreServiceCreateResponseSchema: GenMessage<InvoiceStoreServiceCreateResponse> = /*@__PURE__*/
+  messageDesc(file_invoice_v1_invoice_store_service, 2);
 
 /**
  * Which invoices.
@@ -33,7 +138,7 @@ export type GetManyRequest = Message<"invoice.v1.GetManyRequest"> & {
  * Use `create(GetManyRequestSchema)` to create a new message.
  */
 export const GetManyRequestSchema: GenMessage<GetManyRequest> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_invoice_store_service, 0);
+  messageDesc(file_invoice_v1_invoice_store_service, 3);
 
 /**
  * The invoices that exist.
@@ -54,7 +159,7 @@ export type GetManyResponse = Message<"invoice.v1.GetManyResponse"> & {
  * Use `create(GetManyResponseSchema)` to create a new message.
  */
 export const GetManyResponseSchema: GenMessage<GetManyResponse> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_invoice_store_service, 1);
+  messageDesc(file_invoice_v1_invoice_store_service, 4);
 
 /**
  * A verdict on what was judged.
@@ -110,7 +215,7 @@ export type Decision = Message<"invoice.v1.Decision"> & {
  * Use `create(DecisionSchema)` to create a new message.
  */
 export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_invoice_store_service, 2);
+  messageDesc(file_invoice_v1_invoice_store_service, 5);
 
 /**
  * Verdicts.
@@ -131,7 +236,7 @@ export type DecideRequest = Message<"invoice.v1.DecideRequest"> & {
  * Use `create(DecideRequestSchema)` to create a new message.
  */
 export const DecideRequestSchema: GenMessage<DecideRequest> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_invoice_store_service, 3);
+  messageDesc(file_invoice_v1_invoice_store_service, 6);
 
 /**
  * What became of them.
@@ -152,7 +257,7 @@ export type DecideResponse = Message<"invoice.v1.DecideResponse"> & {
  * Use `create(DecideResponseSchema)` to create a new message.
  */
 export const DecideResponseSchema: GenMessage<DecideResponse> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_invoice_store_service, 4);
+  messageDesc(file_invoice_v1_invoice_store_service, 7);
 
 /**
  * Which changes.
@@ -180,7 +285,7 @@ export type ListChangesRequest = Message<"invoice.v1.ListChangesRequest"> & {
  * Use `create(ListChangesRequestSchema)` to create a new message.
  */
 export const ListChangesRequestSchema: GenMessage<ListChangesRequest> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_invoice_store_service, 5);
+  messageDesc(file_invoice_v1_invoice_store_service, 8);
 
 /**
  * A page of changes.
@@ -215,7 +320,7 @@ export type ListChangesResponse = Message<"invoice.v1.ListChangesResponse"> & {
  * Use `create(ListChangesResponseSchema)` to create a new message.
  */
 export const ListChangesResponseSchema: GenMessage<ListChangesResponse> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_invoice_store_service, 6);
+  messageDesc(file_invoice_v1_invoice_store_service, 9);
 
 /**
  * Nothing to say.
@@ -230,7 +335,7 @@ export type HeadRequest = Message<"invoice.v1.HeadRequest"> & {
  * Use `create(HeadRequestSchema)` to create a new message.
  */
 export const HeadRequestSchema: GenMessage<HeadRequest> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_invoice_store_service, 7);
+  messageDesc(file_invoice_v1_invoice_store_service, 10);
 
 /**
  * The end of the changes.
@@ -251,7 +356,7 @@ export type HeadResponse = Message<"invoice.v1.HeadResponse"> & {
  * Use `create(HeadResponseSchema)` to create a new message.
  */
 export const HeadResponseSchema: GenMessage<HeadResponse> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_invoice_store_service, 8);
+  messageDesc(file_invoice_v1_invoice_store_service, 11);
 
 /**
  * Nothing to say.
@@ -266,7 +371,7 @@ export type ReadyRequest = Message<"invoice.v1.ReadyRequest"> & {
  * Use `create(ReadyRequestSchema)` to create a new message.
  */
 export const ReadyRequestSchema: GenMessage<ReadyRequest> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_invoice_store_service, 9);
+  messageDesc(file_invoice_v1_invoice_store_service, 12);
 
 /**
  * It is ready.
@@ -281,7 +386,7 @@ export type ReadyResponse = Message<"invoice.v1.ReadyResponse"> & {
  * Use `create(ReadyResponseSchema)` to create a new message.
  */
 export const ReadyResponseSchema: GenMessage<ReadyResponse> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_invoice_store_service, 10);
+  messageDesc(file_invoice_v1_invoice_store_service, 13);
 
 /**
  * Nothing to say.
@@ -296,7 +401,7 @@ export type CheckWritableRequest = Message<"invoice.v1.CheckWritableRequest"> & 
  * Use `create(CheckWritableRequestSchema)` to create a new message.
  */
 export const CheckWritableRequestSchema: GenMessage<CheckWritableRequest> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_invoice_store_service, 11);
+  messageDesc(file_invoice_v1_invoice_store_service, 14);
 
 /**
  * It takes writes.
@@ -311,7 +416,55 @@ export type CheckWritableResponse = Message<"invoice.v1.CheckWritableResponse"> 
  * Use `create(CheckWritableResponseSchema)` to create a new message.
  */
 export const CheckWritableResponseSchema: GenMessage<CheckWritableResponse> = /*@__PURE__*/
-  messageDesc(file_invoice_v1_invoice_store_service, 12);
+  messageDesc(file_invoice_v1_invoice_store_service, 15);
+
+/**
+ * What became of a create.
+ *
+ * @generated from enum invoice.v1.CreationOutcome
+ */
+export const CreationOutcome = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: CREATION_OUTCOME_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The invoice is new.
+   *
+   * @generated from enum value: CREATION_OUTCOME_CREATED = 1;
+   */
+  CREATED: 1,
+
+  /**
+   * It was there, with the same content.
+   *
+   * @generated from enum value: CREATION_OUTCOME_UNCHANGED = 2;
+   */
+  UNCHANGED: 2,
+
+  /**
+   * An earlier request with the same idempotency key created it; it is shown as it was then.
+   *
+   * @generated from enum value: CREATION_OUTCOME_REPLAYED = 3;
+   */
+  REPLAYED: 3,
+} as const;
+
+/**
+ * What became of a create.
+ *
+ * @generated from enum invoice.v1.CreationOutcome
+ */
+export type CreationOutcome = (typeof CreationOutcome)[keyof typeof CreationOutcome] | UnknownEnum;
+
+/**
+ * Describes the enum invoice.v1.CreationOutcome.
+ */
+export const CreationOutcomeSchema: GenEnum<CreationOutcome> = /*@__PURE__*/
+  enumDesc(file_invoice_v1_invoice_store_service, 0);
 
 /**
  * What became of a decision.
@@ -366,7 +519,7 @@ export type DecisionOutcome = (typeof DecisionOutcome)[keyof typeof DecisionOutc
  * Describes the enum invoice.v1.DecisionOutcome.
  */
 export const DecisionOutcomeSchema: GenEnum<DecisionOutcome> = /*@__PURE__*/
-  enumDesc(file_invoice_v1_invoice_store_service, 0);
+  enumDesc(file_invoice_v1_invoice_store_service, 1);
 
 /**
  * Internal: what the store port needs beyond InvoiceService. The storage program serves it; keep it from the public.
@@ -374,6 +527,17 @@ export const DecisionOutcomeSchema: GenEnum<DecisionOutcome> = /*@__PURE__*/
  * @generated from service invoice.v1.InvoiceStoreService
  */
 export const InvoiceStoreService: GenService<{
+  /**
+   * Stores an invoice in the name of a principal. Like InvoiceService.Create, which takes neither the principal nor the
+   * hash from its caller.
+   *
+   * @generated from rpc invoice.v1.InvoiceStoreService.Create
+   */
+  create: {
+    methodKind: "unary";
+    input: typeof InvoiceStoreServiceCreateRequestSchema;
+    output: typeof InvoiceStoreServiceCreateResponseSchema;
+  },
   /**
    * Those of the invoices that exist, in no promised order.
    *
