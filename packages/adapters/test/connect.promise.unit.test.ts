@@ -134,6 +134,22 @@ describe("the client without Effect", () => {
     assert.deepStrictEqual(await all(client.list({ customerId: customer_id, status: "Approved" })), [])
   })
 
+  it("lists by due date, at any offset, and says which limit is no time", async () => {
+    const customerId = crypto.randomUUID()
+    for (const due_date of ["2025-06-30T00:00:00Z", "2025-07-01T00:00:00Z"])
+      await client.create(document({ customer_id: customerId, due_date }))
+    const due = async (query: { readonly dueAfter?: string; readonly dueBefore?: string }) =>
+      (await all(client.list({ customerId, ...query }))).map(({ invoice }) => invoice.due_date)
+    assert.deepStrictEqual(await due({ dueAfter: "2025-07-01T02:00:00+02:00" }), ["2025-07-01T00:00:00Z"])
+    assert.deepStrictEqual(await due({ dueBefore: "2025-07-01T00:00:00Z" }), ["2025-06-30T00:00:00Z"])
+    const error = await rejection(due({ dueAfter: "tomorrow" }))
+    assert.strictEqual(error.code, "InvalidInvoice")
+    assert.deepStrictEqual(
+      error.violations.map(({ code, path }) => `${code} ${path}`),
+      ["INV-DATE /dueAfter"]
+    )
+  })
+
   it("tells the history of an invoice", async () => {
     const { invoice } = await client.create(document())
     const [entry, ...others] = await client.history(invoice.invoice.id)

@@ -39,11 +39,17 @@ const cursor = Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(1_0
   description: "Where to go on: `next_cursor` of the page before."
 })
 
+const from = (description: string) => Schema.optionalKey(Schemas.Timestamp.annotate({ description }))
+
 /** The filters and the place of a list. */
 export const listQuery = {
   status: Schema.optionalKey(Schemas.Status),
   customer_id: Schema.optionalKey(Schemas.Uuid),
   currency: Schema.optionalKey(Schemas.Currency),
+  due_after: from("Due at this time or later."),
+  due_before: from("Due earlier than this time."),
+  created_after: from("Taken by the platform at this time or later (`stored_at`)."),
+  created_before: from("Taken by the platform earlier than this time."),
   limit: Schema.optionalKey(
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 200 })).annotate({
       description: "Most invoices of a page, 50 unless given. A page may have fewer and still not be the last."

@@ -34,10 +34,13 @@ const ajv = new Ajv2020({ strict: false, allErrors: true })
 ;(addFormats as unknown as (ajv: Ajv2020) => void)(ajv)
 ajv.addSchema(spec, "spec")
 
+// compiling costs far more than comparing
+const compiled = new Map<string, ReturnType<typeof ajv.compile>>()
+
 /** Why a value does not match a schema of the document, given by its JSON pointer; empty when it does. */
 export const faults = (pointer: string, value: unknown): string => {
-  const validate = ajv.getSchema(`spec#${pointer}`)
-  if (validate === undefined) throw new Error(`the document has no ${pointer}`)
+  const validate = compiled.get(pointer) ?? ajv.compile({ $ref: `spec#${pointer}` })
+  compiled.set(pointer, validate)
   return validate(value) === true ? "" : ajv.errorsText(validate.errors)
 }
 

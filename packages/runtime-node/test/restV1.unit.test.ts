@@ -216,6 +216,15 @@ describe("reading over REST v1", () => {
     ]) {
       assert.strictEqual(await count(query), "400 /problems/bad-request", query)
     }
+    const times = [
+      "due_after=2025-06-30T00:00:00Z",
+      "due_before=2025-07-01T02:00:00%2B02:00",
+      "created_after=2025-01-01T00:00:00Z"
+    ]
+    assert.strictEqual(await count(times.join("&")), 1)
+    assert.strictEqual(await count("due_before=2025-06-30T00:00:00Z"), 0)
+    assert.strictEqual(await count("created_before=2025-06-30T00:00:00Z"), 0)
+    assert.strictEqual(await count("due_after=2025-02-30T00:00:00Z"), "400 /problems/bad-request")
     assert.strictEqual(await count("cursor=made-up"), "400 /problems/invalid-cursor")
   })
 

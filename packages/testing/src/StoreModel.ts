@@ -4,7 +4,7 @@
  * not compared.
  */
 import { assert } from "@effect/vitest"
-import { Invoice, type InvoiceStatus, type Verdict } from "@invoice/core"
+import { Invoice, type InvoiceStatus, type Timestamp, type Verdict } from "@invoice/core"
 import { InvoiceStore, type StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Arbitrary, Effect, Option, Schema } from "effect"
 import * as Generators from "./Generators.ts"
@@ -34,10 +34,16 @@ const Command = Schema.Union([
   Schema.Struct({
     _tag: Schema.Literal("list"),
     status: Schema.NullOr(status),
+    currency: Schema.NullOr(Schema.Literals(["USD", "EUR"])),
+    // the due date of a slot
+    dueAfter: Schema.NullOr(slot),
+    dueBefore: Schema.NullOr(slot),
     limit: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 3 }))
   })
 ])
 type Command = typeof Command.Type
+
+type List = Extract<Command, { readonly _tag: "list" }>
 
 const commands = Arbitrary.array(Arbitrary.schema(Command), { minLength: 1, maxLength: 60 })
 
@@ -46,6 +52,17 @@ const verdict = (approved: boolean): Verdict.Verdict =>
   approved
     ? { status: "Approved", violations: [], by }
     : { status: "Rejected", violations: [{ code: "M-1", severity: "error", path: "/amount", message: "no" }], by }
+
+const currencyOf = (slot: number): string => (slot % 2 === 0 ? "USD" : "EUR")
+
+const lastDue = "2025-06-30T00:00:00.000000002Z" as Timestamp.Timestamp
+/** A nanosecond apart; the last slot has none. */
+const dueDateOf = (slot: number): Timestamp.Timestamp | undefined =>
+  slot === slots - 1 ? undefined : (`2025-06-30T00:00:00.00000000${slot + 1}Z` as Timestamp.Timestamp)
+
+/** The limit that a command names by a slot. */
+const dueLimit = (slot: number | null): Timestamp.Timestamp | undefined =>
+  slot === null ? undefined : (dueDateOf(slot) ?? lastDue)
 
 /** The invoices of a run: each slot has an id and two contents. */
 interface Sample {
@@ -56,7 +73,9 @@ interface Sample {
 
 const makeSample = (): Sample => {
   const customerId = crypto.randomUUID()
-  const invoices = Array.from({ length: slots }, () => Generators.invoice({ customer_id: customerId }))
+  const invoices = Array.from({ length: slots }, (_, slot) =>
+    Generators.invoice({ customer_id: customerId, currency: currencyOf(slot), due_date: dueDateOf(slot) })
+  )
   return {
     customerId,
     invoice: (slot, other = false) => {
@@ -86,6 +105,17 @@ const shown = ({ changes, other, slot }: Kept) => ({
   version: changes.length,
   codes: changes.at(-1)?.codes
 })
+
+const isListed = ({ slot, status }: ReturnType<typeof shown>, command: List): boolean => {
+  const due = dueDateOf(slot)
+  const [after, before] = [dueLimit(command.dueAfter), dueLimit(command.dueBefore)]
+  return (
+    (command.status === null || status === command.status) &&
+    (command.currency === null || currencyOf(slot) === command.currency) &&
+    (after === undefined || (due !== undefined && due >= after)) &&
+    (before === undefined || (due !== undefined && due < before))
+  )
+}
 
 /** Gives the expected answers. */
 class Model {
@@ -118,7 +148,7 @@ class Model {
       case "list":
         return [...this.kept.values()]
           .map(shown)
-          .filter(({ status }) => command.status === null || status === command.status)
+          .filter((one) => isListed(one, command))
           .reverse()
     }
   }
@@ -176,11 +206,19 @@ const asked = (store: InvoiceStore["Service"], sample: Sample) => {
     const other = Invoice.canonical(invoice) !== Invoice.canonical(sample.invoice(slot))
     return { slot, other, status, version, codes: codes(violations) }
   }
-  const list = Effect.fnUntraced(function* (status: InvoiceStatus.InvoiceStatus | null, limit: number) {
+  const list = Effect.fnUntraced(function* ({ currency, dueAfter, dueBefore, limit, status }: List) {
     const items: Array<StoredInvoice> = []
     let cursor: string | undefined
     do {
-      const page = yield* store.list({ customerId: sample.customerId, status: status ?? undefined, limit, cursor })
+      const page = yield* store.list({
+        customerId: sample.customerId,
+        status: status ?? undefined,
+        currency: currency ?? undefined,
+        dueAfter: dueLimit(dueAfter),
+        dueBefore: dueLimit(dueBefore),
+        limit,
+        cursor
+      })
       items.push(...page.items)
       cursor = Option.getOrUndefined(page.next)
     } while (cursor !== undefined)
@@ -222,7 +260,7 @@ const asked = (store: InvoiceStore["Service"], sample: Sample) => {
             }))
           )
         case "list":
-          return list(command.status, command.limit)
+          return list(command)
       }
     }
     return Effect.catch(answer(), ({ _tag }) => Effect.succeed(_tag))

@@ -1,7 +1,8 @@
 /** `invoice.v1.InvoiceService`: the use cases as calls. */
 import type { MessageInitShape } from "@bufbuild/protobuf"
+import type { Timestamp as WireTimestamp } from "@bufbuild/protobuf/wkt"
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
-import { Invoices } from "@invoice/core"
+import { InvalidInvoice, Invoices, Timestamp } from "@invoice/core"
 import type { CreateError, Imported, WatchStart } from "@invoice/core/Invoices"
 import type { ListQuery } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Option, Result, Stream } from "effect"
@@ -23,13 +24,39 @@ const maxBytes = 1_048_576
 const defaultLimit = 50
 const maxLimit = 200
 
-const listQuery = ({ currency, cursor, customerId, limit, status }: ListRequest): ListQuery => ({
-  status: Messages.toStatus(status),
-  customerId: customerId === "" ? undefined : customerId,
-  currency: currency === "" ? undefined : currency,
-  limit: limit === 0 ? defaultLimit : Math.min(limit, maxLimit),
-  cursor: cursor === "" ? undefined : cursor
+const listQuery = Effect.fnUntraced(function* (request: ListRequest): Effect.fn.Return<ListQuery, InvalidInvoice> {
+  const { currency, cursor, customerId, limit, status } = request
+  return {
+    status: Messages.toStatus(status),
+    customerId: customerId === "" ? undefined : customerId,
+    currency: currency === "" ? undefined : currency,
+    dueAfter: yield* time(request.dueAfter, "/due_after"),
+    dueBefore: yield* time(request.dueBefore, "/due_before"),
+    storedAfter: yield* time(request.storedAfter, "/stored_after"),
+    storedBefore: yield* time(request.storedBefore, "/stored_before"),
+    limit: limit === 0 ? defaultLimit : Math.min(limit, maxLimit),
+    cursor: cursor === "" ? undefined : cursor
+  }
 })
+
+/** A message can hold times that RFC 3339 can't: outside of the years 0001 to 9999, or with too many nanoseconds. */
+const time = (
+  wire: WireTimestamp | undefined,
+  path: string
+): Effect.Effect<Timestamp.Timestamp | undefined, InvalidInvoice> => {
+  const actual = Messages.timestampText(wire)
+  const parsed = actual === undefined ? undefined : Timestamp.parse(actual)
+  if (actual === undefined || parsed !== undefined) {
+    return Effect.succeed(parsed)
+  }
+  const message = "is not a time in the years 0001 to 9999"
+  return Effect.fail(
+    new InvalidInvoice({
+      kind: "meaning",
+      violations: [{ code: "INV-DATE", severity: "error", path, message, actual }]
+    })
+  )
+}
 
 const watchStart = ({ start }: WatchRequest): WatchStart =>
   start.case === "cursor"
@@ -140,7 +167,7 @@ export const routes = (calls: ServerCalls): Effect.Effect<(router: ConnectRouter
     serve(InvoiceService.method.list, (request, context) =>
       calls.unary(
         context,
-        Effect.map(invoices.list(listQuery(request)), ({ items, next }) => ({
+        Effect.map(Effect.flatMap(listQuery(request), invoices.list), ({ items, next }) => ({
           invoices: items.map(Messages.fromStored),
           nextCursor: Option.getOrElse(next, () => "")
         }))

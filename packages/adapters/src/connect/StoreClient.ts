@@ -1,11 +1,19 @@
 /** `InvoiceStore` on another program's store, over `InvoiceService` and `InvoiceStoreService`. */
+import type { MessageInitShape } from "@bufbuild/protobuf"
 import { type Client, createClient, type Transport } from "@connectrpc/connect"
 import { type Invoice, InvoiceStore, type StoreUnavailable } from "@invoice/core"
-import type { CreateOptions, Creation, Decided, Decision, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
+import type {
+  CreateOptions,
+  Creation,
+  Decided,
+  Decision,
+  ListQuery,
+  StoredInvoice
+} from "@invoice/core/ports/InvoiceStore"
 import { Effect, Layer, Option } from "effect"
 import * as ClientCalls from "./ClientCalls.ts"
 import * as Errors from "./Errors.ts"
-import { InvoiceService } from "./gen/invoice/v1/invoice_service_pb.ts"
+import { InvoiceService, type ListRequestSchema } from "./gen/invoice/v1/invoice_service_pb.ts"
 import { CreationOutcome, DecisionOutcome, InvoiceStoreService } from "./gen/invoice/v1/invoice_store_service_pb.ts"
 import * as Messages from "./Messages.ts"
 
@@ -77,6 +85,22 @@ const writes = ({ call, store }: Calls): Pick<Store, "create" | "decide"> => ({
     )
 })
 
+const listRequest = (query: ListQuery): MessageInitShape<typeof ListRequestSchema> => {
+  const { currency = "", cursor = "", customerId = "", dueAfter, dueBefore, limit, status } = query
+  const { storedAfter, storedBefore } = query
+  return {
+    currency,
+    cursor,
+    customerId,
+    limit,
+    ...(status && { status: Messages.fromStatus(status) }),
+    ...(dueAfter && { dueAfter: Messages.fromTimestamp(dueAfter) }),
+    ...(dueBefore && { dueBefore: Messages.fromTimestamp(dueBefore) }),
+    ...(storedAfter && { storedAfter: Messages.fromTimestamp(storedAfter) }),
+    ...(storedBefore && { storedBefore: Messages.fromTimestamp(storedBefore) })
+  }
+}
+
 const reads = ({ call, invoices, store }: Calls): Pick<Store, "get" | "getMany" | "list" | "history"> => ({
   get: (id) =>
     Effect.map(
@@ -95,16 +119,9 @@ const reads = ({ call, invoices, store }: Calls): Pick<Store, "get" | "getMany" 
       )
     return Effect.map(Effect.forEach(chunks, getChunk, { concurrency: 2 }), (found) => found.flat())
   },
-  list: ({ currency = "", cursor = "", customerId = "", limit, status }) =>
+  list: (query) =>
     Effect.map(
-      call(
-        (options) =>
-          invoices.list(
-            { currency, cursor, customerId, limit, ...(status && { status: Messages.fromStatus(status) }) },
-            options
-          ),
-        ["InvalidCursor"]
-      ),
+      call((options) => invoices.list(listRequest(query), options), ["InvalidCursor"]),
       (page) => ({
         items: page.invoices.map(Messages.toStored),
         next: page.nextCursor === "" ? Option.none() : Option.some(page.nextCursor)

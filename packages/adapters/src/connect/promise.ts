@@ -22,13 +22,14 @@ import {
   InvoiceConflict,
   InvoiceNotFound,
   StoreUnavailable,
+  Timestamp,
   type Violation
 } from "@invoice/core"
 import type { InvoiceStatus } from "@invoice/core/InvoiceStatus"
 import { type Imported as CoreImported, type Watched as CoreWatched, importWith } from "@invoice/core/Invoices"
 import type * as Store from "@invoice/core/ports/InvoiceStore"
 import { type Validation, validate as validateHere } from "@invoice/core/validate"
-import { Cause, Effect, Exit, Option, Result, Stream } from "effect"
+import { Cause, Effect, Exit, Option, Record, Result, Stream } from "effect"
 import * as InvoiceClient from "./InvoiceClient.ts"
 
 /** An invoice as the platform keeps it. */
@@ -97,7 +98,15 @@ export interface ListQuery {
   readonly customerId?: string
   /** ISO 4217 alphabetic code. */
   readonly currency?: string
-  /** Number of invoices that one request asks for, 1 to 200. Default 100. */
+  /** Due at this time or later: RFC 3339 with any offset. With either limit, invoices without a due date are left out. */
+  readonly dueAfter?: string
+  /** Due earlier than this time. */
+  readonly dueBefore?: string
+  /** Stored at this time or later. */
+  readonly storedAfter?: string
+  /** Stored earlier than this time. */
+  readonly storedBefore?: string
+  /** Number of invoices that one request asks for, 1 to 200; a page of large ones may hold fewer. Default 100. */
   readonly pageSize?: number
 }
 
@@ -217,9 +226,11 @@ export const createClient = (options: Options): Client => {
     { pageSize = 100, ...query }: ListQuery = {},
     options?: CallOptions
   ): AsyncGenerator<StoredInvoice> {
+    const { dueAfter, dueBefore, storedAfter, storedBefore, ...filters } = query
+    const times = await run(Effect.all(mapTimes({ dueAfter, dueBefore, storedAfter, storedBefore })), options)
     let cursor: string | undefined
     do {
-      const page = await run(invoices.list({ ...query, limit: pageSize, cursor }), options)
+      const page = await run(invoices.list({ ...filters, ...times, limit: pageSize, cursor }), options)
       yield* page.items.map(toStored)
       cursor = Option.getOrUndefined(page.next)
     } while (cursor !== undefined)
@@ -246,6 +257,25 @@ export const createClient = (options: Options): Client => {
 
 const unreadable = (violation: Violation.Violation): InvalidInvoice =>
   new InvalidInvoice({ kind: "syntax", violations: [violation] })
+
+type Time = Effect.Effect<Timestamp.Timestamp | undefined, InvalidInvoice>
+
+const mapTimes = <Name extends string>(times: Readonly<Record<Name, string | undefined>>): Record<Name, Time> =>
+  Record.map(times, (text, name): Time => {
+    const time = text === undefined ? undefined : Timestamp.parse(text)
+    return text === undefined || time !== undefined
+      ? Effect.succeed(time)
+      : Effect.fail(unreadable(notATime(`/${name}`, text)))
+  })
+
+const notATime = (path: string, actual: string): Violation.Violation => ({
+  code: "INV-DATE",
+  severity: "error",
+  path,
+  message: "is not a time that exists",
+  expected: "RFC 3339, such as 2025-06-30T00:00:00Z",
+  actual
+})
 
 const run = async <A>(effect: Effect.Effect<A, unknown>, { signal }: CallOptions = {}): Promise<A> => {
   signal?.throwIfAborted()

@@ -1,11 +1,24 @@
 /** Stores that list, tell changes, or share them between instances wrongly. */
-import { InvalidCursor, InvoiceNotFound } from "@invoice/core"
-import type { Change, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
+import { InvalidCursor, InvoiceNotFound, Timestamp } from "@invoice/core"
+import type { Change, Page, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Option } from "effect"
 import * as Memory from "../../src/memory/Memory.ts"
 import type { Ports } from "./Broken.ts"
 import { instances, law, mutant, type Store } from "./BrokenStore.ts"
 import type { Mutant } from "./Suite.ts"
+
+const numbersFromTheNewest = (store: Store): Partial<Store> => ({
+  list: ({ cursor = "0", limit, ...query }) =>
+    /^\d+$/u.test(cursor)
+      ? Effect.map(store.list({ ...query, limit: 200 }), ({ items }) => ({
+          items: items.slice(Number(cursor), Number(cursor) + limit),
+          next: Number(cursor) + limit < items.length ? Option.some(`${Number(cursor) + limit}`) : Option.none()
+        }))
+      : Effect.fail(new InvalidCursor({ cursor }))
+})
+
+const nanosecondLater = (time: Timestamp.Timestamp): Timestamp.Timestamp =>
+  Timestamp.parse(Timestamp.toSortable(time).replace(/\d(?=Z$)/u, (digit) => `${Number(digit) + 1}`)) ?? time
 
 export const lists: ReadonlyArray<Mutant<Ports>> = [
   mutant(
@@ -15,24 +28,71 @@ export const lists: ReadonlyArray<Mutant<Ports>> = [
     }),
     law.newestFirst
   ),
-  mutant(
-    "numbers the invoices of a list from the newest",
-    (store) => ({
-      list: ({ cursor = "0", limit, ...query }) =>
-        /^\d+$/u.test(cursor)
-          ? Effect.map(store.list({ ...query, limit: 200 }), ({ items }) => ({
-              items: items.slice(Number(cursor), Number(cursor) + limit),
-              next: Number(cursor) + limit < items.length ? Option.some(`${Number(cursor) + limit}`) : Option.none()
-            }))
-          : Effect.fail(new InvalidCursor({ cursor }))
-    }),
-    law.newestFirst
-  ),
+  mutant("numbers the invoices of a list from the newest", numbersFromTheNewest, law.newestFirst, law.walked),
   mutant(
     "ignores a filter of its list",
     (store) => ({ list: (query) => store.list({ ...query, status: undefined }) }),
     law.filtered,
     law.model
+  ),
+  mutant(
+    "ignores a limit of due dates",
+    (store) => ({ list: (query) => store.list({ ...query, dueBefore: undefined }) }),
+    law.everySet,
+    law.model
+  ),
+  mutant(
+    "ignores a limit of the time of storing",
+    (store) => ({ list: (query) => store.list({ ...query, storedAfter: undefined }) }),
+    law.everySet
+  ),
+  mutant(
+    "leaves out what is due just when the range begins",
+    (store) => ({
+      list: (query) => store.list({ ...query, dueAfter: query.dueAfter && nanosecondLater(query.dueAfter) })
+    }),
+    law.everySet,
+    law.model
+  ),
+  mutant(
+    "lists what was stored just when the range ends",
+    (store) => ({
+      list: (query) => store.list({ ...query, storedBefore: query.storedBefore && nanosecondLater(query.storedBefore) })
+    }),
+    law.everySet
+  ),
+  mutant(
+    "ends a list where a page is full of bytes",
+    (store) => ({
+      list: (query) =>
+        Effect.map(store.list(query), (page) =>
+          page.items.length < query.limit ? { ...page, next: Option.none() } : page
+        )
+    }),
+    law.pagesByBytes
+  ),
+  mutant(
+    "holds in a page whatever it is asked for",
+    (store) => ({
+      list: Effect.fnUntraced(function* (query) {
+        const items: Array<StoredInvoice> = []
+        let next = Option.fromUndefinedOr(query.cursor)
+        do {
+          const limit = query.limit - items.length
+          const page: Page = yield* store.list({ ...query, limit, cursor: Option.getOrUndefined(next) })
+          items.push(...page.items)
+          next = page.next
+        } while (Option.isSome(next) && items.length < query.limit)
+        return { items, next }
+      })
+    }),
+    law.pagesByBytes
+  ),
+  mutant(
+    "ends a page after each invoice",
+    (store) => ({ list: (query) => store.list({ ...query, limit: 1 }) }),
+    law.pagesByBytes,
+    law.mostListed
   ),
   mutant(
     "lists a hundred at most",

@@ -96,18 +96,33 @@ export interface Decided {
   readonly outcome: "Decided" | "AlreadyFinal" | "Stale" | "NotFound"
 }
 
+/** What a list holds: the invoices that meet every filter given. */
 export interface ListQuery {
   readonly status?: InvoiceStatus | undefined
   readonly customerId?: string | undefined
   readonly currency?: string | undefined
-  /** 1 to 200. A page is full as long as there are enough invoices. */
+  /** Due at this time or later. With either limit of the due date, an invoice without a due date is not listed. */
+  readonly dueAfter?: Timestamp | undefined
+  /** Due earlier than this time. */
+  readonly dueBefore?: Timestamp | undefined
+  /** Stored at this time or later (`StoredInvoice.storedAt`). */
+  readonly storedAfter?: Timestamp | undefined
+  /** Stored earlier than this time. */
+  readonly storedBefore?: Timestamp | undefined
+  /** 1 to 200. A page is full as long as there are enough invoices and they fit into `maxPageBytes`. */
   readonly limit: number
-  /** Where the page before ended: `Page.next`. */
+  /** Where the page before ended: `Page.next`. Go on with the same filters. */
   readonly cursor?: string | undefined
 }
 
+/**
+ * Maximum bytes of the invoices of one page, as JSON in UTF-8 (`Invoice.encode` and the violations). A page that would
+ * be larger ends earlier, with a cursor. It holds at least one invoice, however large.
+ */
+export const maxPageBytes = 4_000_000
+
 export interface Page {
-  /** Newest first. */
+  /** Newest first: in the reverse of the order in which the store took them, whatever the filters. */
   readonly items: ReadonlyArray<StoredInvoice>
   /** Opaque, owned by the adapter, valid for ever; none on the last page. New invoices don't shift the pages. */
   readonly next: Option.Option<string>

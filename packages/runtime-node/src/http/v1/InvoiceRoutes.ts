@@ -3,7 +3,7 @@
  * `InvoiceJson.ts`: HttpApi finds the route and decodes parameters, no more.
  */
 import { InvoiceApi } from "@invoice/client/Api"
-import { Invoices, Traceparent } from "@invoice/core"
+import { Invoices, Timestamp, Traceparent } from "@invoice/core"
 import { withId } from "@invoice/core/Invoices"
 import type { Creation, ListQuery, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Effect, type Layer, Option } from "effect"
@@ -71,9 +71,43 @@ interface ListParameters {
   readonly status?: ListQuery["status"]
   readonly customer_id?: string
   readonly currency?: string
+  readonly due_after?: string
+  readonly due_before?: string
+  readonly created_after?: string
+  readonly created_before?: string
   readonly limit?: number
   readonly cursor?: string
 }
+
+/** A time that has the form of one and doesn't exist, such as 30 February, is a fault as well. */
+const time = (
+  parameters: ListParameters,
+  name: "due_after" | "due_before" | "created_after" | "created_before"
+): Effect.Effect<Timestamp.Timestamp | undefined, Problem.Problem> => {
+  const text = parameters[name]
+  const parsed = text === undefined ? undefined : Timestamp.parse(text)
+  return text !== undefined && parsed === undefined
+    ? Effect.fail(Problem.badRequest(`query: ${name} is not a time that exists`))
+    : Effect.succeed(parsed)
+}
+
+const toQuery = (parameters: ListParameters): Effect.Effect<ListQuery, Problem.Problem> =>
+  Effect.map(
+    Effect.all({
+      dueAfter: time(parameters, "due_after"),
+      dueBefore: time(parameters, "due_before"),
+      storedAfter: time(parameters, "created_after"),
+      storedBefore: time(parameters, "created_before")
+    }),
+    (times) => ({
+      ...times,
+      status: parameters.status,
+      customerId: parameters.customer_id?.toLowerCase(),
+      currency: parameters.currency,
+      limit: parameters.limit ?? defaultLimit,
+      cursor: parameters.cursor
+    })
+  )
 
 /** The same list behind a cursor (RFC 8288). */
 const nextLink = (url: string, cursor: string): string => {
@@ -85,16 +119,16 @@ const nextLink = (url: string, cursor: string): string => {
 
 const list =
   (invoices: Invoices["Service"]) =>
-  ({ currency, cursor, customer_id, limit = defaultLimit, status }: ListParameters, url: string): Answer =>
-    invoices.list({ status, customerId: customer_id?.toLowerCase(), currency, limit, cursor }).pipe(
-      Effect.map(({ items, next }) => {
-        const cursor = Option.getOrUndefined(next)
-        return json(
-          InvoiceJson.page(items, cursor),
-          cursor === undefined ? {} : { headers: { link: nextLink(url, cursor) } }
-        )
-      }),
-      Effect.catch(Problem.fail)
+  (parameters: ListParameters, url: string): Answer =>
+    Effect.flatMap(toQuery(parameters), (query) =>
+      invoices.list(query).pipe(
+        Effect.map(({ items, next }) => {
+          const cursor = Option.getOrUndefined(next)
+          const headers = cursor === undefined ? {} : { link: nextLink(url, cursor) }
+          return json(InvoiceJson.page(items, cursor), { headers })
+        }),
+        Effect.catch(Problem.fail)
+      )
     )
 
 /** The handlers of the group `invoices`. */

@@ -4,6 +4,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Change, HistoryEntry, Invoice, InvoiceStatus, StoredInvoice, Violation } from "./invoice_pb.ts";
 import { file_invoice_v1_invoice } from "./invoice_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file invoice/v1/invoice_service.proto.
  */
 export const file_invoice_v1_invoice_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBpbnZvaWNlL3YxL2ludm9pY2Vfc2VydmljZS5wcm90bxIKaW52b2ljZS52MSI1Cg1DcmVhdGVSZXF1ZXN0EiQKB2ludm9pY2UYASABKAsyEy5pbnZvaWNlLnYxLkludm9pY2UiTQoOQ3JlYXRlUmVzcG9uc2USKgoHaW52b2ljZRgBIAEoCzIZLmludm9pY2UudjEuU3RvcmVkSW52b2ljZRIPCgdjcmVhdGVkGAIgASgIIhgKCkdldFJlcXVlc3QSCgoCaWQYASABKAkiOQoLR2V0UmVzcG9uc2USKgoHaW52b2ljZRgBIAEoCzIZLmludm9pY2UudjEuU3RvcmVkSW52b2ljZSJ+CgtMaXN0UmVxdWVzdBIpCgZzdGF0dXMYASABKA4yGS5pbnZvaWNlLnYxLkludm9pY2VTdGF0dXMSEwoLY3VzdG9tZXJfaWQYAiABKAkSEAoIY3VycmVuY3kYAyABKAkSDQoFbGltaXQYBCABKA0SDgoGY3Vyc29yGAUgASgJIlAKDExpc3RSZXNwb25zZRIrCghpbnZvaWNlcxgBIAMoCzIZLmludm9pY2UudjEuU3RvcmVkSW52b2ljZRITCgtuZXh0X2N1cnNvchgCIAEoCSIcCg5IaXN0b3J5UmVxdWVzdBIKCgJpZBgBIAEoCSI8Cg9IaXN0b3J5UmVzcG9uc2USKQoHZW50cmllcxgBIAMoCzIYLmludm9pY2UudjEuSGlzdG9yeUVudHJ5IjcKD1ZhbGlkYXRlUmVxdWVzdBIkCgdpbnZvaWNlGAEgASgLMhMuaW52b2ljZS52MS5JbnZvaWNlInQKEFZhbGlkYXRlUmVzcG9uc2USKQoGc3RhdHVzGAEgASgOMhkuaW52b2ljZS52MS5JbnZvaWNlU3RhdHVzEikKCnZpb2xhdGlvbnMYAiADKAsyFS5pbnZvaWNlLnYxLlZpb2xhdGlvbhIKCgJieRgDIAEoCSJDCgxXYXRjaFJlcXVlc3QSEAoGY3Vyc29yGAEgASgJSAASGAoOZnJvbV9iZWdpbm5pbmcYAiABKAhIAEIHCgVzdGFydCJDCg1XYXRjaFJlc3BvbnNlEiIKBmNoYW5nZRgBIAEoCzISLmludm9pY2UudjEuQ2hhbmdlEg4KBmN1cnNvchgCIAEoCSI1Cg1JbXBvcnRSZXF1ZXN0EiQKB2ludm9pY2UYASABKAsyEy5pbnZvaWNlLnYxLkludm9pY2UitwEKDkltcG9ydFJlc3BvbnNlEgwKBGxpbmUYASABKAQSLAoHY3JlYXRlZBgCIAEoCzIZLmludm9pY2UudjEuSW1wb3J0Q3JlYXRlZEgAEjAKCXVuY2hhbmdlZBgDIAEoCzIbLmludm9pY2UudjEuSW1wb3J0VW5jaGFuZ2VkSAASLAoHZmFpbHVyZRgEIAEoCzIZLmludm9pY2UudjEuSW1wb3J0RmFpbHVyZUgAQgkKB291dGNvbWUiGwoNSW1wb3J0Q3JlYXRlZBIKCgJpZBgBIAEoCSIdCg9JbXBvcnRVbmNoYW5nZWQSCgoCaWQYASABKAkiZQoNSW1wb3J0RmFpbHVyZRIKCgJpZBgBIAEoCRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSKQoKdmlvbGF0aW9ucxgEIAMoCzIVLmludm9pY2UudjEuVmlvbGF0aW9uMugDCg5JbnZvaWNlU2VydmljZRI/CgZDcmVhdGUSGS5pbnZvaWNlLnYxLkNyZWF0ZVJlcXVlc3QaGi5pbnZvaWNlLnYxLkNyZWF0ZVJlc3BvbnNlEjsKA0dldBIWLmludm9pY2UudjEuR2V0UmVxdWVzdBoXLmludm9pY2UudjEuR2V0UmVzcG9uc2UiA5ACARI+CgRMaXN0EhcuaW52b2ljZS52MS5MaXN0UmVxdWVzdBoYLmludm9pY2UudjEuTGlzdFJlc3BvbnNlIgOQAgESRwoHSGlzdG9yeRIaLmludm9pY2UudjEuSGlzdG9yeVJlcXVlc3QaGy5pbnZvaWNlLnYxLkhpc3RvcnlSZXNwb25zZSIDkAIBEkoKCFZhbGlkYXRlEhsuaW52b2ljZS52MS5WYWxpZGF0ZVJlcXVlc3QaHC5pbnZvaWNlLnYxLlZhbGlkYXRlUmVzcG9uc2UiA5ACARI+CgVXYXRjaBIYLmludm9pY2UudjEuV2F0Y2hSZXF1ZXN0GhkuaW52b2ljZS52MS5XYXRjaFJlc3BvbnNlMAESQwoGSW1wb3J0EhkuaW52b2ljZS52MS5JbXBvcnRSZXF1ZXN0GhouaW52b2ljZS52MS5JbXBvcnRSZXNwb25zZSgBMAFiBnByb3RvMw", [file_invoice_v1_invoice]);
+  fileDesc("CiBpbnZvaWNlL3YxL2ludm9pY2Vfc2VydmljZS5wcm90bxIKaW52b2ljZS52MSI1Cg1DcmVhdGVSZXF1ZXN0EiQKB2ludm9pY2UYASABKAsyEy5pbnZvaWNlLnYxLkludm9pY2UiTQoOQ3JlYXRlUmVzcG9uc2USKgoHaW52b2ljZRgBIAEoCzIZLmludm9pY2UudjEuU3RvcmVkSW52b2ljZRIPCgdjcmVhdGVkGAIgASgIIhgKCkdldFJlcXVlc3QSCgoCaWQYASABKAkiOQoLR2V0UmVzcG9uc2USKgoHaW52b2ljZRgBIAEoCzIZLmludm9pY2UudjEuU3RvcmVkSW52b2ljZSLCAgoLTGlzdFJlcXVlc3QSKQoGc3RhdHVzGAEgASgOMhkuaW52b2ljZS52MS5JbnZvaWNlU3RhdHVzEhMKC2N1c3RvbWVyX2lkGAIgASgJEhAKCGN1cnJlbmN5GAMgASgJEg0KBWxpbWl0GAQgASgNEg4KBmN1cnNvchgFIAEoCRItCglkdWVfYWZ0ZXIYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmR1ZV9iZWZvcmUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHN0b3JlZF9hZnRlchgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNc3RvcmVkX2JlZm9yZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUAoMTGlzdFJlc3BvbnNlEisKCGludm9pY2VzGAEgAygLMhkuaW52b2ljZS52MS5TdG9yZWRJbnZvaWNlEhMKC25leHRfY3Vyc29yGAIgASgJIhwKDkhpc3RvcnlSZXF1ZXN0EgoKAmlkGAEgASgJIjwKD0hpc3RvcnlSZXNwb25zZRIpCgdlbnRyaWVzGAEgAygLMhguaW52b2ljZS52MS5IaXN0b3J5RW50cnkiNwoPVmFsaWRhdGVSZXF1ZXN0EiQKB2ludm9pY2UYASABKAsyEy5pbnZvaWNlLnYxLkludm9pY2UidAoQVmFsaWRhdGVSZXNwb25zZRIpCgZzdGF0dXMYASABKA4yGS5pbnZvaWNlLnYxLkludm9pY2VTdGF0dXMSKQoKdmlvbGF0aW9ucxgCIAMoCzIVLmludm9pY2UudjEuVmlvbGF0aW9uEgoKAmJ5GAMgASgJIkMKDFdhdGNoUmVxdWVzdBIQCgZjdXJzb3IYASABKAlIABIYCg5mcm9tX2JlZ2lubmluZxgCIAEoCEgAQgcKBXN0YXJ0IkMKDVdhdGNoUmVzcG9uc2USIgoGY2hhbmdlGAEgASgLMhIuaW52b2ljZS52MS5DaGFuZ2USDgoGY3Vyc29yGAIgASgJIjUKDUltcG9ydFJlcXVlc3QSJAoHaW52b2ljZRgBIAEoCzITLmludm9pY2UudjEuSW52b2ljZSK3AQoOSW1wb3J0UmVzcG9uc2USDAoEbGluZRgBIAEoBBIsCgdjcmVhdGVkGAIgASgLMhkuaW52b2ljZS52MS5JbXBvcnRDcmVhdGVkSAASMAoJdW5jaGFuZ2VkGAMgASgLMhsuaW52b2ljZS52MS5JbXBvcnRVbmNoYW5nZWRIABIsCgdmYWlsdXJlGAQgASgLMhkuaW52b2ljZS52MS5JbXBvcnRGYWlsdXJlSABCCQoHb3V0Y29tZSIbCg1JbXBvcnRDcmVhdGVkEgoKAmlkGAEgASgJIh0KD0ltcG9ydFVuY2hhbmdlZBIKCgJpZBgBIAEoCSJlCg1JbXBvcnRGYWlsdXJlEgoKAmlkGAEgASgJEgwKBGNvZGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIpCgp2aW9sYXRpb25zGAQgAygLMhUuaW52b2ljZS52MS5WaW9sYXRpb24y6AMKDkludm9pY2VTZXJ2aWNlEj8KBkNyZWF0ZRIZLmludm9pY2UudjEuQ3JlYXRlUmVxdWVzdBoaLmludm9pY2UudjEuQ3JlYXRlUmVzcG9uc2USOwoDR2V0EhYuaW52b2ljZS52MS5HZXRSZXF1ZXN0GhcuaW52b2ljZS52MS5HZXRSZXNwb25zZSIDkAIBEj4KBExpc3QSFy5pbnZvaWNlLnYxLkxpc3RSZXF1ZXN0GhguaW52b2ljZS52MS5MaXN0UmVzcG9uc2UiA5ACARJHCgdIaXN0b3J5EhouaW52b2ljZS52MS5IaXN0b3J5UmVxdWVzdBobLmludm9pY2UudjEuSGlzdG9yeVJlc3BvbnNlIgOQAgESSgoIVmFsaWRhdGUSGy5pbnZvaWNlLnYxLlZhbGlkYXRlUmVxdWVzdBocLmludm9pY2UudjEuVmFsaWRhdGVSZXNwb25zZSIDkAIBEj4KBVdhdGNoEhguaW52b2ljZS52MS5XYXRjaFJlcXVlc3QaGS5pbnZvaWNlLnYxLldhdGNoUmVzcG9uc2UwARJDCgZJbXBvcnQSGS5pbnZvaWNlLnYxLkltcG9ydFJlcXVlc3QaGi5pbnZvaWNlLnYxLkltcG9ydFJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_invoice_v1_invoice]);
 
 /**
  * An invoice to store.
@@ -140,11 +142,39 @@ export type ListRequest = Message<"invoice.v1.ListRequest"> & {
   limit: number;
 
   /**
-   * Where the page before ended: next_cursor of its response.
+   * Where the page before ended: next_cursor of its response. Go on with the same filters.
    *
    * @generated from field: string cursor = 5;
    */
   cursor: string;
+
+  /**
+   * Only those that are due at this time or later. With either limit, those without a due date are left out.
+   *
+   * @generated from field: google.protobuf.Timestamp due_after = 6;
+   */
+  dueAfter?: Timestamp | undefined;
+
+  /**
+   * Only those that are due earlier than this time.
+   *
+   * @generated from field: google.protobuf.Timestamp due_before = 7;
+   */
+  dueBefore?: Timestamp | undefined;
+
+  /**
+   * Only those that were stored at this time or later.
+   *
+   * @generated from field: google.protobuf.Timestamp stored_after = 8;
+   */
+  storedAfter?: Timestamp | undefined;
+
+  /**
+   * Only those that were stored earlier than this time.
+   *
+   * @generated from field: google.protobuf.Timestamp stored_before = 9;
+   */
+  storedBefore?: Timestamp | undefined;
 };
 
 /**
@@ -533,7 +563,8 @@ export const InvoiceService: GenService<{
     output: typeof GetResponseSchema;
   },
   /**
-   * Invoices, newest first, in pages that lose and repeat nothing while invoices arrive.
+   * Invoices, newest first, in pages that lose and repeat nothing while invoices arrive. A page holds 4 MB at most, and
+   * ends early with a cursor when its invoices are larger.
    *
    * @generated from rpc invoice.v1.InvoiceService.List
    */
