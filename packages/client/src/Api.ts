@@ -4,11 +4,20 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import * as Problems from "./Problems.ts"
 import * as Schemas from "./Schemas.ts"
 
-const problem = <K extends Problems.Kind>(kind: K) =>
+const makeProblem = <K extends Problems.Kind>(kind: K) =>
   Schemas.problem(kind).pipe(
     HttpApiSchema.status(Problems.kinds[kind].status),
     HttpApiSchema.asJson({ contentType: "application/problem+json" })
   )
+
+const problems = new Map<Problems.Kind, unknown>()
+
+/** One schema for each kind: a second one would get a name of its own in the OpenAPI document. */
+const problem = <K extends Problems.Kind>(kind: K): ReturnType<typeof makeProblem<K>> => {
+  const made = problems.get(kind) ?? makeProblem(kind)
+  problems.set(kind, made)
+  return made as ReturnType<typeof makeProblem<K>>
+}
 
 /** What any request may be answered with. */
 const always = [

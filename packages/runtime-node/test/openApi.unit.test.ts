@@ -48,6 +48,14 @@ describe("the OpenAPI document", () => {
     )
   })
 
+  it("has one schema of each name", () => {
+    const names = Object.keys(spec.components.schemas)
+    assert.deepStrictEqual(
+      names.filter((name) => /\d$/u.test(name)),
+      []
+    )
+  })
+
   it("has decimals as strings, with the pattern that the core reads", () => {
     const decimal = spec.components.schemas["Decimal"] as { readonly pattern?: string; readonly type?: string }
     assert.deepStrictEqual([decimal.type, decimal.pattern], ["string", Decimal.pattern.source])
