@@ -135,7 +135,10 @@ const unclaimed = oldNode === undefined ? " (not claimed: a Node.js before 21 on
 
 describe("an engine that really has no source text", () => {
   it.skipIf(oldNode === undefined)(`reads what this one reads${unclaimed}`, () => {
-    const source = readFileSync(fileURLToPath(new URL("../src/domain/Json.ts", import.meta.url)), "utf8")
+    const source = ["JsonValues", "Json"]
+      .map((name) => readFileSync(fileURLToPath(new URL(`../src/domain/${name}.ts`, import.meta.url)), "utf8"))
+      .join("\n")
+      .replace(/^import .*JsonValues.*$/mu, "")
     const script = `${stripTypeScriptTypes(source)}
 const show = (value) => value instanceof JsonNumber ? { number: value.text }
   : Array.isArray(value) ? value.map(show)

@@ -233,6 +233,17 @@ const entries = {
     description: "most requests in hand at once; above it REST answers 503 with Retry-After, a call RESOURCE_EXHAUSTED",
     read: integer(1, 1_000_000)
   }),
+  maxWatches: withDefault(2_000, {
+    name: "HTTP_MAX_WATCHES",
+    description: "most watches of changes at once, of all protocols; further ones are refused with RESOURCE_EXHAUSTED",
+    read: integer(1, 1_000_000)
+  }),
+  httpBufferMegabytes: withDefault(64, {
+    name: "HTTP_BUFFER_MB",
+    description:
+      "most megabytes of request bodies in hand, and half as many of answers that wait to be sent; beyond it the slowest is cut off",
+    read: integer(16, 65_536)
+  }),
   otelCollector: entry<string>({
     name: "OTEL_COLLECTOR_ADDRESS",
     default: "no export",

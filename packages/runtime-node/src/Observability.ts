@@ -2,6 +2,7 @@
 import { Effect, Layer, Logger, Option, References } from "effect"
 import { FetchHttpClient, HttpMiddleware } from "effect/http"
 import { Otlp } from "effect/observability"
+import * as BoundedLog from "./BoundedLog.ts"
 import type { Settings } from "./Config.ts"
 
 const levels = { debug: "Debug", info: "Info", warn: "Warn", error: "Error" } as const
@@ -12,7 +13,7 @@ const baseUrl = (collector: string): string => (collector.includes("://") ? coll
 export const layer = (settings: Settings, program: string): Layer.Layer<never> => {
   const format = Option.getOrElse(settings.logFormat, () => (process.stdout.isTTY ? "pretty" : "json"))
   const logs = Layer.mergeAll(
-    Logger.layer([format === "json" ? Logger.consoleJson : Logger.consolePretty()]),
+    Logger.layer([format === "json" ? BoundedLog.consoleJson : Logger.consolePretty()]),
     Layer.succeed(References.MinimumLogLevel, levels[settings.logLevel])
   )
   return Option.match(settings.otelCollector, {

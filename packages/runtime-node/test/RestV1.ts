@@ -1,4 +1,5 @@
 /** REST v1 on a port, for tests. */
+import { Admission } from "@invoice/adapters/connect"
 import { Memory } from "@invoice/adapters/memory"
 import { type InvoiceStore, Invoices, type Outbox, Profile, ProfileValidator } from "@invoice/core"
 import * as Listener from "@invoice/runtime-node/http/Listener"
@@ -37,12 +38,18 @@ export const serve = (
   stopping: AbortSignal = new AbortController().signal
 ) =>
   Effect.gen(function* () {
-    const fallback = yield* Application.make({ stopping })
-    const handler = yield* Router.handler(Docs.routes(), { maxInFlight: 100, fallback })
+    const fallback = yield* Application.make({ stopping, watches: Admission.make(100, "watches") })
+    const handler = yield* Router.handler(Docs.routes(), {
+      inFlight: Admission.make(100, "in_flight"),
+      streamed: Application.streamed,
+      unlimited: Application.watched,
+      fallback
+    })
     const policy = { hosts: "loopback", origins: [], tls: false } as const
     return yield* Listener.listen(OriginPolicy.guard(policy, handler), {
       address: { host: "127.0.0.1", port: 0 },
       speaks: "any",
+      streamed: Application.streamed,
       idleMillis: 5_000,
       stopMillis: 1_000
     })

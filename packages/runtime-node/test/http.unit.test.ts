@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Admission } from "@invoice/adapters/connect"
 import { Memory } from "@invoice/adapters/memory"
 import {
   InvoiceStore,
@@ -18,7 +19,7 @@ import { Effect, Layer, Logger, References } from "effect"
 import { create, get, post } from "./Process.ts"
 
 const listen = (routes: Server.Routes, options: Partial<Server.Options> = {}) =>
-  Effect.flatMap(Server.handler(routes, { maxInFlight: 100, ...options }), (handler) =>
+  Effect.flatMap(Server.handler(routes, { inFlight: Admission.make(100, "in_flight"), ...options }), (handler) =>
     Listener.listen(handler, {
       address: { host: "127.0.0.1", port: 0 },
       speaks: "http1",
@@ -131,7 +132,7 @@ describe("the REST edge", () => {
               )
           }
         },
-        { maxInFlight: 1, unlimited: new Set(["/healthz"]) }
+        { inFlight: Admission.make(1, "in_flight"), unlimited: new Set(["/healthz"]) }
       )
       const slow = fetch(`${url}/slow`)
       yield* Effect.promise(() => inHand)

@@ -9,12 +9,15 @@ import { OutboxService } from "./gen/invoice/v1/outbox_service_pb.ts"
 import { InvoiceStorage as ApiStorage } from "./gen/protocol/api_service/storage/storage_pb.ts"
 import { InvoiceStorage as ValidationStorage } from "./gen/protocol/validation/storage/storage_pb.ts"
 import * as Health from "./Health.ts"
+import * as InputFaults from "./InputFaults.ts"
 import * as InvoiceServer from "./InvoiceServer.ts"
 import * as InvoiceStoreServer from "./InvoiceStoreServer.ts"
 import * as OutboxServer from "./OutboxServer.ts"
 import * as ReferenceServer from "./ReferenceServer.ts"
 import * as Reflection from "./Reflection.ts"
 import * as ServerCalls from "./ServerCalls.ts"
+
+export { turn, whenSent } from "./ServerCalls.ts"
 
 export interface Options extends ServerCalls.Options {
   /** Succeeds while calls can be taken; the health service reports it. */
@@ -26,7 +29,8 @@ export type Routes = (router: ConnectRouter) => void
 const together =
   (routes: ReadonlyArray<Routes>): Routes =>
   (router) => {
-    for (const route of routes) route(router)
+    const gated = InputFaults.gated(router)
+    for (const route of routes) route(gated)
   }
 
 /** Calls of the health service have a budget of their own, so that they are answered however many others are in hand. */

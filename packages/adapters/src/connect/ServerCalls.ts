@@ -1,15 +1,34 @@
 /** Runs effects and streams as the handlers of calls: errors by the table, cancellation, deadlines, limits, metrics. */
-import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect"
+import { Code, ConnectError, createContextKey, type HandlerContext } from "@connectrpc/connect"
 import { Defect, RequestMetrics, Traceparent } from "@invoice/core"
 import { Cause, type Context, Effect, Exit, Option, Stream } from "effect"
+import * as Admission from "./Admission.ts"
 import * as Errors from "./Errors.ts"
 
 export interface Options {
-  /** Maximum number of calls in hand; further calls are answered with RESOURCE_EXHAUSTED. Default 2,000. */
-  readonly maxInFlight?: number
+  /** Calls in hand; what it refuses is answered with RESOURCE_EXHAUSTED. Default: at most 2,000. */
+  readonly inFlight?: Admission.Admission
+  /** The same for watches, which are in hand for hours. Default: at most 2,000. */
+  readonly watches?: Admission.Admission
   /** Aborted when the server begins to stop. Watches, which never end by themselves, end with its reason then. */
   readonly stopping?: AbortSignal
 }
+
+/**
+ * Runs a function when the answer of a call has left the process, or can't leave it any more. A call counts as in hand
+ * until then. The server that owns the connections sets it; without it an answer counts as sent when it is made.
+ */
+export const whenSent = createContextKey<(run: () => void) => void>((run) => run(), {
+  description: "runs a function when the answer has been sent"
+})
+
+/**
+ * Resolves when a call with one response may begin: its connection may have to wait, such as for its client to read the
+ * answers that it has. Undefined when the call may begin at once.
+ */
+export const turn = createContextKey<() => Promise<void> | undefined>(() => undefined, {
+  description: "waits for the call's turn"
+})
 
 const measureCall = RequestMetrics.make({
   prefix: "rpc",
@@ -30,8 +49,17 @@ const defect = (cause: Cause.Cause<unknown>): Effect.Effect<ConnectError> =>
     (instance) => new ConnectError(`something went wrong on our side: ${instance}`, Code.Internal)
   )
 
-/** The error of a call that was cut off: by its client, its deadline, or a server that stops. */
-const cutOff = (signal: AbortSignal): ConnectError => ConnectError.from(signal.reason, Code.Canceled)
+/** What ends a call beside its client: its deadline, a server that stops, and a limit on what clients may hold. */
+const ours = new Set([Code.DeadlineExceeded, Code.Unavailable, Code.ResourceExhausted])
+
+/**
+ * The error of a call that was cut off: by its client, its deadline, a server that stops, or a limit. However a client's
+ * connection breaks, and whatever code it resets a stream with, it has canceled the call.
+ */
+const cutOff = (signal: AbortSignal): ConnectError => {
+  const error = ConnectError.from(signal.reason, Code.Canceled)
+  return ours.has(error.code) ? error : new ConnectError(error.rawMessage, Code.Canceled)
+}
 
 const toConnect = (cause: Cause.Cause<Errors.CallError>, context: HandlerContext): Effect.Effect<ConnectError> => {
   if (context.signal.aborted) {
@@ -54,45 +82,44 @@ export interface ServerCalls {
 interface Serving {
   readonly context: Context.Context<never>
   readonly run: ReturnType<typeof Effect.runPromiseExitWith<never>>
-  /** Counts a call in, or throws when too many are in hand. */
-  readonly admit: () => void
-  /** Counts it out. */
-  readonly dismiss: () => void
 }
 
-export const make = ({ maxInFlight = 2_000, stopping }: Options = {}): Effect.Effect<ServerCalls> =>
+export const make = ({
+  inFlight = Admission.make(2_000, "in_flight"),
+  stopping,
+  watches = Admission.make(2_000, "watches")
+}: Options = {}): Effect.Effect<ServerCalls> =>
   Effect.contextWith((context: Context.Context<never>) => {
-    const serving: Serving = { context, run: Effect.runPromiseExitWith(context), ...admission(maxInFlight) }
+    const serving: Serving = { context, run: Effect.runPromiseExitWith(context) }
     return Effect.succeed({
-      unary: (call, effect) => unary(serving, call, effect),
-      stream: (call, stream) => pull(serving, call, stream, [call.signal]),
+      unary: (call, effect) => unary(serving, inFlight, call, effect),
+      stream: (call, stream) => pull(serving, inFlight, call, stream, [call.signal]),
       watch: (call, stream) =>
-        pull(serving, call, stream, stopping === undefined ? [call.signal] : [call.signal, stopping])
+        pull(serving, watches, call, stream, stopping === undefined ? [call.signal] : [call.signal, stopping])
     })
   })
 
-const admission = (maxInFlight: number): Pick<Serving, "admit" | "dismiss"> => {
-  let inFlight = 0
-  return {
-    admit: () => {
-      if (inFlight >= maxInFlight) {
-        throw new ConnectError("too many calls are in hand, try again in a moment", Code.ResourceExhausted)
-      }
-      inFlight++
-    },
-    dismiss: () => {
-      inFlight--
-    }
+/** Counts a call in; throws when too many are in hand. */
+const admit = (admission: Admission.Admission): void => {
+  if (!admission.enter()) {
+    throw new ConnectError("too many calls are in hand, try again in a moment", Code.ResourceExhausted)
   }
 }
 
+/** Counts a call out as soon as its answer has been sent. */
+const dismiss = (admission: Admission.Admission, call: HandlerContext): void =>
+  call.values.get(whenSent)(admission.leave)
+
 const unary = async <A>(
-  { admit, dismiss, run }: Serving,
+  { run }: Serving,
+  admission: Admission.Admission,
   call: HandlerContext,
   effect: Effect.Effect<A, Errors.CallError>
 ): Promise<A> => {
   const startedAt = performance.now()
-  admit()
+  const mine = call.values.get(turn)()
+  if (mine !== undefined) await mine
+  admit(admission)
   try {
     const exit = await run(
       Traceparent.within(call.requestHeader.get("traceparent"), effect).pipe(
@@ -108,19 +135,20 @@ const unary = async <A>(
     }
     throw Option.getOrElse(Cause.findErrorOption(exit.cause), () => cutOff(call.signal))
   } finally {
-    dismiss()
+    dismiss(admission, call)
   }
 }
 
 /** @param signals end the stream when they are aborted */
 async function* pull<A>(
-  { admit, context, dismiss, run }: Serving,
+  { context, run }: Serving,
+  admission: Admission.Admission,
   call: HandlerContext,
   source: Stream.Stream<A, Errors.CallError>,
   signals: ReadonlyArray<AbortSignal>
 ): AsyncGenerator<A> {
   const startedAt = performance.now()
-  admit()
+  admit(admission)
   let code: Code | undefined
   const mapped = source.pipe(
     Stream.catchCause((cause) => Stream.fromEffect(Effect.flatMap(toConnect(cause, call), Effect.fail)))
@@ -138,11 +166,12 @@ async function* pull<A>(
       throw cutOff(aborted)
     }
   } catch (error) {
-    code = ConnectError.from(error).code
+    // an error of writing means that the client is gone, as the aborted signal says
+    code = call.signal.aborted ? cutOff(call.signal).code : ConnectError.from(error).code
     throw error
   } finally {
     for (const signal of signals) signal.removeEventListener("abort", end)
-    dismiss()
+    dismiss(admission, call)
     await iterator.return?.()
     const ended = code ?? (call.signal.aborted ? cutOff(call.signal).code : undefined)
     await run(measure(call, ended, startedAt))

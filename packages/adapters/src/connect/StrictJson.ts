@@ -1,17 +1,20 @@
 /**
  * Refuses JSON with fields that a message doesn't have, as protobuf's JSON mapping says; Connect ignores them by
- * default. In the binary format they stay allowed, since a schema grows by them.
+ * default. Refuses JSON that is not UTF-8 or has too many values, too. In the binary format they stay allowed, since a schema grows by them.
  */
 import type { DescField, DescMessage, DescMethod } from "@bufbuild/protobuf"
 import { hasCustomJsonRepresentation } from "@bufbuild/protobuf/wkt"
-import type { ConnectRouter, MethodImpl } from "@connectrpc/connect"
-import { InvalidInvoice, type Violation } from "@invoice/core"
+import { Code, ConnectError, type ConnectRouter, type MethodImpl } from "@connectrpc/connect"
+import { InvalidInvoice, JsonValues, LimitMetrics, type Violation } from "@invoice/core"
 import * as UnknownField from "@invoice/core/UnknownField"
 import { Predicate } from "effect"
 import * as Errors from "./Errors.ts"
 
 /** Maximum number of unknown fields that are listed, of a message and all messages within it. */
 const limit = 100
+
+/** Maximum number of values in the JSON of a message: an invoice of 1,000 lines has some 6,000. */
+const maxValues = 20_000
 
 /** Registers methods at a router so that each reads JSON strictly. */
 export const register =
@@ -29,7 +32,11 @@ const jsonOptions = (message: DescMessage) => ({
   ignoreUnknownFields: false,
   textDecoder: {
     decode: (bytes?: Uint8Array): string => {
-      const text = new TextDecoder().decode(bytes)
+      const text = decode(bytes)
+      if (JsonValues.count(text, maxValues) > maxValues) {
+        LimitMetrics.reached("json_values")
+        throw new ConnectError(`the message has more than ${maxValues} values`, Code.InvalidArgument)
+      }
       const violations = unknownFields(message, text)
       if (violations.length > 0) {
         throw Errors.toConnect(new InvalidInvoice({ kind: "syntax", violations }))
@@ -38,6 +45,17 @@ const jsonOptions = (message: DescMessage) => ({
     }
   }
 })
+
+const utf8 = new TextDecoder("utf-8", { fatal: true })
+
+const decode = (bytes: Uint8Array | undefined): string => {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    // not replaced by U+FFFD, which would store another text than was sent
+    throw new ConnectError("the message is not UTF-8", Code.InvalidArgument)
+  }
+}
 
 /** The unknown fields in the JSON of a message; empty for a text that is not JSON, which Connect's parser refuses. */
 const unknownFields = (message: DescMessage, text: string): ReadonlyArray<Violation.Violation> => {

@@ -1,4 +1,6 @@
 /** The ports over Connect, gRPC and gRPC-Web: as a server (`Server`) and as clients. Runs wherever `fetch` does. */
+
+export * as Admission from "./Admission.ts"
 export { AmountNotExact, InvoiceAlreadyFinal } from "./Errors.ts"
 export * as InvoiceClient from "./InvoiceClient.ts"
 export * as OutboxClient from "./OutboxClient.ts"

@@ -10,8 +10,8 @@ import { Effect, Exit, Fiber } from "effect"
 export interface Options<Request, Outcome, E> {
   /** Statements in flight at once. */
   readonly workers: number
-  /** Maximum number of requests in one statement. */
-  readonly maxBatch: number
+  /** Maximum number of requests in one statement; a function is asked before each one. */
+  readonly maxBatch: number | (() => number)
   /** Answers one exit for each request, in order. Fails as a whole when the statement fails. */
   readonly write: (requests: ReadonlyArray<Request>) => Effect.Effect<ReadonlyArray<Exit.Exit<Outcome, E>>, E>
   /** Whether a statement's failure may be the fault of one row. */
@@ -65,7 +65,8 @@ const drain = Effect.fnUntraced(function* <Request, Outcome, E>(
 ): Effect.fn.Return<void> {
   while (true) {
     yield* immediate
-    const batch = group.waiting.splice(0, options.maxBatch)
+    const { maxBatch } = options
+    const batch = group.waiting.splice(0, typeof maxBatch === "number" ? maxBatch : maxBatch())
     if (batch.length === 0) {
       group.active--
       return

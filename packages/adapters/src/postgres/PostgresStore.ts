@@ -2,6 +2,7 @@
 import { IdempotencyKey, type InvoiceNotFound, InvoiceStore, OutboxSignal, StoreUnavailable } from "@invoice/core"
 import { Effect, Layer, type Scope } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
+import * as BatchSize from "./BatchSize.ts"
 import * as Client from "./Client.ts"
 import * as CreateInvoices from "./CreateInvoices.ts"
 import * as DecideInvoices from "./DecideInvoices.ts"
@@ -40,9 +41,11 @@ const make = Effect.fnUntraced(function* (
     write: CreateInvoices.make({ query, getMany, signal, keptMillis }),
     blamesRow: (error: CreateInvoices.CreateFailure) => error._tag === "StoreUnavailable" && error.kind === "permanent"
   })
+  const readSize = BatchSize.make()
   const get = yield* GroupCommit.make({
     ...group,
-    write: ReadInvoices.getEach(query),
+    maxBatch: readSize.current,
+    write: ReadInvoices.getEach(query, readSize),
     blamesRow: (_: InvoiceNotFound | StoreUnavailable) => false
   })
   for (const maintained of [

@@ -11,6 +11,7 @@ import {
 import type { HistoryEntry, InvoiceStore, ListQuery, Page, StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Exit, Option } from "effect"
 import * as Arrays from "./Arrays.ts"
+import type * as BatchSize from "./BatchSize.ts"
 import { columns, type InvoiceRow, toStored, violations } from "./InvoiceRows.ts"
 import type { StoreQuery } from "./StoreQuery.ts"
 
@@ -33,13 +34,20 @@ export const getMany =
       ? Effect.succeed([])
       : Effect.map(query<InvoiceRow>(selectInvoices, [Arrays.uuids([...new Set(ids)])]), (rows) => rows.map(toStored))
 
+const lengthOf = ({ lines, notes, violations }: InvoiceRow): number => lines.length + notes.length + violations.length
+
 type Found = Exit.Exit<StoredInvoice, InvoiceNotFound | StoreUnavailable>
 
-/** One outcome for each id, in their order. */
+/** One outcome for each id, in their order; `size` learns from the rows how many ids may come at once. */
 export const getEach =
-  (query: StoreQuery) =>
+  (query: StoreQuery, size: BatchSize.BatchSize) =>
   (ids: ReadonlyArray<Invoice.InvoiceId>): Effect.Effect<ReadonlyArray<Found>, StoreUnavailable> =>
-    Effect.map(getMany(query)(ids), (found) => {
+    Effect.map(query<InvoiceRow>(selectInvoices, [Arrays.uuids([...new Set(ids)])]), (rows) => {
+      size.learn(
+        rows.length,
+        rows.reduce((sum, row) => sum + lengthOf(row), 0)
+      )
+      const found = rows.map(toStored)
       const byId = new Map(found.map((stored) => [stored.invoice.id, stored]))
       return ids.map((id): Found => {
         const stored = byId.get(id)

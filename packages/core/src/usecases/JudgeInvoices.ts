@@ -135,12 +135,14 @@ const handled = Metric.counter("total_handled_invoices", {
   incremental: true
 })
 
+/** The rules that were broken, each once: an invoice can break one on each of a thousand lines. */
+const codesOf = ({ violations }: Decision["verdict"]): string =>
+  [...new Set(violations.map(({ code }) => code))].slice(0, 20).join(",")
+
 const report = ({ id, verdict }: Decision): Effect.Effect<void> =>
   Effect.andThen(
     Metric.update(Metric.withAttributes(handled, { status: verdict.status }), 1),
     verdict.status === "Rejected"
-      ? Effect.logInfo("invoice rejected").pipe(
-          Effect.annotateLogs({ id, by: verdict.by, codes: verdict.violations.map(({ code }) => code).join(",") })
-        )
+      ? Effect.logInfo("invoice rejected").pipe(Effect.annotateLogs({ id, by: verdict.by, codes: codesOf(verdict) }))
       : Effect.void
   )

@@ -1,18 +1,20 @@
 /** Reads a request's body: bounded, inflated, decoded, and parsed without loss of digits; or fails with a problem. */
-import { promisify } from "node:util"
-import { gunzip } from "node:zlib"
-import { Json } from "@invoice/core"
-import { ByteSize, Effect, Predicate, Result } from "effect"
+import { Json, JsonValues, LimitMetrics } from "@invoice/core"
+import { ByteSize, Effect, Result } from "effect"
 import { HttpIncomingMessage, type HttpServerRequest } from "effect/http"
+import * as Inflation from "./Inflation.ts"
 import * as Problem from "./Problem.ts"
 
 /** Most bytes of a body, before and after decompression. */
 export const maxBytes = 1_048_576
 
-const inflate = promisify(gunzip)
+/** Most values of a JSON document: an invoice of 1,000 lines has some 6,000. 20,000 cost under 10 ms of CPU to read. */
+export const maxValues = 20_000
+
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
-const bytes = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Uint8Array, Problem.Problem> =>
+/** The body as it was sent. It is read once, whoever asks. */
+export const bytes = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Uint8Array, Problem.Problem> =>
   Number(request.headers["content-length"] ?? 0) > maxBytes
     ? Effect.fail(Problem.tooLarge(maxBytes))
     : request.arrayBuffer.pipe(
@@ -31,11 +33,10 @@ const decompressed = (encoding: string | undefined, body: Uint8Array): Effect.Ef
   }
   return encoding === "gzip" || encoding === "x-gzip"
     ? Effect.tryPromise({
-        // inflating stops at the limit, so a decompression bomb costs a megabyte
-        try: () => inflate(body, { maxOutputLength: maxBytes }),
+        try: () => Inflation.gunzipped(body, maxBytes),
         catch: (error) =>
-          Predicate.hasProperty(error, "code") && error.code === "ERR_BUFFER_TOO_LARGE"
-            ? Problem.tooLarge(maxBytes)
+          error instanceof Inflation.TooInflated
+            ? { ...Problem.tooLarge(maxBytes), ...(error.ratio ? { detail: error.message } : {}) }
             : Problem.badRequest("the body is not gzip, as its content-encoding says")
       })
     : Effect.fail(Problem.unsupported("content-encoding may be gzip or identity"))
@@ -64,7 +65,8 @@ const parse = (body: Uint8Array): Effect.Effect<unknown, Problem.Problem> => {
   } catch {
     return Effect.fail(Problem.badRequest("the body is not UTF-8"))
   }
-  const parsed = Json.parse(text)
+  const parsed = Json.parse(text, { maxValues })
+  if (Result.isFailure(parsed) && JsonValues.count(text, maxValues) > maxValues) LimitMetrics.reached("json_values")
   return Result.isSuccess(parsed)
     ? Effect.succeed(parsed.success)
     : Effect.fail(Problem.badRequest(parsed.failure.message))

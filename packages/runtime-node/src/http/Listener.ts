@@ -1,6 +1,7 @@
 /**
  * A port for HTTP/1.1, HTTP/2 or both. With TLS, ALPN decides the protocol of a connection; without TLS, its first
  * bytes do. A stop accepts no more connections, finishes the requests in hand, and in the end closes what is left.
+ * What clients may make the process hold is bounded by `BoundedMessages` and `Pipeline`.
  */
 import { createServer as createHttp1, type RequestListener } from "node:http"
 import { createServer as createHttp2, type ServerHttp2Session } from "node:http2"
@@ -8,6 +9,9 @@ import { type AddressInfo, createServer as createTcp, type Socket } from "node:n
 import { createServer as createTls } from "node:tls"
 import { Effect, Schema, type Scope } from "effect"
 import type { Address } from "../Config.ts"
+import * as BoundedMessages from "./BoundedMessages.ts"
+import * as MessageFraming from "./MessageFraming.ts"
+import { Pipeline } from "./Pipeline.ts"
 
 /** The port can't be listened on. */
 export class CannotListen extends Schema.TaggedError<CannotListen>()("CannotListen", { reason: Schema.String }) {
@@ -26,6 +30,10 @@ export interface Options {
   readonly idleMillis: number
   /** How long a stop waits for requests in hand, in milliseconds. */
   readonly stopMillis: number
+  /** What the clients of all ports may make the process hold. Default: budgets of its own. */
+  readonly budgets?: BoundedMessages.Budgets
+  /** Paths whose requests are streams of messages, so that they may take longer than a body. Default: none. */
+  readonly streamed?: ReadonlySet<string>
   /** Called when a stop begins, to end the streams that would not end by themselves. */
   readonly onStop?: () => void
 }
@@ -35,6 +43,12 @@ const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1")
 
 /** How long a client may take to send the first bytes of a connection, or the headers of a request. */
 const headersMillis = 10_000
+
+/** How often the deadlines of bodies and answers are looked at. */
+const sweepMillis = 1_000
+
+/** How long a stop leaves connections of HTTP/1.1 open that have no request: one may be on its way. */
+const lingerMillis = 500
 
 /** Undefined while the bytes fit both protocols. No method of HTTP/1.1 begins with `PRI `. */
 const isHttp2 = (bytes: Buffer): boolean | undefined => {
@@ -69,29 +83,60 @@ const sniff = (socket: Socket, millis: number, decided: (http2: boolean) => void
   socket.once("close", stop)
 }
 
-const http1Server = (handler: RequestListener, idleMillis: number) => {
+/** How a port serves. */
+interface Serving extends Pick<Options, "idleMillis" | "speaks"> {
+  readonly handler: RequestListener
+  readonly budgets: BoundedMessages.Budgets
+  readonly streamed: ReadonlySet<string>
+}
+
+type AnyRequest = Pick<Parameters<RequestListener>[0], "url" | "headers">
+
+/** The framing of a request that is a stream of messages. */
+const framing = ({ streamed }: Serving, { headers, url = "" }: AnyRequest) =>
+  streamed.size > 0 && streamed.has(url.split("?", 1)[0] ?? "") ? MessageFraming.of(headers["content-type"]) : undefined
+
+const http1Server = (serving: Serving, pipeline: Pipeline) => {
+  const { budgets, handler, idleMillis } = serving
   const server = createHttp1(
     {
-      requestTimeout: 30_000,
+      IncomingMessage: BoundedMessages.Request1,
+      ServerResponse: BoundedMessages.Response1,
+      // a body's deadline is the receiving budget's, as with HTTP/2
+      requestTimeout: 0,
       headersTimeout: headersMillis,
       keepAliveTimeout: idleMillis,
       connectionsCheckingInterval: Math.min(5_000, idleMillis),
       maxHeaderSize: 16_384
     },
-    handler
+    (request, response) => {
+      BoundedMessages.begin1(budgets, request, response, framing(serving, request))
+      pipeline.serve(request, response, () => handler(request, response))
+    }
   )
   // this server gets its connections by hand and never listens; without the event it would not watch their timeouts
   server.emit("listening")
   return server
 }
 
-const http2Server = (handler: RequestListener, idleMillis: number) => {
+const http2Server = (serving: Serving) => {
+  const { budgets, handler, idleMillis } = serving
   const server = createHttp2({
+    Http2ServerRequest: BoundedMessages.Request2,
+    Http2ServerResponse: BoundedMessages.Response2,
     maxHeaderListPairs: 128,
     settings: { maxConcurrentStreams: 1_000, maxHeaderListSize: 16_384 }
   })
-  // Node's compatibility API has every part of HTTP/1.1's requests and responses that the handlers use
-  server.on("request", handler as unknown as Parameters<typeof server.on>[1])
+  const sessions = new WeakMap<object, BoundedMessages.Session>()
+  server.on("request", (request, response) => {
+    if (!(request instanceof BoundedMessages.Request2 && response instanceof BoundedMessages.Response2)) return
+    const key = request.stream.session ?? request
+    const session = sessions.get(key) ?? BoundedMessages.session(budgets)
+    sessions.set(key, session)
+    BoundedMessages.begin2(budgets, request, response, framing(serving, request), session)
+    // Node's compatibility API has every part of HTTP/1.1's requests and responses that the handlers use
+    handler(...([request, response] as unknown as Parameters<RequestListener>))
+  })
   server.on("session", (session) => {
     const streams = new Set<unknown>()
     session.on("stream", (stream) => {
@@ -109,6 +154,7 @@ const http2Server = (handler: RequestListener, idleMillis: number) => {
 interface Open {
   readonly http1: ReturnType<typeof http1Server>
   readonly http2: ReturnType<typeof http2Server>
+  readonly pipeline: Pipeline
   readonly sockets: Set<Socket>
   /** Connections whose protocol is not known yet. */
   readonly silent: Set<Socket>
@@ -116,16 +162,24 @@ interface Open {
 }
 
 /** Hands every connection to the server for its protocol, and keeps track of the open ones. */
-const makeConnections = (handler: RequestListener, speaks: Options["speaks"], idleMillis: number) => {
+const makeConnections = (serving: Serving) => {
+  const { budgets, idleMillis, speaks } = serving
+  const pipeline = new Pipeline()
   const open: Open = {
-    http1: http1Server(handler, idleMillis),
-    http2: http2Server(handler, idleMillis),
+    http1: http1Server(serving, pipeline),
+    http2: http2Server(serving),
+    pipeline,
     sockets: new Set(),
     silent: new Set(),
     sessions: new Map()
   }
   const hangingUp = setInterval(() => hangUp(open), idleMillis)
   hangingUp.unref()
+  const sweeping = setInterval(() => {
+    budgets.receiving.sweep()
+    budgets.sending.sweep()
+  }, sweepMillis)
+  sweeping.unref()
   return {
     add: (socket: Socket): void => add(open, socket, speaks, idleMillis),
     /** Closes each connection as soon as it has no request in hand, and all of them after `stopMillis`. */
@@ -133,6 +187,7 @@ const makeConnections = (handler: RequestListener, speaks: Options["speaks"], id
       Effect.callback<void>((resume) =>
         close(open, stopMillis, () => {
           clearInterval(hangingUp)
+          clearInterval(sweeping)
           resume(Effect.void)
         })
       )
@@ -181,13 +236,15 @@ const hangUp = ({ sessions }: Open): void => {
 }
 
 const close = (open: Open, stopMillis: number, closed: () => void): void => {
-  const { http1, http2, sessions, silent, sockets } = open
-  http1.closeIdleConnections()
+  const { http1, http2, pipeline, sessions, silent, sockets } = open
+  // a client that keeps its connection may have sent a request already; its answer tells it that the connection closes
+  pipeline.stop()
+  const lingersUntil = performance.now() + lingerMillis
   for (const session of sessions.keys()) session.close()
   for (const socket of silent) socket.destroy()
   // Node.js closes the connections that are idle now, but not those that become idle later
   const sweep = setInterval(() => {
-    http1.closeIdleConnections()
+    if (performance.now() >= lingersUntil) http1.closeIdleConnections()
     hangUp(open)
     if (sockets.size === 0) {
       clearInterval(sweep)
@@ -205,10 +262,19 @@ const close = (open: Open, stopMillis: number, closed: () => void): void => {
 /** Listens while the scope lasts, and answers the URL, which has the port that was picked for port 0. */
 export const listen = (
   handler: RequestListener,
-  { address, idleMillis, onStop, speaks, stopMillis, tls }: Options
+  {
+    address,
+    budgets = BoundedMessages.budgets(),
+    idleMillis,
+    onStop,
+    speaks,
+    stopMillis,
+    streamed = new Set(),
+    tls
+  }: Options
 ): Effect.Effect<string, CannotListen, Scope.Scope> =>
   Effect.gen(function* () {
-    const connections = makeConnections(handler, speaks, idleMillis)
+    const connections = makeConnections({ handler, budgets, streamed, speaks, idleMillis })
     const server =
       tls === undefined
         ? createTcp({ noDelay: true }, connections.add)

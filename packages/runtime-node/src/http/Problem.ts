@@ -99,6 +99,14 @@ export const methodNotAllowed = (allowed: ReadonlyArray<string>): Problem =>
 
 export const overloaded: Problem = of("unavailable", "too many requests are in hand, try again in a moment", retryAfter)
 
+export const tooSlow: Problem = of("request-timeout", "the body did not come in time")
+
+export const cutOff: Problem = of(
+  "unavailable",
+  "too many bodies are under way and this one was the slowest, try again in a moment",
+  retryAfter
+)
+
 export const notReady = (missing: ReadonlyArray<string>): Problem => of("unavailable", missing.join("; "), retryAfter)
 
 export const badRequest = (detail: string): Problem => of("bad-request", detail)

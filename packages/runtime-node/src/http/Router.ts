@@ -2,10 +2,13 @@
 import type { RequestListener } from "node:http"
 import { promisify } from "node:util"
 import { gzip } from "node:zlib"
-import { NodeHttpServer } from "@effect/platform-node"
+import { NodeHttpServer, NodeHttpServerRequest } from "@effect/platform-node"
+import type { Admission } from "@invoice/adapters/connect"
 import { Defect, RequestMetrics } from "@invoice/core"
-import { Cause, Effect, type Scope } from "effect"
+import { Cause, Effect, Scope } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
+import * as Body from "./Body.ts"
+import * as BoundedMessages from "./BoundedMessages.ts"
 import * as Problem from "./Problem.ts"
 
 export type Handler = (
@@ -69,8 +72,10 @@ export interface Options {
   /** Paths that are served however many requests are in hand, so that health is never refused. */
   readonly unlimited?: ReadonlySet<string>
   readonly fallback?: Fallback
-  /** Requests in hand at once; more are answered with 503. */
-  readonly maxInFlight: number
+  /** Requests in hand; what it refuses is answered with 503. */
+  readonly inFlight: Admission.Admission
+  /** Paths whose bodies are streams of messages: they are in hand before their bodies are complete. */
+  readonly streamed?: ReadonlySet<string>
 }
 
 /** A path that answers GET also answers HEAD; Node.js leaves out the body (RFC 9110, section 9.3.2). */
@@ -83,9 +88,8 @@ const withHead = (routes: Routes): Routes =>
   )
 
 /** The application of a table of routes. Every request gets an answer, also one that fails or matches no route. */
-export const application = (table: Routes, { fallback, maxInFlight, unlimited }: Options) => {
+export const application = (table: Routes, { fallback, inFlight, streamed, unlimited }: Options) => {
   const routes = withHead(table)
-  let inFlight = 0
 
   const answer = (
     request: HttpServerRequest.HttpServerRequest,
@@ -119,26 +123,66 @@ export const application = (table: Routes, { fallback, maxInFlight, unlimited }:
     const route = inTable ? path : (behind?.template ?? "unmatched")
     const measured = (status: number): Effect.Effect<void> =>
       measure({ method, path: route, status: String(status) }, (performance.now() - startedAt) / 1000)
-    if (inFlight >= maxInFlight && unlimited?.has(path) !== true) {
-      return Effect.as(measured(503), Problem.toResponse(Problem.overloaded))
-    }
-    inFlight++
-    return answer(request, path, behind).pipe(
-      Effect.flatMap((response) => (wantsGzip(request) ? compressed(response) : Effect.succeed(response))),
-      Effect.tap(({ status }) => measured(status)),
-      Effect.ensuring(
-        Effect.sync(() => {
-          inFlight--
-        })
+    const answered = Effect.suspend(() =>
+      Effect.flatMap(answer(request, path, behind), (response) =>
+        wantsGzip(request) ? compressed(response) : Effect.succeed(response)
       )
+    )
+    const served = unlimited?.has(path) === true ? answered : inTurn(request, admitted(inFlight, request, answered))
+    return (hasBody(request) && streamed?.has(path) !== true ? Effect.andThen(received(request), served) : served).pipe(
+      Effect.tap(({ status }) => measured(status))
     )
   })
 }
+
+const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
+  headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined
+
+/**
+ * Waits for the body, so that a slow one is not in hand: receiving has a budget of its own. The handler reads it again
+ * from memory, and answers the problem of a body that can't be read.
+ */
+const received = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<void> =>
+  Effect.ignore(Body.bytes(request))
+
+/** Counts the request in, until its answer has been sent; or answers 503. */
+const admitted = <R>(
+  inFlight: Admission.Admission,
+  request: HttpServerRequest.HttpServerRequest,
+  answered: Effect.Effect<HttpServerResponse.HttpServerResponse, never, R>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
+  Effect.suspend(() => {
+    if (!inFlight.enter()) return Effect.succeed(Problem.toResponse(Problem.overloaded))
+    BoundedMessages.whenSent(NodeHttpServerRequest.toServerResponse(request), inFlight.leave)
+    return answered
+  })
+
+/** Serves the request when it is its turn in its session of HTTP/2; with HTTP/1.1 at once. */
+const inTurn = <A, R>(
+  request: HttpServerRequest.HttpServerRequest,
+  served: Effect.Effect<A, never, R>
+): Effect.Effect<A, never, R> =>
+  Effect.suspend(() => {
+    const response = NodeHttpServerRequest.toServerResponse(request)
+    return request.source instanceof BoundedMessages.Request2
+      ? Effect.andThen(
+          Effect.callback<void>((resume) => BoundedMessages.turn(response, () => resume(Effect.void))),
+          served
+        )
+      : served
+  })
 
 /** Logs a defect under an id, and answers with this id. */
 const broken = (cause: Cause.Cause<never>): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.map(Defect.report("request failed", cause), (instance) => Problem.toResponse(Problem.defect(instance)))
 
-/** The application of a table of routes as a listener of Node's servers. Requests in hand end with the scope. */
+/**
+ * The application of a table of routes as a listener of Node's servers. Requests in hand end with the scope, after what is
+ * acquired in it later: a listener that serves them can wait for them when it stops.
+ */
 export const handler = (routes: Routes, options: Options): Effect.Effect<RequestListener, never, Scope.Scope> =>
-  Effect.flatMap(Effect.scope, (scope) => NodeHttpServer.makeHandler(application(routes, options), { scope }))
+  Effect.gen(function* () {
+    // each request adds itself to this scope, which takes its place in the order of the outer one now
+    const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
+    return yield* NodeHttpServer.makeHandler(application(routes, options), { scope })
+  })

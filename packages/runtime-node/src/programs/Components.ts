@@ -1,6 +1,6 @@
 /** The components of the programs. Each runs while its scope lasts. */
 import type { RequestListener } from "node:http"
-import { Server as RpcServer } from "@invoice/adapters/connect"
+import { Admission, Server as RpcServer } from "@invoice/adapters/connect"
 import {
   InvoiceStore,
   Invoices,
@@ -11,8 +11,9 @@ import {
   RelayOutbox,
   ValidateInvoices
 } from "@invoice/core"
-import { Context, Effect, Layer, Schedule, type Scope } from "effect"
-import type { Settings } from "../Config.ts"
+import { Context, Effect, Layer, Schedule, Scope } from "effect"
+import type { Address, Settings } from "../Config.ts"
+import * as BoundedMessages from "../http/BoundedMessages.ts"
 import * as Listener from "../http/Listener.ts"
 import * as Operations from "../http/Operations.ts"
 import * as OriginPolicy from "../http/OriginPolicy.ts"
@@ -40,6 +41,23 @@ const listen = (
     (error) => new StartupError({ reason: `${setting}: ${error.message}` })
   )
 
+/** What clients may make the process hold: one for all ports and protocols. */
+const limitsOf = (settings: Settings, bufferBytes: number, maxAtWork?: number) => {
+  const budgets = BoundedMessages.budgets(bufferBytes, maxAtWork)
+  return {
+    budgets,
+    // an answer that its client doesn't read gives its place to a request that waits for one
+    inFlight: Admission.make(settings.maxInFlight, "in_flight", () => budgets.sending.makeRoom()),
+    watches: Admission.make(settings.maxWatches, "watches")
+  }
+}
+
+/** How long ports wait for requests in hand: what is stopped after them, such as the store, also takes its time. */
+const stopMillisOf = ({ shutdownMillis }: Settings): number => shutdownMillis * 0.9
+
+/** What `storage` holds: messages between our own programs may be 64 times as large as those of clients. */
+const internalBufferBytes = 536_870_912
+
 type Urls = Readonly<Record<string, string>>
 
 /**
@@ -52,42 +70,32 @@ export const api = (
 ): Effect.Effect<Urls, StartupError, InvoiceStore | InvoiceValidator | Scope.Scope> =>
   Effect.gen(function* () {
     const health = Operations.healthRoutes(checks)
+    const { budgets, inFlight, watches } = limitsOf(settings, settings.httpBufferMegabytes * 1_048_576)
     const stopping = new AbortController()
     const rest = yield* Server.handler(
       { ...(yield* ReferenceApi.routes), ...health, ...Docs.routes() },
       {
-        maxInFlight: settings.maxInFlight,
-        unlimited: new Set(Object.keys(health)),
-        fallback: yield* Application.make({ stopping: stopping.signal })
+        inFlight,
+        streamed: Application.streamed,
+        unlimited: new Set([...Object.keys(health), ...Application.watched]),
+        fallback: yield* Application.make({ stopping: stopping.signal, watches })
       }
     )
-    const rpc = yield* Rpc.make(
-      RpcServer.publicRoutes,
-      { ready: Operations.ready(checks), maxInFlight: settings.maxInFlight },
-      rest
-    )
+    const rpc = yield* Rpc.make(RpcServer.publicRoutes, { ready: Operations.ready(checks), inFlight, watches }, rest)
     const tls = yield* Tls.load(settings)
     const onStop = (): void => {
       stopping.abort()
       rpc.onStop()
     }
-    const options = { tls, onStop, stopMillis: settings.shutdownMillis }
+    const streamed = new Set([...rpc.streamed, ...Application.streamed])
+    const options = { tls, budgets, streamed, onStop, stopMillis: stopMillisOf(settings) }
     const onePort = settings.onePort || tls !== undefined
-    const api = yield* listen(settings, "HTTP_ADDRESS", rpc.handler, {
-      ...options,
-      address: settings.httpAddress,
-      speaks: onePort ? "any" : "http1"
-    })
-    return onePort
-      ? { api }
-      : {
-          api,
-          grpc: yield* listen(settings, "GRPC_ADDRESS", rpc.handler, {
-            ...options,
-            address: settings.grpcAddress,
-            speaks: "http2"
-          })
-        }
+    // all ports stop at the same time
+    const ports = yield* Scope.fork(yield* Effect.scope, "parallel")
+    const open = (setting: string, address: Address, speaks: Listener.Options["speaks"]) =>
+      Scope.provide(listen(settings, setting, rpc.handler, { ...options, address, speaks }), ports)
+    const api = yield* open("HTTP_ADDRESS", settings.httpAddress, onePort ? "any" : "http1")
+    return onePort ? { api } : { api, grpc: yield* open("GRPC_ADDRESS", settings.grpcAddress, "http2") }
   }).pipe(Effect.provide(Invoices.layer))
 
 /** Serves the store and the outbox to other programs over gRPC, and the reference's storage API to its programs. */
@@ -96,15 +104,18 @@ export const storage = (
   checks: Operations.Checks
 ): Effect.Effect<string, StartupError, InvoiceStore | InvoiceValidator | Outbox | Scope.Scope> =>
   Effect.gen(function* () {
-    const { handler, onStop } = yield* Rpc.make(
+    const { budgets, inFlight, watches } = limitsOf(settings, internalBufferBytes, settings.maxInFlight)
+    const { handler, onStop, streamed } = yield* Rpc.make(
       RpcServer.storageRoutes,
-      { ready: Operations.ready(checks), maxInFlight: settings.maxInFlight },
-      yield* Server.handler({}, { maxInFlight: settings.maxInFlight })
+      { ready: Operations.ready(checks), inFlight, watches },
+      yield* Server.handler({}, { inFlight })
     )
     return yield* listen(settings, "GRPC_ADDRESS", handler, {
       tls: yield* Tls.load(settings),
+      budgets,
+      streamed,
       onStop,
-      stopMillis: settings.shutdownMillis,
+      stopMillis: stopMillisOf(settings),
       address: settings.grpcAddress,
       speaks: "any"
     })
@@ -116,7 +127,9 @@ export const operations = (
   checks: Operations.Checks
 ): Effect.Effect<string, StartupError, Scope.Scope> =>
   Effect.flatMap(
-    Effect.flatMap(Operations.routes(checks), (routes) => Server.handler(routes, { maxInFlight: 100 })),
+    Effect.flatMap(Operations.routes(checks), (routes) =>
+      Server.handler(routes, { inFlight: Admission.make(100, "in_flight") })
+    ),
     (handler) =>
       listen(settings, "METRICS_ADDRESS", handler, {
         address: settings.metricsAddress,

@@ -47,14 +47,17 @@ const problemOf = (cause: Cause.Cause<HttpServerError.HttpServerError>): Effect.
   return fault === undefined ? Effect.failCause(cause as Cause.Cause<never>) : Effect.fail(fault)
 }
 
-/** @param options.stopping is aborted when the server begins to stop */
-export const make = (options: {
-  readonly stopping: AbortSignal
-}): Effect.Effect<Fallback, never, Invoices | Scope.Scope> =>
+/** Paths whose bodies are streams of lines. */
+export const streamed: ReadonlySet<string> = new Set(["/v1/invoices:import"])
+
+/** Paths that are watches: they are counted as such, and not as requests in hand. */
+export const watched: ReadonlySet<string> = new Set(["/v1/events"])
+
+export const make = (options: Events.Options): Effect.Effect<Fallback, never, Invoices | Scope.Scope> =>
   Effect.gen(function* () {
     const { exact, templates } = routesOf()
     const layer = HttpApiBuilder.layer(InvoiceApi).pipe(
-      Layer.provide([InvoiceRoutes.layer, Events.layer(options.stopping)]),
+      Layer.provide([InvoiceRoutes.layer, Events.layer(options)]),
       Layer.provide(NodeHttpServer.layerHttpServices)
     )
     const application = yield* HttpRouter.toHttpEffect(layer)

@@ -2,11 +2,14 @@
  * The changes of all invoices as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html). The id
  * of an event is the cursor right behind it, with which a client goes on after a break.
  */
+import { NodeHttpServerRequest } from "@effect/platform-node"
+import type { Admission } from "@invoice/adapters/connect"
 import { InvoiceApi } from "@invoice/client/Api"
 import { Invoices, type Watched, type WatchStart } from "@invoice/core"
 import { Effect, type Layer, Option, type Scope, Stream } from "effect"
-import { HttpServerResponse } from "effect/http"
+import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, type HttpApiGroup } from "effect/http-api"
+import * as BoundedMessages from "../BoundedMessages.ts"
 import * as Problem from "../Problem.ts"
 import { orProblem } from "./InvoiceRoutes.ts"
 
@@ -53,15 +56,36 @@ const follow = (
     })
   })
 
-/** The handlers of the group `events`. @param stopping is aborted when the server begins to stop, and ends the streams */
-export const layer = (
-  stopping: AbortSignal
-): Layer.Layer<HttpApiGroup.Service<"invoices-v1", "events">, never, Invoices> =>
+export interface Options {
+  /** Aborted when the server begins to stop: ends the streams. */
+  readonly stopping: AbortSignal
+  /** Watches of all protocols; what it refuses is answered with 503. */
+  readonly watches: Admission.Admission
+}
+
+/** Counts a watch in until its answer is over. */
+const admitted = <R>(
+  watches: Admission.Admission,
+  request: HttpServerRequest.HttpServerRequest,
+  answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Problem.Problem, R>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, Problem.Problem, R> =>
+  Effect.suspend(() => {
+    if (!watches.enter()) return Effect.fail(Problem.overloaded)
+    BoundedMessages.whenSent(NodeHttpServerRequest.toServerResponse(request), watches.leave)
+    return answer
+  })
+
+/** The handlers of the group `events`. */
+export const layer = ({
+  stopping,
+  watches
+}: Options): Layer.Layer<HttpApiGroup.Service<"invoices-v1", "events">, never, Invoices> =>
   HttpApiBuilder.group(InvoiceApi, "events", (handlers) =>
     Effect.map(Invoices, (invoices) =>
-      handlers.handleRaw("streamEvents", ({ headers, query }) => {
+      handlers.handleRaw("streamEvents", ({ headers, query, request }) => {
         const cursor = headers["last-event-id"] ?? query.after
-        return orProblem(follow(invoices, cursor === undefined ? (query.from ?? "now") : { cursor }, stopping))
+        const start = cursor === undefined ? (query.from ?? "now") : { cursor }
+        return orProblem(admitted(watches, request, follow(invoices, start, stopping)))
       })
     )
   )
