@@ -93,7 +93,7 @@ describe("the REST edge", () => {
         assert.strictEqual(answer.status, 500)
         const { instance, ...rest } = JSON.parse(answer.text)
         assert.deepStrictEqual(rest, {
-          type: "about:blank",
+          type: "/problems/internal-error",
           status: 500,
           title: "Internal Server Error",
           detail: "something went wrong on our side"

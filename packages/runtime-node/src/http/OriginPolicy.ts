@@ -41,8 +41,14 @@ export const of = ({ allowedHosts, allowedOrigins, auth }: Settings, tls: boolea
 })
 
 const methods = ["GET", "HEAD", ...cors.allowedMethods.filter((method) => method !== "GET"), "OPTIONS"].join(", ")
-const requestHeaders = [...cors.allowedHeaders, "Authorization", "Traceparent"].join(", ")
-const exposedHeaders = [...cors.exposedHeaders, "Retry-After", "WWW-Authenticate"].join(", ")
+const requestHeaders = [
+  ...cors.allowedHeaders,
+  ...["Authorization", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer", "Traceparent"]
+].join(", ")
+const exposedHeaders = [
+  ...cors.exposedHeaders,
+  ...["ETag", "Link", "Location", "Preference-Applied", "Retry-After", "WWW-Authenticate"]
+].join(", ")
 /** How long a browser may remember what a page may send, in seconds; Chromium takes no more than this. */
 const maxAgeSeconds = "7200"
 

@@ -1,4 +1,6 @@
 /** RFC 9457 problems, which tell a client what went wrong, and the one table from our errors to them. */
+
+import * as Problems from "@invoice/client/Problems"
 import type {
   CursorExpired,
   IdempotencyKeyReused,
@@ -14,6 +16,8 @@ import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
 
 export interface Problem {
+  /** Which of the kinds; by default the general kind of the status. */
+  readonly kind?: Problems.Kind
   readonly status: number
   readonly title: string
   readonly detail: string
@@ -23,9 +27,17 @@ export interface Problem {
   readonly instance?: string
 }
 
-/** A problem's document: `type` is `about:blank`, since the status says what kind it is (RFC 9457, 4.2.1). */
-export const toText = ({ headers: _, ...problem }: Problem): string =>
-  JSON.stringify({ type: "about:blank", ...problem })
+/** A problem's document. Its `type` is a path on this server, where the kind is explained (RFC 9457, section 3.1.1). */
+export const toText = ({ headers: _, kind, ...problem }: Problem): string => {
+  const known = kind ?? Problems.kindOf(problem.status)
+  return JSON.stringify({ type: known === undefined ? "about:blank" : Problems.typeOf(known), ...problem })
+}
+
+/** A problem of a kind, with what there is to say about this occurrence. */
+export const of = (kind: Problems.Kind, detail: string, headers?: Readonly<Record<string, string>>): Problem => {
+  const { status, title } = Problems.kinds[kind]
+  return { kind, status, title, detail, ...(headers === undefined ? {} : { headers }) }
+}
 
 export const contentType = "application/problem+json"
 
@@ -56,83 +68,58 @@ export const fail = (error: ClientError): Effect.Effect<never, Problem> =>
   error._tag === "StoreUnavailable" && !error.retryable ? Effect.die(error) : Effect.fail(fromError(error))
 
 /** Every error that a use case can fail with. */
-const fromError = (error: ClientError): Problem => {
+export const fromError = (error: ClientError): Problem => {
   switch (error._tag) {
     case "InvalidInvoice":
       return {
-        status: error.kind === "syntax" ? 400 : 422,
-        title: error.kind === "syntax" ? "Bad Request" : "Unprocessable Content",
-        detail: error.message,
+        ...of(error.kind === "syntax" ? "malformed-invoice" : "invalid-invoice", error.message),
         violations: error.violations
       }
     case "InvalidCursor":
+      return of("invalid-cursor", error.message)
     case "InvalidIdempotencyKey":
-      return { status: 400, title: "Bad Request", detail: error.message }
+      return of("bad-request", error.message)
     case "CursorExpired":
-      return { status: 410, title: "Gone", detail: error.message }
+      return of("cursor-expired", error.message)
     case "InvoiceNotFound":
-      return { status: 404, title: "Not Found", detail: error.message }
+      return of("invoice-not-found", error.message)
     case "InvoiceConflict":
-      return { status: 409, title: "Conflict", detail: error.message }
+      return of("invoice-conflict", error.message)
     case "IdempotencyKeyReused":
-      return { status: 422, title: "Unprocessable Content", detail: error.message }
+      return of("idempotency-key-reused", error.message)
     case "StoreUnavailable":
-      return { status: 503, title: "Service Unavailable", detail: error.message, headers: retryAfter }
+      return of("unavailable", error.message, retryAfter)
   }
 }
 
-export const notFound: Problem = { status: 404, title: "Not Found", detail: "there is nothing at this path" }
+export const notFound: Problem = of("not-found", "there is nothing at this path")
 
-export const methodNotAllowed = (allowed: ReadonlyArray<string>): Problem => ({
-  status: 405,
-  title: "Method Not Allowed",
-  detail: `this path answers ${allowed.join(", ")}`,
-  headers: { allow: allowed.join(", ") }
-})
+export const methodNotAllowed = (allowed: ReadonlyArray<string>): Problem =>
+  of("method-not-allowed", `this path answers ${allowed.join(", ")}`, { allow: allowed.join(", ") })
 
-export const overloaded: Problem = {
-  status: 503,
-  title: "Service Unavailable",
-  detail: "too many requests are in hand, try again in a moment",
-  headers: retryAfter
-}
+export const overloaded: Problem = of("unavailable", "too many requests are in hand, try again in a moment", retryAfter)
 
-export const tooSlow: Problem = {
-  status: 408,
-  title: "Request Timeout",
-  detail: "the body did not come in time"
-}
+export const tooSlow: Problem = of("request-timeout", "the body did not come in time")
 
-export const cutOff: Problem = {
-  status: 503,
-  title: "Service Unavailable",
-  detail: "too many bodies are under way and this one was the slowest, try again in a moment",
-  headers: retryAfter
-}
+export const cutOff: Problem = of(
+  "unavailable",
+  "too many bodies are under way and this one was the slowest, try again in a moment",
+  retryAfter
+)
 
-export const notReady = (missing: ReadonlyArray<string>): Problem => ({
-  status: 503,
-  title: "Service Unavailable",
-  detail: missing.join("; "),
-  headers: retryAfter
-})
+export const notReady = (missing: ReadonlyArray<string>): Problem => of("unavailable", missing.join("; "), retryAfter)
 
-export const badRequest = (detail: string): Problem => ({ status: 400, title: "Bad Request", detail })
+export const badRequest = (detail: string): Problem => of("bad-request", detail)
 
-export const forbidden = (detail: string): Problem => ({ status: 403, title: "Forbidden", detail })
+export const forbidden = (detail: string): Problem => of("forbidden", detail)
 
-export const tooLarge = (bytes: number): Problem => ({
-  status: 413,
-  title: "Content Too Large",
-  detail: `the body may have ${bytes} bytes, before and after decompression`
-})
+export const tooLarge = (bytes: number): Problem =>
+  of("content-too-large", `the body may have ${bytes} bytes, before and after decompression`)
 
-export const unsupported = (detail: string): Problem => ({ status: 415, title: "Unsupported Media Type", detail })
+export const unsupported = (detail: string): Problem => of("unsupported-media-type", detail)
 
 /** The problem of a defect: a client gets nothing but an id to look up in the log. */
 export const defect = (instance: string): Problem => ({
-  status: 500,
-  title: "Internal Server Error",
-  detail: "something went wrong on our side",
+  ...of("internal-error", "something went wrong on our side"),
   instance
 })

@@ -1,39 +1,17 @@
 /** The two routes of the reference service, as its clients know them. */
-import { Decimal, InvalidInvoice, type Invoice, InvoiceParser, Invoices, Money, Traceparent } from "@invoice/core"
+import { InvalidInvoice, InvoiceParser, Invoices, Traceparent } from "@invoice/core"
 import { parseId } from "@invoice/core/Invoices"
 import type { StoredInvoice } from "@invoice/core/ports/InvoiceStore"
 import * as UnknownField from "@invoice/core/UnknownField"
 import { Effect, Predicate } from "effect"
 import { HttpServerResponse } from "effect/http"
 import * as Body from "./Body.ts"
+import * as InvoiceJson from "./InvoiceJson.ts"
 import * as Problem from "./Problem.ts"
 import type { Routes } from "./Router.ts"
 
-/** The reference's clients read a JSON integer; with decimals or more than 15 digits it is written as a string. */
-const quantity = (decimal: Decimal.Decimal): string => {
-  const text = Decimal.format(decimal)
-  return /^-?\d{1,15}$/u.test(text) ? text : `"${text}"`
-}
-
-const optional = (name: string, value: string | undefined): string =>
-  value === undefined ? "" : `"${name}":"${value}",`
-
-/** Written by hand, since its numbers must be exact and it runs for every request. */
-const invoiceJson = (invoice: Invoice.Invoice): string => {
-  const items = invoice.lines.map(
-    (line) =>
-      `{"description":${JSON.stringify(line.description)},"quantity":${quantity(line.quantity)},"unit_price":"${Decimal.format(line.unitPrice)}","total":"${Money.format(line.total)}"}`
-  )
-  return (
-    `{"id":"${invoice.id}","customer_id":"${invoice.customerId}","amount":"${Money.format(invoice.amount)}",` +
-    `"currency":"${invoice.amount.currency}",${optional("due_date", invoice.dueDate)}` +
-    `${optional("created_at", invoice.createdAt)}${optional("updated_at", invoice.updatedAt)}` +
-    `"items":[${items.join(",")}],"notes":${JSON.stringify(invoice.notes)}}`
-  )
-}
-
 const storedJson = ({ invoice, status, violations }: StoredInvoice): string =>
-  `{"invoice":${invoiceJson(invoice)},"status":"${status}"${
+  `{"invoice":${InvoiceJson.reference(invoice)},"status":"${status}"${
     violations.length === 0 ? "" : `,"violations":${JSON.stringify(violations)}`
   }}`
 
@@ -82,7 +60,7 @@ export const routes: Effect.Effect<Routes, never, Invoices> = Effect.map(Invoice
       POST: (request) =>
         Effect.flatMap(Body.json(request), (document) =>
           Traceparent.within(request.headers["traceparent"], create(document)).pipe(
-            Effect.map(({ stored }) => json(`{"invoice":${invoiceJson(stored.invoice)}}`)),
+            Effect.map(({ stored }) => json(`{"invoice":${InvoiceJson.reference(stored.invoice)}}`)),
             Effect.catch(Problem.fail)
           )
         )

@@ -19,6 +19,26 @@ export type Handler = (
 /** Handlers by path and method. */
 export type Routes = Readonly<Record<string, Readonly<Record<string, Handler>>>>
 
+/** A route of an application behind the table. */
+export interface Route {
+  /** Its path with the names of parameters, such as `/v1/invoices/{id}`: the label of the metrics. */
+  readonly template: string
+  /** The methods that it answers. */
+  readonly allowed: ReadonlyArray<string>
+}
+
+/** An application that answers paths which the table lacks. */
+export interface Fallback {
+  /** The route of a path; undefined when there is none. */
+  readonly find: (path: string) => Route | undefined
+  /** Answers a request that has a route and one of its methods. */
+  readonly handle: Effect.Effect<
+    HttpServerResponse.HttpServerResponse,
+    Problem.Problem,
+    HttpServerRequest.HttpServerRequest | Scope.Scope
+  >
+}
+
 const measure = RequestMetrics.make({
   prefix: "http",
   count: "HTTP requests answered",
@@ -52,6 +72,7 @@ const methods = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIO
 export interface Options {
   /** Paths that are served however many requests are in hand, so that health is never refused. */
   readonly unlimited?: ReadonlySet<string>
+  readonly fallback?: Fallback
   /** Requests in hand; what it refuses is answered with 503. */
   readonly inFlight: Admission.Admission
   /** Paths whose bodies are streams of messages: they are in hand before their bodies are complete. */
@@ -68,22 +89,23 @@ const withHead = (routes: Routes): Routes =>
   )
 
 /** The application of a table of routes. Every request gets an answer, also one that fails or matches no route. */
-export const application = (table: Routes, { inFlight, streamed, unlimited }: Options) => {
+export const application = (table: Routes, { fallback, inFlight, streamed, unlimited }: Options) => {
   const routes = withHead(table)
 
   const answer = (
     request: HttpServerRequest.HttpServerRequest,
-    path: string
-  ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+    path: string,
+    behind: Route | undefined
+  ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest | Scope.Scope> => {
     const route = Object.hasOwn(routes, path) ? routes[path] : undefined
-    if (route === undefined) {
+    if (route === undefined && (behind === undefined || fallback === undefined)) {
       return Effect.succeed(Problem.toResponse(Problem.notFound))
     }
-    const handler = Object.hasOwn(route, request.method) ? route[request.method] : undefined
-    if (handler === undefined) {
-      return Effect.succeed(Problem.toResponse(Problem.methodNotAllowed(Object.keys(route))))
+    const allowed = route === undefined ? (behind?.allowed ?? []) : Object.keys(route)
+    if (!allowed.includes(request.method)) {
+      return Effect.succeed(Problem.toResponse(Problem.methodNotAllowed(allowed)))
     }
-    return handler(request).pipe(
+    return (route?.[request.method]?.(request) ?? fallback?.handle ?? Effect.fail(Problem.notFound)).pipe(
       Effect.catch((problem) => Effect.succeed(Problem.toResponse(problem))),
       Effect.catchCause((cause) =>
         Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause as Cause.Cause<never>) : broken(cause)
@@ -97,11 +119,13 @@ export const application = (table: Routes, { inFlight, streamed, unlimited }: Op
     const path = query === -1 ? request.url : request.url.slice(0, query)
     // the labels of the metrics come from a closed set, whatever clients send
     const method = methods.has(request.method) ? request.method : "other"
-    const route = Object.hasOwn(routes, path) ? path : "unmatched"
+    const inTable = Object.hasOwn(routes, path)
+    const behind = inTable ? undefined : fallback?.find(path)
+    const route = inTable ? path : (behind?.template ?? "unmatched")
     const measured = (status: number): Effect.Effect<void> =>
       measure({ method, path: route, status: String(status) }, (performance.now() - startedAt) / 1000)
     const answered = Effect.suspend(() =>
-      Effect.flatMap(answer(request, path), (response) =>
+      Effect.flatMap(answer(request, path, behind), (response) =>
         wantsGzip(request) ? compressed(response) : Effect.succeed(response)
       )
     )
@@ -123,11 +147,11 @@ const received = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<v
   Effect.ignore(Body.bytes(request))
 
 /** Counts the request in, until its answer has been sent; or answers 503. */
-const admitted = (
+const admitted = <R>(
   inFlight: Admission.Admission,
   request: HttpServerRequest.HttpServerRequest,
-  answered: Effect.Effect<HttpServerResponse.HttpServerResponse>
-): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+  answered: Effect.Effect<HttpServerResponse.HttpServerResponse, never, R>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
   Effect.suspend(() => {
     if (!inFlight.enter()) return Effect.succeed(Problem.toResponse(Problem.overloaded))
     BoundedMessages.whenSent(NodeHttpServerRequest.toServerResponse(request), inFlight.leave)
@@ -135,7 +159,10 @@ const admitted = (
   })
 
 /** Serves the request when it is its turn in its session of HTTP/2; with HTTP/1.1 at once. */
-const inTurn = <A>(request: HttpServerRequest.HttpServerRequest, served: Effect.Effect<A>): Effect.Effect<A> =>
+const inTurn = <A, R>(
+  request: HttpServerRequest.HttpServerRequest,
+  served: Effect.Effect<A, never, R>
+): Effect.Effect<A, never, R> =>
   Effect.suspend(() => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     return request.source instanceof BoundedMessages.Request2

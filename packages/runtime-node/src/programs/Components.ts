@@ -22,6 +22,8 @@ import * as ReferenceApi from "../http/ReferenceApi.ts"
 import * as Server from "../http/Router.ts"
 import * as Rpc from "../http/Rpc.ts"
 import * as Tls from "../http/Tls.ts"
+import * as Application from "../http/v1/Application.ts"
+import * as Docs from "../http/v1/Docs.ts"
 import { group } from "./Backends.ts"
 import { StartupError } from "./StartupError.ts"
 
@@ -70,17 +72,24 @@ export const api = (
   Effect.gen(function* () {
     const health = Operations.healthRoutes(checks)
     const { budgets, inFlight, watches } = limitsOf(settings, settings.httpBufferMegabytes * 1_048_576)
+    const stopping = new AbortController()
     const rest = yield* Server.handler(
-      { ...(yield* ReferenceApi.routes), ...health },
-      { inFlight, unlimited: new Set(Object.keys(health)) }
+      { ...(yield* ReferenceApi.routes), ...health, ...Docs.routes() },
+      {
+        inFlight,
+        streamed: Application.streamed,
+        unlimited: new Set([...Object.keys(health), ...Application.watched]),
+        fallback: yield* Application.make({ stopping: stopping.signal, watches })
+      }
     )
-    const { handler, onStop, streamed } = yield* Rpc.make(
-      RpcServer.publicRoutes,
-      { ready: Operations.ready(checks), inFlight, watches },
-      rest
-    )
+    const rpc = yield* Rpc.make(RpcServer.publicRoutes, { ready: Operations.ready(checks), inFlight, watches }, rest)
     const tls = yield* Tls.load(settings)
-    const guarded = (yield* Auth.make(settings))(handler)
+    const guarded = (yield* Auth.make(settings))(rpc.handler)
+    const onStop = (): void => {
+      stopping.abort()
+      rpc.onStop()
+    }
+    const streamed = new Set([...rpc.streamed, ...Application.streamed])
     const options = { tls, budgets, streamed, onStop, stopMillis: stopMillisOf(settings) }
     const onePort = settings.onePort || tls !== undefined
     // all ports stop at the same time
