@@ -1,0 +1,145 @@
+/** Clients that ask for much and never read the answer. */
+import { pause } from "../../programs/Waiting.ts"
+import * as Messages from "../Messages.ts"
+import type { Scene, Stage } from "../Scene.ts"
+import * as Seeds from "../Seeds.ts"
+import * as Sessions from "../Sessions.ts"
+import { shortDeadlines, stallSeconds } from "../Settings.ts"
+import * as Sockets from "../Sockets.ts"
+
+const slack = 6
+const setup: NonNullable<Scene["setup"]> = (long) => ({ env: shortDeadlines(long) })
+
+/** Waits until the program has given up all of them. */
+const expectStalled = async (stage: Stage): Promise<void> => {
+  const seconds = stallSeconds(stage.long) + slack
+  const { findings } = stage
+  await stage.hold(seconds, () => findings.open === 0)
+  if (!stage.enough.aborted)
+    findings.expect(findings.open === 0, `${findings.open} answers that nobody reads are still held after ${seconds} s`)
+}
+
+/** The huge invoice of a scene, which `prepare` makes. */
+const huge = (copies: (long: boolean) => number, description?: string) => {
+  let id = ""
+  return {
+    id: () => id,
+    prepare: async (stage: Stage): Promise<void> => {
+      id = await Seeds.hugeInvoice(stage, description)
+      await Seeds.cloneInvoice(stage.sql, id, copies(stage.long))
+    }
+  }
+}
+
+const got = huge(() => 0)
+const gets: Scene = {
+  name: "gets of 1 MB at window 0",
+  promise: "memory ≤ +150 MB, a stalled write ends the stream",
+  setup,
+  prepare: got.prepare,
+  attack: async (stage) => {
+    const session = await Sessions.open(stage, { window: 0 })
+    for (let index = 0; index < stage.pick(300, 1_000) && !stage.enough.aborted; index++) {
+      const bytes = Messages.framed(Messages.get(got.id()))
+      Sessions.call(stage, session, `${Messages.service}/Get`, { bytes, read: false })
+    }
+    await expectStalled(stage)
+  }
+}
+
+const piped = huge(() => 0)
+const pipelined: Scene = {
+  name: "pipelined gets of 1 MB, never read",
+  promise: "memory ≤ +150 MB, a stalled write ends the connection",
+  setup,
+  prepare: piped.prepare,
+  attack: async (stage) => {
+    const request = Sockets.request("/api/invoice/get", JSON.stringify({ id: piped.id() }), { close: false })
+    const requests = Buffer.concat(Array.from({ length: 20 }, () => request))
+    for (let index = 0; index < stage.pick(30, 100) && !stage.enough.aborted; index++) {
+      const socket = await Sockets.open(stage)
+      stage.findings.follow(socket)
+      // without a listener for data nothing is read: the system's buffers fill, then the program's
+      socket.pause()
+      socket.write(requests)
+    }
+    // Node.js notices the end of a connection that it doesn't read when it writes to it
+    await stage.hold(stallSeconds(stage.long))
+    const deadline = performance.now() + slack * 1_000
+    while (stage.findings.open > 0 && performance.now() < deadline && !stage.enough.aborted) {
+      await pause(200)
+    }
+    await expectStalled(stage)
+  }
+}
+
+const listed = huge((long) => (long ? 220 : 70))
+const pages: Scene = {
+  name: "lists of huge invoices",
+  promise: "a page is ≤ 4 MB and one invoice; no 500; memory ≤ +150 MB",
+  setup,
+  prepare: listed.prepare,
+  attack: async (stage) => {
+    const { findings } = stage
+    const request = Sockets.request(`${Messages.service}/List`, JSON.stringify({ limit: 200 }))
+    const { bytes, status } = await Sockets.exchange(stage, request, 30)
+    findings.answered(`HTTP ${status}`)
+    findings.note(`a body of 13 bytes is answered with ${(bytes / 1e6).toFixed(1)} MB`)
+    // JSON of 1 MB of protobuf is 1.1 MB
+    findings.expect(bytes <= 5_500_000, `a page of ${(bytes / 1e6).toFixed(1)} MB`)
+    findings.expect(status === 200, `a list is answered with ${status}`)
+    const sockets = await Promise.all(Array.from({ length: 8 }, () => Sockets.open(stage)))
+    for (const socket of sockets) {
+      socket.pause()
+      socket.write(request)
+    }
+    await stage.hold(stage.pick(2, 20))
+  }
+}
+
+const escaped = huge((long) => (long ? 220 : 30), "\u0001".repeat(1_000))
+const escapes: Scene = {
+  name: "lists of huge invoices that JSON makes greater",
+  promise: "a page is ≤ 4 MB and one invoice; no 500; memory ≤ +150 MB",
+  long: true,
+  setup,
+  prepare: escaped.prepare,
+  attack: async (stage) => {
+    const { findings } = stage
+    const request = Sockets.request(`${Messages.service}/List`, JSON.stringify({ limit: 200 }))
+    const answers = await Promise.all(Array.from({ length: 4 }, () => Sockets.exchange(stage, request, 60)))
+    for (const { bytes, status } of answers) {
+      findings.answered(`HTTP ${status}`)
+      findings.expect(status === 200, `a list is answered with ${status}`)
+      findings.expect(bytes <= 11_000_000, `a page of ${(bytes / 1e6).toFixed(1)} MB`)
+    }
+  }
+}
+
+const imports: Scene = {
+  name: "imports whose results nobody reads",
+  promise: "memory ≤ +150 MB: reading stops, then the stream ends",
+  setup,
+  attack: async (stage) => {
+    const message = (): Buffer =>
+      Messages.framed(Messages.create({ lines: 20, description: "d".repeat(500), amount: "200" }))
+    const ends = performance.now() + stage.pick(4, 30) * 1_000
+    const pump = async (): Promise<void> => {
+      const session = await Sessions.open(stage, { window: 0 })
+      const stream = Sessions.call(stage, session, `${Messages.service}/Import`, { end: false, read: false })
+      while (stream?.writable === true && performance.now() < ends && !stage.enough.aborted) {
+        if (!stream.write(message())) {
+          await Promise.race([
+            new Promise<void>((resolve) => void stream.once("drain", resolve).once("close", resolve)),
+            pause(500)
+          ])
+          stream.removeAllListeners("drain")
+        }
+        await pause(2)
+      }
+    }
+    await Promise.all(Array.from({ length: stage.pick(20, 50) }, pump))
+  }
+}
+
+export const scenes: ReadonlyArray<Scene> = [gets, pipelined, pages, escapes, imports]
