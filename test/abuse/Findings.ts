@@ -10,8 +10,11 @@ export class Findings {
   /** Seconds that the attack's connections or streams lived until the service ended them. */
   readonly lived: Array<number> = []
   private readonly openedAt = new Map<object, number>()
+  private isOver = false
 
   answered(text: string): void {
+    // what the end of the attack itself brings about is not an answer
+    if (this.isOver) return
     this.answers.set(text, (this.answers.get(text) ?? 0) + 1)
   }
 
@@ -41,9 +44,10 @@ export class Findings {
     })
   }
 
-  /** Forgets what is still open, whose end is no longer the service's doing. Answers how many that are. */
+  /** The attack is over: forgets what is still open, whose end is no longer the service's doing. Answers how many. */
   leave(): number {
     const { open } = this
+    this.isOver = true
     this.openedAt.clear()
     return open
   }

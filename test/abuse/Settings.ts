@@ -1,6 +1,6 @@
 /** The limits that scenes shorten, so that the short form needn't wait for the deadlines of production. */
 
-export const bodySeconds = (long: boolean): number => (long ? 30 : 3)
+export const bodySeconds = (long: boolean): number => (long ? 30 : 2)
 export const stallSeconds = (long: boolean): number => (long ? 15 : 2)
 
 /** The defaults in the long form. */

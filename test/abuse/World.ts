@@ -1,7 +1,9 @@
 /** What the scenes share: a Postgres, the control group, and a program that lives on while scenes leave it unharmed. */
+import { execFile } from "node:child_process"
 import { chmod, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { promisify } from "node:util"
 import { Redacted } from "effect"
 import type { Random } from "../faults/Random.ts"
 import { freshDatabase } from "../infra/database.ts"
@@ -19,6 +21,8 @@ export interface Setup {
    */
   readonly program?: "api" | "up" | "embedded"
   readonly env?: Readonly<Record<string, string>>
+  /** MB of a file system of its own for an embedded Postgres; only root can make one. */
+  readonly disk?: number
 }
 
 export interface Program {
@@ -100,15 +104,28 @@ const listenTo = ({ child }: Programs.Running): Pick<Program, "longestLine" | "p
   return { longestLine: () => longest, printed: () => printed }
 }
 
-const launch = async (server: string, { env = {}, program = "api" }: Setup): Promise<Omit<Kept, "key">> => {
-  const isEmbedded = program === "embedded"
-  const dataDir = isEmbedded ? await mkdtemp(join(tmpdir(), "invoice-abuse-")) : undefined
+/** A directory for an embedded Postgres, and how to remove it. */
+const makeDirectory = async (disk: number | undefined) => {
+  const path = await mkdtemp(join(tmpdir(), "invoice-abuse-"))
+  const run = promisify(execFile)
+  if (disk !== undefined) await run("mount", ["-t", "tmpfs", "-o", `size=${disk}m`, "tmpfs", path])
   // Postgres may run as another user, who must be able to enter the directory
-  if (dataDir !== undefined) await chmod(dataDir, 0o755)
-  const url = isEmbedded ? undefined : Redacted.value(await freshDatabase(server))
-  const remove = async (): Promise<void> => {
-    if (dataDir !== undefined) await rm(dataDir, { recursive: true, force: true })
+  await chmod(path, 0o755)
+  return {
+    path,
+    remove: async (): Promise<void> => {
+      if (disk !== undefined) await run("umount", ["--lazy", path])
+      await rm(path, { recursive: true, force: true })
+    }
   }
+}
+
+const launch = async (server: string, { disk, env = {}, program = "api" }: Setup): Promise<Omit<Kept, "key">> => {
+  const isEmbedded = program === "embedded"
+  const directory = isEmbedded ? await makeDirectory(disk) : undefined
+  const dataDir = directory?.path
+  const url = isEmbedded ? undefined : Redacted.value(await freshDatabase(server))
+  const remove = async (): Promise<void> => directory?.remove()
   let running: Programs.Running
   try {
     running = await Programs.start(isEmbedded ? "up" : program, {

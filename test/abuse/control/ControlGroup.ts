@@ -39,6 +39,10 @@ export const start = (): ControlGroup => {
   let samples: Array<Sample> = []
   let last = 0
   const waiting = new Map<number, () => void>()
+  const gone = new Promise<never>((_, reject) => {
+    child.once("exit", () => reject(new Error("the control group's process has ended")))
+  })
+  gone.catch(() => {})
   child.on("message", (report: Report) => {
     if ("samples" in report) samples.push(...report.samples)
     else waiting.get(report.finished)?.()
@@ -51,11 +55,9 @@ export const start = (): ControlGroup => {
     },
     finished: async () => {
       const number = ++last
-      await new Promise<void>((resolve, reject) => {
-        waiting.set(number, resolve)
-        child.once("exit", () => reject(new Error("the control group's process has ended")))
-        tell({ finish: number })
-      })
+      const finished = new Promise<void>((resolve) => void waiting.set(number, resolve))
+      tell({ finish: number })
+      await Promise.race([finished, gone])
       waiting.delete(number)
       return [...samples]
     },

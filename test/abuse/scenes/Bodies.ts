@@ -1,4 +1,6 @@
 /** Requests whose body never ends. */
+import type { ClientHttp2Stream } from "node:http2"
+import type { Socket } from "node:net"
 import * as Messages from "../Messages.ts"
 import type { Scene, Stage } from "../Scene.ts"
 import * as Sessions from "../Sessions.ts"
@@ -52,42 +54,60 @@ const http1: Scene = {
   }
 }
 
-/** Bodies of a few bytes, of which another comes now and then: cheap, and many. */
-const dribble = async (stage: Stage, path: string, count: number): Promise<ReadonlyArray<() => void>> => {
-  const start = Sockets.request(path, "{", { headers: { "content-length": 1_000 } })
-  const sockets = await Promise.all(Array.from({ length: count }, () => Sockets.open(stage)))
-  return sockets.map((socket) => {
-    stage.findings.follow(socket)
-    Sockets.hear(stage, socket)
-    socket.write(start)
-    return () => void (socket.writable && socket.write(" "))
-  })
-}
+/** A body of a few bytes, of which another comes now and then; when the program ends it, another begins. */
+type Dribble = (stage: Stage) => Promise<() => void>
 
-const dribbleHttp2 = async (stage: Stage, count: number): Promise<ReadonlyArray<() => void>> => {
-  const sessions = await Promise.all(Array.from({ length: Math.ceil(count / 900) }, () => Sessions.open(stage)))
-  return Array.from({ length: count }, (_, index) => {
-    const session = sessions[index % sessions.length]
-    const stream =
-      session === undefined
-        ? undefined
-        : Sessions.call(stage, session, `${Messages.service}/Create`, { bytes: head, end: false })
-    return () => void (stream?.writable === true && stream.write(Buffer.alloc(1)))
-  })
-}
+const dribbleHttp1 =
+  (path: string): Dribble =>
+  async (stage) => {
+    const start = Sockets.request(path, "{", { headers: { "content-length": 1_000 } })
+    const begin = async (): Promise<Socket> => {
+      const socket = await Sockets.open(stage)
+      stage.findings.follow(socket)
+      Sockets.hear(stage, socket)
+      socket.write(start)
+      return socket
+    }
+    let socket = await begin()
+    return () => {
+      if (socket.writable) socket.write(" ")
+      else
+        void begin().then(
+          (next) => (socket = next),
+          () => {}
+        )
+    }
+  }
+
+const dribbleHttp2 =
+  (method: string): Dribble =>
+  async (stage) => {
+    const session = await Sessions.open(stage)
+    const streams: Array<ClientHttp2Stream | undefined> = []
+    const begin = () => Sessions.call(stage, session, `${Messages.service}/${method}`, { bytes: head, end: false })
+    for (let index = 0; index < 100; index++) streams.push(begin())
+    return () => {
+      for (const [index, stream] of streams.entries()) {
+        if (stream?.writable === true) stream.write(Buffer.alloc(1))
+        else streams[index] = begin()
+      }
+    }
+  }
 
 /** As many of each as the program may have in hand at once, and some. */
 const slots = (long: boolean): number => (long ? 2_000 : 100)
 
-const many = (name: string, begin: (stage: Stage, count: number) => Promise<ReadonlyArray<() => void>>): Scene => ({
+/** @param each how many bodies one of them is */
+const many = (name: string, dribble: Dribble, each: number): Scene => ({
   name,
   promise: "health is never refused, creates go on: a slot of handling is taken when the body is in",
   setup: (long) => ({ env: { ...shortDeadlines(long), HTTP_MAX_IN_FLIGHT: `${slots(long)}` } }),
   attack: async (stage) => {
-    const more = await begin(stage, Math.ceil(1.1 * slots(stage.long)))
-    for (let second = 0; second < stage.pick(2, 20) && !stage.enough.aborted; second++) {
+    const count = Math.ceil((1.5 * slots(stage.long)) / each)
+    const more = await Promise.all(Array.from({ length: count }, () => dribble(stage)))
+    for (let round = 0; round < stage.pick(4, 60) && !stage.enough.aborted; round++) {
       for (const send of more) send()
-      await stage.hold(1)
+      await stage.hold(0.3)
     }
   }
 })
@@ -95,12 +115,11 @@ const many = (name: string, begin: (stage: Stage, count: number) => Promise<Read
 export const scenes: ReadonlyArray<Scene> = [
   http2,
   http1,
-  many("more slow bodies than requests in hand, REST", (stage, count) => dribble(stage, "/api/invoice/create", count)),
-  many("more slow bodies than requests in hand, RPC", dribbleHttp2),
+  many("more slow bodies than requests in hand, REST", dribbleHttp1("/api/invoice/create"), 1),
+  many("more slow bodies than requests in hand, gRPC", dribbleHttp2("Create"), 100),
+  many("more slow imports than requests in hand, gRPC", dribbleHttp2("Import"), 100),
   {
-    ...many("more slow bodies than requests in hand, Connect", (stage, count) =>
-      dribble(stage, `${Messages.service}/Create`, count)
-    ),
+    ...many("more slow bodies than requests in hand, Connect", dribbleHttp1(`${Messages.service}/Create`), 1),
     long: true
   }
 ]

@@ -94,7 +94,7 @@ const floods: ReadonlyArray<Flood> = [
 /** Floods on one connection after another, until the time is up. */
 const flood = async (stage: Stage, { deaf = false, packet }: Flood): Promise<void> => {
   const { findings, program } = stage
-  const ends = performance.now() + stage.pick(1_500, 15_000)
+  const ends = performance.now() + stage.pick(1_000, 15_000)
   const count = (perSecond * everyMillis) / 1_000
   let connections = 0
   while (performance.now() < ends && !stage.enough.aborted) {

@@ -39,9 +39,14 @@ const gets: Scene = {
   prepare: got.prepare,
   attack: async (stage) => {
     const session = await Sessions.open(stage, { window: 0 })
-    for (let index = 0; index < stage.pick(300, 1_000) && !stage.enough.aborted; index++) {
-      const bytes = Messages.framed(Messages.get(got.id()))
-      Sessions.call(stage, session, `${Messages.service}/Get`, { bytes, read: false })
+    const bytes = Messages.framed(Messages.get(got.id()))
+    let begun = 0
+    for (let index = 0; index < stage.pick(250, 1_000) && !stage.enough.aborted; index++) {
+      const stream = Sessions.call(stage, session, `${Messages.service}/Get`, { bytes, read: false })
+      if (stream === undefined) break
+      stream.once("response", () => begun++).once("close", () => begun++)
+      // few at a time: what they hold is the attack, not the work of answering them
+      await stage.hold(5, () => begun >= index - 3)
     }
     await expectStalled(stage)
   }
@@ -62,12 +67,9 @@ const pipelined: Scene = {
       // without a listener for data nothing is read: the system's buffers fill, then the program's
       socket.pause()
       socket.write(requests)
-    }
-    // Node.js notices the end of a connection that it doesn't read when it writes to it
-    await stage.hold(stallSeconds(stage.long))
-    const deadline = performance.now() + slack * 1_000
-    while (stage.findings.open > 0 && performance.now() < deadline && !stage.enough.aborted) {
-      await pause(200)
+      // who doesn't read learns of the connection's end from a write that fails
+      const writing = setInterval(() => void (socket.writable && socket.write("\r\n")), 300)
+      socket.once("close", () => clearInterval(writing))
     }
     await expectStalled(stage)
   }
@@ -123,17 +125,13 @@ const imports: Scene = {
   attack: async (stage) => {
     const message = (): Buffer =>
       Messages.framed(Messages.create({ lines: 20, description: "d".repeat(500), amount: "200" }))
-    const ends = performance.now() + stage.pick(4, 30) * 1_000
+    const ends = performance.now() + stage.pick(3, 30) * 1_000
     const pump = async (): Promise<void> => {
       const session = await Sessions.open(stage, { window: 0 })
       const stream = Sessions.call(stage, session, `${Messages.service}/Import`, { end: false, read: false })
       while (stream?.writable === true && performance.now() < ends && !stage.enough.aborted) {
         if (!stream.write(message())) {
-          await Promise.race([
-            new Promise<void>((resolve) => void stream.once("drain", resolve).once("close", resolve)),
-            pause(500)
-          ])
-          stream.removeAllListeners("drain")
+          await stage.hold(0.5, () => !stream.writableNeedDrain || stream.closed)
         }
         await pause(2)
       }

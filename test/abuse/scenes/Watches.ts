@@ -97,7 +97,7 @@ const many: Scene = {
   load: { everyMillis: 250 },
   attack: async (stage) => {
     await watch(stage, { start: Messages.watchFromNow, count: Math.ceil(1.1 * slots(stage.long)) })
-    await stage.hold(stage.pick(2, 10))
+    await stage.hold(stage.pick(1.5, 10))
   }
 }
 
@@ -110,7 +110,6 @@ const killed: Scene = {
     await stage.hold(10, () => heard() === 100)
     const logged = stage.program.printed().length
     for (const session of sessions) session.destroy()
-    stage.findings.leave()
     let counts = ""
     const read = async (): Promise<void> => {
       const text = await (await fetch(`${stage.program.metrics}/metrics`)).text()
