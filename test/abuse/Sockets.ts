@@ -45,11 +45,12 @@ export const gzip = (text: string): Buffer => gzipSync(text, { level: 9 })
 
 /** Records the status of the first answer on a connection, or that there was none. */
 export const hear = ({ findings }: Stage, socket: Socket, name = "HTTP"): void => {
-  let first = ""
+  let text = ""
   socket.on("data", (chunk: Buffer) => {
-    if (first.length < 16) first += chunk.toString("latin1")
+    if (text.length < 1_000) text += chunk.toString("latin1")
   })
-  socket.once("close", () => findings.answered(`${name} ${/^HTTP\/1\.1 (\d+)/u.exec(first)?.[1] ?? "no answer"}`))
+  // 100 is no answer yet
+  socket.once("close", () => findings.answered(`${name} ${/^HTTP\/1\.1 ([2-5]\d\d)/mu.exec(text)?.[1] ?? "no answer"}`))
 }
 
 export interface Heard {

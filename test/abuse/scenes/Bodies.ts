@@ -60,12 +60,17 @@ type Dribble = (stage: Stage) => Promise<() => void>
 const dribbleHttp1 =
   (path: string): Dribble =>
   async (stage) => {
-    const start = Sockets.request(path, "{", { headers: { "content-length": 1_000 } })
+    // the program's answer, 100 or another, shows that it has the request
+    const start = Sockets.request(path, "{", { headers: { "content-length": 1_000, expect: "100-continue" } })
     const begin = async (): Promise<Socket> => {
       const socket = await Sockets.open(stage)
       stage.findings.follow(socket)
       Sockets.hear(stage, socket)
       socket.write(start)
+      await new Promise<void>((resolve) => {
+        socket.once("data", () => resolve())
+        socket.once("close", () => resolve())
+      })
       return socket
     }
     let socket = await begin()
@@ -86,6 +91,10 @@ const dribbleHttp2 =
     const streams: Array<ClientHttp2Stream | undefined> = []
     const begin = () => Sessions.call(stage, session, `${Messages.service}/${method}`, { bytes: head, end: false })
     for (let index = 0; index < 100; index++) streams.push(begin())
+    // answered when the program has seen what was sent before
+    await new Promise<void>((resolve) => {
+      if (session.destroyed || !session.ping(() => resolve())) resolve()
+    })
     return () => {
       for (const [index, stream] of streams.entries()) {
         if (stream?.writable === true) stream.write(Buffer.alloc(1))
@@ -105,7 +114,7 @@ const many = (name: string, dribble: Dribble, each: number): Scene => ({
   attack: async (stage) => {
     const count = Math.ceil((1.5 * slots(stage.long)) / each)
     const more = await Promise.all(Array.from({ length: count }, () => dribble(stage)))
-    for (let round = 0; round < stage.pick(4, 60) && !stage.enough.aborted; round++) {
+    for (let round = 0; round < stage.pick(5, 60) && !stage.enough.aborted; round++) {
       for (const send of more) send()
       await stage.hold(0.3)
     }
