@@ -6,10 +6,7 @@ import { RawHttp2 } from "../RawHttp2.ts"
 import type { Scene, Stage } from "../Scene.ts"
 import * as Seeds from "../Seeds.ts"
 import * as Sessions from "../Sessions.ts"
-import { shortDeadlines } from "../Settings.ts"
 import * as Sockets from "../Sockets.ts"
-
-const setup: NonNullable<Scene["setup"]> = (long) => ({ env: shortDeadlines(long) })
 
 /** A cursor that names transactions in progress, until it has so many characters. */
 const longCursor = (characters: number): string => `700:705:${"702,".repeat(characters / 4)}702`
@@ -42,7 +39,6 @@ const watchBytes = async (stage: Stage, cursor: string, seconds: number): Promis
 const cursors: Scene = {
   name: "cursors that are long or wrong",
   promise: "INVALID_ARGUMENT above 1 kB; an answer and a log line stay ≤ 4 kB",
-  setup,
   prepare: (stage) => Seeds.createdEvents(stage.sql, stage.pick(5_000, 50_000)),
   attack: async (stage) => {
     const { findings, program } = stage
@@ -95,7 +91,6 @@ const faultDetails = async (stage: Stage, lines: number, text: string) => {
 const details: Scene = {
   name: "faults without number",
   promise: "INVALID_ARGUMENT with ≤ 4 kB of details, metadata ≤ 8 kB as gRPC's clients allow",
-  setup,
   attack: async (stage) => {
     for (const [lines, text] of [
       [10, "ten"],
@@ -134,7 +129,6 @@ const costly: ReadonlyArray<Costly> = [
 const inflated: Scene = {
   name: "a megabyte of elements in 1 kB of gzip",
   promise: "≤ 20 ms of CPU a request",
-  setup,
   // few, since their cost is counted too
   load: { everyMillis: 1_000 },
   attack: async (stage) => {
@@ -158,7 +152,7 @@ const inflated: Scene = {
 const verdictLog: Scene = {
   name: "an invoice with 1,000 violations",
   promise: "a log line stays ≤ 4 kB",
-  setup: (long) => ({ program: "up", env: shortDeadlines(long) }),
+  setup: () => ({ program: "up" }),
   attack: async (stage) => {
     const session = await Sessions.open(stage)
     const bytes = Messages.framed(Messages.create({ lines: 1_000, quantity: "2" }))

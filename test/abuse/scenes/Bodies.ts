@@ -4,29 +4,26 @@ import type { Socket } from "node:net"
 import * as Messages from "../Messages.ts"
 import type { Scene, Stage } from "../Scene.ts"
 import * as Sessions from "../Sessions.ts"
-import { bodySeconds, shortDeadlines } from "../Settings.ts"
 import * as Sockets from "../Sockets.ts"
 
 /** Nearly a whole message of the greatest size. */
 const size = 1_048_576
 const part = Buffer.alloc(size - 8_192)
 const head = Buffer.from([0, 0, 0x10, 0, 0])
-/** Seconds beyond a deadline in which a program that looks only now and then has noticed it. */
-const slack = 6
+/** The deadline of a body, and some in which a program that looks only now and then has noticed it. */
+const deadlineSeconds = 30 + 6
 
-/** Waits until the program has ended all of them, and says when it doesn't. */
-const expectEnds = async (stage: Stage): Promise<void> => {
-  const seconds = bodySeconds(stage.long) + slack
+/** Holds what is open. In the long form waits for the deadline, which must have ended all of them. */
+const holdBodies = async (stage: Stage): Promise<void> => {
   const { findings } = stage
-  await stage.hold(seconds, () => findings.open === 0)
-  if (!stage.enough.aborted)
-    findings.expect(findings.open === 0, `${findings.open} bodies are still awaited after ${seconds} s`)
+  await stage.hold(stage.pick(2, deadlineSeconds), () => findings.open === 0)
+  if (stage.long && !stage.enough.aborted)
+    findings.expect(findings.open === 0, `${findings.open} bodies are still awaited after ${deadlineSeconds} s`)
 }
 
 const http2: Scene = {
   name: "bodies that never end, HTTP/2",
   promise: "memory ≤ +150 MB, the body's deadline ends them",
-  setup: (long) => ({ env: shortDeadlines(long) }),
   attack: async (stage) => {
     const sessions = await Promise.all([Sessions.open(stage), Sessions.open(stage)])
     for (let index = 0; index < stage.pick(250, 1_000); index++) {
@@ -34,14 +31,13 @@ const http2: Scene = {
         Sessions.call(stage, session, `${Messages.service}/Create`, { bytes: head, end: false })?.write(part)
       }
     }
-    await expectEnds(stage)
+    await holdBodies(stage)
   }
 }
 
 const http1: Scene = {
   name: "bodies that never end, HTTP/1.1",
   promise: "memory ≤ +150 MB, the body's deadline ends them",
-  setup: (long) => ({ env: shortDeadlines(long) }),
   attack: async (stage) => {
     const start = Sockets.request("/api/invoice/create", part, { headers: { "content-length": size } })
     for (let index = 0; index < stage.pick(300, 1_000) && !stage.enough.aborted; index++) {
@@ -50,7 +46,7 @@ const http1: Scene = {
       Sockets.hear(stage, socket)
       socket.write(start)
     }
-    await expectEnds(stage)
+    await holdBodies(stage)
   }
 }
 
@@ -110,7 +106,7 @@ const slots = (long: boolean): number => (long ? 2_000 : 100)
 const many = (name: string, dribble: Dribble, each: number): Scene => ({
   name,
   promise: "health is never refused, creates go on: a slot of handling is taken when the body is in",
-  setup: (long) => ({ env: { ...shortDeadlines(long), HTTP_MAX_IN_FLIGHT: `${slots(long)}` } }),
+  setup: (long) => ({ env: { HTTP_MAX_IN_FLIGHT: `${slots(long)}` } }),
   attack: async (stage) => {
     const count = Math.ceil((1.5 * slots(stage.long)) / each)
     const more = await Promise.all(Array.from({ length: count }, () => dribble(stage)))

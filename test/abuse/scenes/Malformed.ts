@@ -4,7 +4,6 @@ import * as Programs from "../../programs/Programs.ts"
 import * as Messages from "../Messages.ts"
 import type { Scene, Stage } from "../Scene.ts"
 import * as Sessions from "../Sessions.ts"
-import { shortDeadlines } from "../Settings.ts"
 import * as Sockets from "../Sockets.ts"
 
 interface Case {
@@ -157,7 +156,6 @@ const cases: ReadonlyArray<Case> = [
 const requests: Scene = {
   name: "malformed requests",
   promise: "each is refused with the reason, none is our failure",
-  setup: (long) => ({ env: shortDeadlines(long) }),
   attack: async (stage) => {
     const { findings, program } = stage
     const logged = program.printed().length
@@ -184,7 +182,6 @@ const databaseUrls = [
 const databaseUrl: Scene = {
   name: "a malformed DATABASE_URL",
   promise: "the program ends at once and says why",
-  setup: (long) => ({ env: shortDeadlines(long) }),
   // starting programs takes the processor from everybody
   bounds: { p99: undefined },
   attack: async ({ findings, hold, later }) => {
