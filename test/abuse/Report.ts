@@ -1,6 +1,6 @@
 /** The table that a run prints, a scene at a time. */
 import type { Statistics } from "./Samples.ts"
-import type { Outcome } from "./Scene.ts"
+import { isTimed, type Outcome } from "./Scene.ts"
 
 const nameWidth = 52
 const columns = [
@@ -43,6 +43,11 @@ const counted = (counts: ReadonlyMap<string, number>): string =>
     .map(([text, count]) => `${count} × ${text}`)
     .join(", ")
 
+const untimed = (outcome: Outcome): ReadonlyArray<string> =>
+  isTimed(outcome)
+    ? []
+    : [`others used ${(100 * outcome.others).toFixed(0)} % of the machine: what good clients saw is not judged`]
+
 const failures = ({ failures }: Statistics): ReadonlyArray<string> =>
   failures.size === 0 ? [] : [`good clients: ${counted(failures)}`]
 
@@ -53,7 +58,7 @@ export const line = (name: string, outcome: Outcome, broken: ReadonlyArray<strin
     `${broken.length === 0 ? "✓" : "✗"} ${name.padEnd(nameWidth)}${row.join("")}`,
     ...broken.map((what) => `    broken: ${what}`),
     ...(answers.size === 0 ? [] : [`    answers: ${counted(answers)}`]),
-    ...[...failures(outcome.attacked), ...notes].map((note) => `    ${note}`)
+    ...[...untimed(outcome), ...failures(outcome.attacked), ...notes].map((note) => `    ${note}`)
   ].join("\n")
 }
 

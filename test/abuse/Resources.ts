@@ -1,5 +1,5 @@
 /** What a process uses, as Linux counts it. */
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 
 /** Clock ticks in a second, which Linux fixes for programs (`USER_HZ`). */
 const ticks = 100
@@ -21,6 +21,67 @@ export const cpuSeconds = (pid: number): number => {
     .replace(/^.*\)\s/su, "")
     .split(" ")
   return (Number(fields[11]) + Number(fields[12])) / ticks
+}
+
+/** A process in the table of all: its parent, and the seconds of CPU time that it and its ended children have used. */
+interface Row {
+  readonly parent: number
+  readonly seconds: number
+}
+
+const rowOf = (pid: string): Row | undefined => {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+      .replace(/^.*\)\s/su, "")
+      .split(" ")
+    return {
+      parent: Number(fields[1]),
+      seconds: fields.slice(11, 15).reduce((sum, text) => sum + Number(text), 0) / ticks
+    }
+  } catch {
+    // it has ended meanwhile
+    return undefined
+  }
+}
+
+/** What this process and all that it has started have used. */
+const oursSeconds = (): number => {
+  const rows = new Map(
+    readdirSync("/proc")
+      .filter((name) => /^\d+$/u.test(name))
+      .flatMap((pid) => {
+        const row = rowOf(pid)
+        return row === undefined ? [] : [[Number(pid), row] as const]
+      })
+  )
+  const isOurs = (pid: number): boolean => {
+    if (pid === process.pid) return true
+    const parent = rows.get(pid)?.parent ?? 0
+    return parent > 1 && isOurs(parent)
+  }
+  return [...rows].reduce((sum, [pid, { seconds }]) => sum + (isOurs(pid) ? seconds : 0), 0)
+}
+
+/** Seconds that all cores together have been busy, and that they have had. */
+const machine = (): { readonly busy: number; readonly all: number } => {
+  const line = /^cpu\s+(.*)$/mu.exec(readFileSync("/proc/stat", "utf8"))?.[1] ?? ""
+  // user, nice, system, idle, waiting, interrupts, soft interrupts, stolen by other machines
+  const seconds = line
+    .split(" ")
+    .slice(0, 8)
+    .map((text) => Number(text) / ticks)
+  const all = seconds.reduce((sum, one) => sum + one, 0)
+  return { all, busy: all - (seconds[3] ?? 0) - (seconds[4] ?? 0) }
+}
+
+/** Answers a function that says which share of the machine others have used since now, from 0 to 1. */
+export const watchOthers = (): (() => number) => {
+  const [before, ours] = [machine(), oursSeconds()]
+  return () => {
+    const now = machine()
+    const others = now.busy - before.busy - (oursSeconds() - ours)
+    return Math.min(1, Math.max(0, others / Math.max(0.01, now.all - before.all)))
+  }
 }
 
 export interface MemoryWatch {

@@ -7,7 +7,7 @@ import { parseArgs } from "node:util"
 import { Random } from "../faults/Random.ts"
 import { reasonOf } from "../programs/Sql.ts"
 import * as Report from "./Report.ts"
-import { judge, needsSetup, play, type Scene } from "./Scene.ts"
+import { isTimed, judge, needsSetup, play, type Scene } from "./Scene.ts"
 import { scenes } from "./scenes/All.ts"
 import * as World from "./World.ts"
 
@@ -59,6 +59,8 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 }
 const world = await starting
 
+let untimed = 0
+
 /** Plays a scene; answers why it failed, or undefined when it passed. */
 const run = async (scene: Scene): Promise<string | undefined> => {
   const startedAt = performance.now()
@@ -66,6 +68,7 @@ const run = async (scene: Scene): Promise<string | undefined> => {
   try {
     const outcome = await play(world, scene)
     const broken = judge(scene, outcome)
+    if (!isTimed(outcome)) untimed += 1
     console.log(Report.line(scene.name, outcome, broken, seconds()))
     // what one scene has harmed must not be held against the next
     if (broken.length > 0 || scene.own === true) await world.dismiss()
@@ -90,6 +93,10 @@ for (const scene of ordered) {
 }
 await stop()
 console.log(`\n${Report.legend}\nagain: ${again}`)
+if (untimed > 0)
+  console.log(
+    `in ${untimed} scenes others used too much of the machine to judge what good clients saw: run it again alone`
+  )
 for (const name of failed) console.log(`✗ ${name}`)
 console.log(`${passed} passed, ${failed.length} failed`)
 process.exit(failed.length === 0 && passed > 0 ? 0 : 1)

@@ -199,10 +199,10 @@ const databaseUrl: Scene = {
         }
       )
     }
-    await hold(20, () => endings.size === databaseUrls.length)
+    await hold(40, () => endings.size === databaseUrls.length)
     for (const url of databaseUrls) {
       const ending = endings.get(url)
-      findings.expect(ending !== undefined && ending !== "started", `${url}: still tried after 20 s`)
+      findings.expect(ending !== undefined && ending !== "started", `${url}: still tried after 40 s`)
       findings.expect(ending?.includes("secret") !== true, "the password is printed")
     }
   }
