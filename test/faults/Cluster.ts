@@ -2,11 +2,11 @@
 import type { Admin, PartitionMetadata } from "kafkajs"
 import { offsetsPartitions } from "../infra/kafka/Cluster.ts"
 import { type StartedKafka, type StartedNode, startKafka } from "../infra/kafka/index.ts"
+import { reasonOf } from "../programs/Sql.ts"
+import { pause, until } from "../programs/Waiting.ts"
 import { client } from "./LogReader.ts"
 import type { Random } from "./Random.ts"
-import { reasonOf } from "./Sql.ts"
 import { TcpProxy } from "./TcpProxy.ts"
-import { pause, until } from "./Waiting.ts"
 
 /** One partition of a topic; `replicas` begins with the preferred leader. */
 export type Partition = Pick<PartitionMetadata, "leader" | "replicas" | "isr"> & {

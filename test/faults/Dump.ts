@@ -5,7 +5,7 @@
  */
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
-import type { Sql } from "./Sql.ts"
+import type { Sql } from "../programs/Sql.ts"
 
 const tables = `select oid::regclass::text as name, pg_get_expr(relpartbound, oid) as bound
   from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' order by relname`

@@ -1,12 +1,12 @@
 /** Sends invoices as clients do, each until the API takes it, and judges the results. */
 import { DeadLetter, InvoiceEvent } from "@invoice/core"
 import { document } from "@invoice/testing/Generators"
+import { pause, until } from "../programs/Waiting.ts"
 import * as Expected from "./Expected.ts"
 import * as Ledger from "./Ledger.ts"
 import * as Oracle from "./Oracle.ts"
 import type { Random } from "./Random.ts"
 import type { Outcome, Scene } from "./Scene.ts"
-import { pause, until } from "./Waiting.ts"
 
 export interface Flow {
   /** Ids of the invoices that the API has answered 200 for. */

@@ -2,8 +2,9 @@
  * What was committed, recorded independently of the outbox: aggregates that count their events, and a ledger that is
  * written in the transaction of each event. The product neither reads nor writes these tables.
  */
+
+import type { Row, Sql } from "../programs/Sql.ts"
 import type { Event } from "./Expected.ts"
-import type { Row, Sql } from "./Sql.ts"
 
 /** One event that was committed. */
 export type Committed = Event

@@ -2,8 +2,8 @@
 import { randomUUID } from "node:crypto"
 import { type Admin, type Consumer, Kafka, type KafkaMessage, logLevel } from "kafkajs"
 import { cureRequestQueue } from "../../packages/adapters/src/kafka/RequestQueue.ts"
+import { pause, until } from "../programs/Waiting.ts"
 import type { Published } from "./Oracle.ts"
-import { pause, until } from "./Waiting.ts"
 
 /** A client without a log: its failures show as records that are missing at the end. */
 export const client = (brokers: string): Kafka => {

@@ -2,9 +2,10 @@
  * Another application in the same database cluster: it takes transaction ids and rolls back, as fast as it can. After a
  * crash Postgres hands out the ids again that were taken since the last flush of the log.
  */
+
+import { connect, type Session } from "../programs/Sql.ts"
+import { until } from "../programs/Waiting.ts"
 import type { Postgres } from "./Postgres.ts"
-import { connect, type Session } from "./Sql.ts"
-import { until } from "./Waiting.ts"
 
 export interface Noise {
   /** Waits until that many more transactions are rolled back. */

@@ -8,8 +8,8 @@ import { promisify } from "node:util"
 import * as EmbeddedPostgres from "@invoice/runtime-node/EmbeddedPostgres"
 import { Effect, Redacted } from "effect"
 import { freePort } from "../infra/kafka/Cluster.ts"
-import { connect, type Sql } from "./Sql.ts"
-import { until } from "./Waiting.ts"
+import { connect, type Sql } from "../programs/Sql.ts"
+import { until } from "../programs/Waiting.ts"
 
 /** Splits a command line of postmaster.opts: the program without quotes, its arguments in double quotes. */
 const wordsOf = (line: string): ReadonlyArray<string> =>

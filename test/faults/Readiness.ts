@@ -1,6 +1,6 @@
 /** Records a program's readiness by asking for it again and again. */
-import type { Running } from "./Programs.ts"
-import { pause, until } from "./Waiting.ts"
+import type { Running } from "../programs/Programs.ts"
+import { pause, until } from "../programs/Waiting.ts"
 
 export interface Readiness {
   /**

@@ -1,15 +1,15 @@
 /** A fault's own database and topic, its programs and writers, and the judgement at the end. */
 import type { Writable } from "node:stream"
 import { fileURLToPath } from "node:url"
+import * as Programs from "../programs/Programs.ts"
+import { connect, type Sql } from "../programs/Sql.ts"
+import { until } from "../programs/Waiting.ts"
 import * as Ledger from "./Ledger.ts"
 import { LogReader } from "./LogReader.ts"
 import * as Oracle from "./Oracle.ts"
 import type { Postgres } from "./Postgres.ts"
-import * as Programs from "./Programs.ts"
 import type { Random } from "./Random.ts"
-import { connect, type Sql } from "./Sql.ts"
 import { createTopic, deleteTopics, type Config as TopicConfig } from "./Topic.ts"
-import { until } from "./Waiting.ts"
 import { keys, template, type World } from "./World.ts"
 import * as Writers from "./Writers.ts"
 
@@ -134,7 +134,11 @@ export class Scene {
   }
 
   async mutant(name: string, { proxied }: Relaying = {}): Promise<Programs.Running> {
-    const running = await Programs.startScript("mutants/main.ts", [name, this.url, this.brokers(proxied)])
+    const running = await Programs.startScript(new URL("mutants/main.ts", import.meta.url), [
+      name,
+      this.url,
+      this.brokers(proxied)
+    ])
     this.programs.push(running)
     return running
   }

@@ -4,7 +4,7 @@
  * a request its kind (`api_key`), version and correlation id, and in an answer the correlation id.
  */
 import { createServer, connect as dial, type Server, type Socket } from "node:net"
-import { until } from "./Waiting.ts"
+import { until } from "../programs/Waiting.ts"
 
 /** `api_key` of the Kafka protocol. */
 export const apis = { produce: 0, joinGroup: 11, initProducerId: 22 } as const

@@ -1,6 +1,7 @@
 /** Topics of this suite. The broker stamps their records, so that times don't depend on a client's clock. */
+
+import { until } from "../programs/Waiting.ts"
 import { client, foreign } from "./LogReader.ts"
-import { until } from "./Waiting.ts"
 
 export type Config = Readonly<Record<string, string>>
 

@@ -2,11 +2,11 @@
 import { Migrations } from "@invoice/adapters/postgres"
 import { Effect, Layer, Redacted } from "effect"
 import type { StartedKafka, StartedNode } from "../infra/kafka/index.ts"
+import { connect } from "../programs/Sql.ts"
 import { Cluster } from "./Cluster.ts"
 import * as Ledger from "./Ledger.ts"
 import { Postgres } from "./Postgres.ts"
 import type { Random } from "./Random.ts"
-import { connect } from "./Sql.ts"
 import type { TcpProxy } from "./TcpProxy.ts"
 
 export interface Soak {

@@ -2,10 +2,11 @@
  * Writers that are hard on an outbox: many connections on few keys, transaction ids that are taken long before the
  * first lock, transactions and savepoints that are rolled back, and transactions that are prepared and decided later.
  */
+
+import { connect, reasonOf, type Sql } from "../programs/Sql.ts"
+import { pause, until } from "../programs/Waiting.ts"
 import { keyOf } from "./Ledger.ts"
 import type { Random } from "./Random.ts"
-import { connect, reasonOf, type Sql } from "./Sql.ts"
-import { pause, until } from "./Waiting.ts"
 
 export interface Options {
   readonly url: string

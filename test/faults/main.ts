@@ -5,6 +5,7 @@
  * `npm run test:faults -- --list`
  */
 import { parseArgs } from "node:util"
+import { reasonOf } from "../programs/Sql.ts"
 import { faults } from "./faults/All.ts"
 import type { Fault } from "./faults/Fault.ts"
 import { isCaught, trials } from "./mutants/Trial.ts"
@@ -12,7 +13,6 @@ import * as Oracle from "./Oracle.ts"
 import { Random } from "./Random.ts"
 import * as Report from "./Report.ts"
 import { type Outcome, Scene } from "./Scene.ts"
-import { reasonOf } from "./Sql.ts"
 import * as World from "./World.ts"
 
 const { values } = parseArgs({

@@ -1,8 +1,8 @@
+import { until } from "../../programs/Waiting.ts"
 import * as Ledger from "../Ledger.ts"
 import { LogReader } from "../LogReader.ts"
 import type { Scene } from "../Scene.ts"
 import { allowLarge, createTopic, deleteTopics } from "../Topic.ts"
-import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 import { replay } from "./Parked.ts"
 

@@ -1,8 +1,8 @@
+import { until } from "../../programs/Waiting.ts"
 import { client, foreign } from "../LogReader.ts"
 import type { Scene } from "../Scene.ts"
 import { apis } from "../TcpProxy.ts"
 import { addPartitions, configureBroker } from "../Topic.ts"
-import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
 const killed: Fault = {

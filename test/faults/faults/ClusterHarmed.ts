@@ -1,8 +1,8 @@
+import { until } from "../../programs/Waiting.ts"
 import * as Invoices from "../Invoices.ts"
 import { keyOf } from "../Ledger.ts"
 import type { Scene } from "../Scene.ts"
 import { apis, errors } from "../TcpProxy.ts"
-import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
 /** A rolling update of the brokers: each is stopped, starts again, and catches up before the next one is stopped. */

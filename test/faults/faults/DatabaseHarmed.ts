@@ -1,7 +1,7 @@
+import { connect, type Session } from "../../programs/Sql.ts"
+import { until } from "../../programs/Waiting.ts"
 import type { Scene } from "../Scene.ts"
-import { connect, type Session } from "../Sql.ts"
 import { size } from "../Topic.ts"
-import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
 const terminateAll = `select pg_terminate_backend(pid) from pg_stat_activity

@@ -1,11 +1,11 @@
 import { OutboxAdmin, PostgresOutbox } from "@invoice/adapters/postgres"
 import { Outbox } from "@invoice/core"
 import { Effect, Exit, Option, Redacted } from "effect"
+import { reasonOf } from "../../programs/Sql.ts"
+import { pause, until } from "../../programs/Waiting.ts"
 import * as Invoices from "../Invoices.ts"
 import { runtimeOf } from "../Quiet.ts"
 import type { Scene } from "../Scene.ts"
-import { reasonOf } from "../Sql.ts"
-import { pause, until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
 const partitions = 6

@@ -1,10 +1,10 @@
 import { PostgresOutbox } from "@invoice/adapters/postgres"
 import { Outbox } from "@invoice/core"
 import { Effect, Redacted } from "effect"
+import { until } from "../../programs/Waiting.ts"
 import { keyOf } from "../Ledger.ts"
 import type { Scene } from "../Scene.ts"
 import { allowLarge, size } from "../Topic.ts"
-import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
 /** Asks the relay to replay the keys' parked events; answers how many events there are. */

@@ -1,7 +1,7 @@
-import type { Running } from "../Programs.ts"
+import type { Running } from "../../programs/Programs.ts"
+import { until } from "../../programs/Waiting.ts"
 import type { Scene } from "../Scene.ts"
 import { apis } from "../TcpProxy.ts"
-import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
 /** The leader is killed at random moments; a standby takes over, and a new standby is started. */

@@ -1,7 +1,7 @@
 import { Lane } from "@invoice/core"
+import { until } from "../../programs/Waiting.ts"
 import * as Invoices from "../Invoices.ts"
 import type { Scene } from "../Scene.ts"
-import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
 const partitions = 6

@@ -1,6 +1,6 @@
+import { until } from "../../programs/Waiting.ts"
 import * as Invoices from "../Invoices.ts"
 import type { Scene } from "../Scene.ts"
-import { until } from "../Waiting.ts"
 import type { Fault } from "./Fault.ts"
 
 /** What must hold without any harm. */

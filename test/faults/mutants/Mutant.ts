@@ -1,6 +1,6 @@
 /** A relay with a wrong strategy, which runs as its own process. */
 import type { Producer } from "kafkajs"
-import type { Row, Sql } from "../Sql.ts"
+import type { Row, Sql } from "../../programs/Sql.ts"
 
 export interface Setting {
   readonly sql: Sql

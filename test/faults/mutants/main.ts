@@ -1,8 +1,8 @@
 /** Runs one mutant until it is killed: `main.ts NAME DATABASE_URL KAFKA_BROKERS`. */
 import { Partitioners } from "kafkajs"
+import { connect } from "../../programs/Sql.ts"
+import { pause } from "../../programs/Waiting.ts"
 import { client } from "../LogReader.ts"
-import { connect } from "../Sql.ts"
-import { pause } from "../Waiting.ts"
 import { highestNumber } from "./HighestNumber.ts"
 import type { Mutant } from "./Mutant.ts"
 import { positionFirst } from "./PositionFirst.ts"

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url"
 
 const entry = fileURLToPath(new URL("../../packages/runtime-node/src/bin/invoice.ts", import.meta.url))
 
-export type Name = "api" | "relay" | "storage" | "validator"
+export type Name = "api" | "relay" | "storage" | "up" | "validator"
 
 /** The compile cache of Node.js, which saves a third of the time that a program's start takes. */
 const compiled = fileURLToPath(new URL("../../.cache/node", import.meta.url))
@@ -41,9 +41,9 @@ export const start = (
     ...env
   })
 
-/** Starts a script of this suite, which prints the same ready line as the programs. */
-export const startScript = (script: string, args: ReadonlyArray<string>): Promise<Running> =>
-  launch([fileURLToPath(new URL(script, import.meta.url)), ...args], {})
+/** Starts a script of a suite, which prints the same ready line as the programs. */
+export const startScript = (script: URL, args: ReadonlyArray<string>): Promise<Running> =>
+  launch([fileURLToPath(script), ...args], {})
 
 const launch = async (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>): Promise<Running> => {
   const child = spawn(process.execPath, ["--conditions=source", ...args], {
