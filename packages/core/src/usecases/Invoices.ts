@@ -42,7 +42,10 @@ export interface CreateOptions {
   readonly pointer?: string | undefined
   /** The value of the header `Idempotency-Key`, with or without quotes; see `IdempotencyKey.parse`. */
   readonly idempotencyKey?: string | undefined
-  /** Whether a document without `id` gets a new UUIDv7; otherwise its id is missing. Default false. */
+  /**
+   * Whether a document without `id` gets a new UUIDv7; otherwise its id is missing. Default false. A client over RPC makes
+   * the id before it sends the document, so a retry with a key needs an id of its own there.
+   */
   readonly generateId?: boolean | undefined
 }
 
