@@ -106,9 +106,9 @@ export const application = (table: Routes, { inFlight, streamed, unlimited }: Op
     )
     const served = unlimited?.has(path) === true ? answered : inTurn(request, admitted(inFlight, request, answered))
     // a slow body is not in hand: receiving has a budget of its own
-    return (hasBody(request) && streamed?.has(path) !== true ? Effect.andThen(Body.receive(request), served) : served).pipe(
-      Effect.tap(({ status }) => measured(status))
-    )
+    return (
+      hasBody(request) && streamed?.has(path) !== true ? Effect.andThen(Body.receive(request), served) : served
+    ).pipe(Effect.tap(({ status }) => measured(status)))
   })
 }
 
