@@ -13,8 +13,7 @@ export const maxValues = 20_000
 
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
-/** The body as it was sent. It is read once, whoever asks. */
-export const bytes = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Uint8Array, Problem.Problem> =>
+const read = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Uint8Array, Problem.Problem> =>
   Number(request.headers["content-length"] ?? 0) > maxBytes
     ? Effect.fail(Problem.tooLarge(maxBytes))
     : request.arrayBuffer.pipe(
@@ -26,6 +25,20 @@ export const bytes = (request: HttpServerRequest.HttpServerRequest): Effect.Effe
             : Problem.badRequest("the body ended before it was complete")
         )
       )
+
+/** Bodies that have been received, by Node's requests. */
+const bodies = new WeakMap<object, Result.Result<Uint8Array, Problem.Problem>>()
+
+/** Waits for the body, without an answer yet: `bytes` gives it, or the problem of one that can't be read. */
+export const receive = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<void> =>
+  Effect.map(Effect.result(read(request)), (result) => void bodies.set(request.source, result))
+
+/** The body as it was sent. */
+export const bytes = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Uint8Array, Problem.Problem> =>
+  Effect.suspend(() => {
+    const received = bodies.get(request.source)
+    return received === undefined ? read(request) : Effect.fromResult(received)
+  })
 
 const decompressed = (encoding: string | undefined, body: Uint8Array): Effect.Effect<Uint8Array, Problem.Problem> => {
   if (encoding === undefined || encoding === "identity") {

@@ -75,6 +75,8 @@ export class Response1<Request extends IncomingMessage = IncomingMessage>
 {
   counted: Counted | undefined = undefined
   isOver = false
+  /** Run when the answer has been sent: a list, since a listener of Node's for each costs more than all of them. */
+  readonly whenOver: Array<() => void> = []
 
   override write(chunk: unknown, encoding?: BufferEncoding | Callback, callback?: Callback): boolean {
     begins(this.counted)
@@ -116,6 +118,8 @@ export class Response2<Request extends Http2ServerRequest = Http2ServerRequest>
 {
   counted: Counted | undefined = undefined
   isOver = false
+  /** Run when the answer has been sent: a list, since a listener of Node's for each costs more than all of them. */
+  readonly whenOver: Array<() => void> = []
   turns: Turns | undefined = undefined
   private begin: (() => void) | undefined = undefined
 
@@ -207,6 +211,7 @@ const count = (request: Request1 | Request2, response: Response1 | Response2, co
     counted.receiving.over(counted.body)
     counted.sending.over(response)
     if (response instanceof Response2) response.leave()
+    for (const run of response.whenOver) run()
   })
 }
 
@@ -274,7 +279,7 @@ export const begin2 = (
 export const whenSent = (response: object, run: () => void): void => {
   if (!(response instanceof Response1 || response instanceof Response2)) run()
   else if (response.isOver) run()
-  else response.once("close", run)
+  else response.whenOver.push(run)
 }
 
 /** Runs when it is the turn of the request that is answered so, at once if it can. */

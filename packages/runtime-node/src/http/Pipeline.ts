@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import { LimitMetrics } from "@invoice/core"
+import * as BoundedMessages from "./BoundedMessages.ts"
 
 /** Most requests of a connection that wait for the one before them. Clients that pipeline send a few at once. */
 const maxWaiting = 64
@@ -55,7 +56,7 @@ export class Pipeline {
 
   private begin(connection: Connection, response: ServerResponse, handle: () => void): void {
     connection.current = response
-    response.once("close", () => {
+    BoundedMessages.whenSent(response, () => {
       connection.current = undefined
       const next = connection.waiting.shift()
       if (next !== undefined && !response.req.socket.destroyed) this.begin(connection, ...next)

@@ -130,21 +130,15 @@ export const application = (table: Routes, { fallback, inFlight, streamed, unlim
       )
     )
     const served = unlimited?.has(path) === true ? answered : inTurn(request, admitted(inFlight, request, answered))
-    return (hasBody(request) && streamed?.has(path) !== true ? Effect.andThen(received(request), served) : served).pipe(
-      Effect.tap(({ status }) => measured(status))
-    )
+    // a slow body is not in hand: receiving has a budget of its own
+    return (
+      hasBody(request) && streamed?.has(path) !== true ? Effect.andThen(Body.receive(request), served) : served
+    ).pipe(Effect.tap(({ status }) => measured(status)))
   })
 }
 
 const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
   headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined
-
-/**
- * Waits for the body, so that a slow one is not in hand: receiving has a budget of its own. The handler reads it again
- * from memory, and answers the problem of a body that can't be read.
- */
-const received = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<void> =>
-  Effect.ignore(Body.bytes(request))
 
 /** Counts the request in, until its answer has been sent; or answers 503. */
 const admitted = <R>(
