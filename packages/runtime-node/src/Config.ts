@@ -30,7 +30,8 @@ const entries = {
   }),
   databaseConnections: withDefault(8, {
     name: "DATABASE_CONNECTIONS",
-    description: "most connections a program opens to Postgres for requests; watches have three more of their own, the relay two",
+    description:
+      "most connections a program opens to Postgres for requests; watches have three more of their own, the relay two",
     read: integer(2, 1_000)
   }),
   databaseTimeoutMillis: withDefault(5_000, {
