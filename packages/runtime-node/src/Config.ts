@@ -33,13 +33,14 @@ const entries = {
   }),
   databaseConnections: withDefault(8, {
     name: "DATABASE_CONNECTIONS",
-    description: "most connections a program opens to Postgres for requests; the relay has two more of its own",
+    description:
+      "most connections a program opens to Postgres for requests; watches have three more of their own, the relay two",
     read: integer(2, 1_000)
   }),
   databaseTimeoutMillis: withDefault(5_000, {
     name: "DATABASE_TIMEOUT_MS",
     description:
-      "how long a statement may take, the wait for a connection included, in milliseconds; the relay's reading six times as long",
+      "how long a request may wait for Postgres, the wait for a connection and for other statements included, in milliseconds; the relay's and the watches' reading six times as long",
     read: integer(100, 600_000)
   }),
   kafkaBrokers: entry<ReadonlyArray<string>>({

@@ -10,8 +10,9 @@ export interface Options {
   /** Maximum number of connections in the pool; default 8. */
   readonly maxConnections?: number
   /**
-   * Deadline of a statement in milliseconds, including the wait for a connection; default 5,000. A read of the outbox
-   * may take six times as long, since Postgres sorts a long backlog before it answers the first page.
+   * Deadline of a request or a statement in milliseconds, including the wait for a connection and for statements that
+   * go first; default 5,000. A read of the outbox may take six times as long, since Postgres sorts a long backlog before
+   * it answers the first page.
    */
   readonly timeoutMillis?: number
 }
