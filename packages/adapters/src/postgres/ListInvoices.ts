@@ -4,9 +4,8 @@
  * One index can't hold the order of the list and the order of a range of due dates. So the positions are cut into
  * blocks, and the indexes of `ListIndexes` hold the invoices of one currency and status (and customer) by their block
  * and, within it, by their due date. A list goes through the currencies and statuses that its filters leave open, and
- * in each through the blocks, newest first: one probe of the index finds the invoices of a block that are due in the
- * range. It ends at the block that fills the page, so most lists read one block, and a range that matches nothing costs
- * as many probes as there are blocks: 183 at three million invoices.
+ * in each through the blocks, newest first, up to the block that fills the page. So most lists read one block, and a
+ * range of due dates that matches nothing costs a probe for each block: 183 at three million invoices.
  */
 import { Currency, InvalidCursor, Invoice, type StoreUnavailable, Timestamp } from "@invoice/core"
 import { type ListQuery, maxPageBytes, type Page } from "@invoice/core/ports/InvoiceStore"
@@ -98,32 +97,30 @@ const currencies = ({ customer }: Filters): string => {
 )`
 }
 
-/** The positions of the invoices of one group, newest first, and one probe for the last and first block of the group. */
+/**
+ * The positions of the invoices of one group, newest first. The index has the order of the blocks, so the search ends
+ * with the block in which there are enough of them.
+ *
+ * Since Postgres 18, which skips from block to block, a range of due dates is one probe for each block. Before, all
+ * entries of the group are read.
+ */
 const positionsOf = (filters: Filters, group: string): string => {
   const { before, due, rows, stored } = filters
-  const [first, last] = stored === "" ? ["0", blockOf(before)] : ["span.first", `least(span.last, ${blockOf(before)})`]
   const block = blockOf("i.position")
+  const blocks =
+    stored === ""
+      ? `${block} <= ${blockOf(before)}`
+      : `${block} >= (select first from span) and ${block} <= (select least(last, ${blockOf(before)}) from span)`
   // "is true": a filter. As a range it would make the planner prefer the index of the time of storing to the group's
   const within = group === "" || stored === "" ? stored : `and (${stored.slice("and ".length)}) is true`
-  // "limit" without an order: the blocks come in the order of the series. "offset 0": the rows of a block are found
-  // before they are sorted, so that the planner does not go through an index in the order of positions instead
   return `(
-    select page.position
+    select found.position
     from (
-      select (select ${block} from invoice i where ${group} ${block} between ${first} and ${last} order by ${block} limit 1) as first,
-        (select ${block} from invoice i where ${group} ${block} between ${first} and ${last} order by ${block} desc limit 1) as last
-      ${stored === "" ? "" : "from span"}
-    ) bounds
-    cross join generate_series(bounds.last, bounds.first, -1) block
-    cross join lateral (
-      select found.position
-      from (
-        select i.position from invoice i
-        where ${group} ${block} = block and i.position < ${before} ${due} ${within} offset 0
-      ) found
-      order by found.position desc limit ${rows}
-    ) page
-    limit ${rows}
+      select i.position, ${block} as block from invoice i
+      where ${group} ${blocks} and i.position < ${before} ${due} ${within}
+      order by block desc fetch first (${rows}) rows with ties
+    ) found
+    order by found.position desc limit ${rows}
   )`
 }
 
