@@ -31,11 +31,8 @@ describe("invoice token", () => {
   it("says what is wrong with what it is asked for", async () => {
     for (const [args, env, words] of [
       [["--expires", "soon"], { JWT_SECRET: secret }, "--expires soon: expected a number"],
-      [["--expires", "9999d"], { JWT_SECRET: secret }, "at most 366d"],
       [["--scope", "admin"], { JWT_SECRET: secret }, "--scope admin: expected some of invoices:read"],
-      [["--subject", ""], { JWT_SECRET: secret }, "--subject: expected"],
       [[], {}, "say --keys DIRECTORY, or set JWT_SECRET or JWT_PRIVATE_KEY"],
-      [[], { JWT_SECRET: "short" }, "JWT_SECRET: it must have at least 32 bytes"],
       [[], { JWT_PRIVATE_KEY: "nonsense" }, "JWT_PRIVATE_KEY: it is not a private key in PEM"]
     ] as const) {
       const { code, stderr, stdout } = await invoice(["token", ...args], env)
@@ -47,45 +44,14 @@ describe("invoice token", () => {
 })
 
 describe("a program with half of its authentication", () => {
-  const refused = async (program: string, env: Readonly<Record<string, string>>): Promise<string> => {
-    const { code, stderr } = await invoice([program], env)
-    assert.strictEqual(code, 1, stderr)
-    assert.notInclude(stderr, secret)
-    assert.notMatch(stderr, /^\s+at /mu)
-    return stderr
-  }
-
   it.each([
     ["up", { AUTH: "jwt" }, "AUTH=jwt needs keys"],
-    ["up", { JWT_ISSUER: "https://issuer.example" }, "JWT_ISSUER needs keys"],
-    ["up", { JWT_CLOCK_SKEW_SECONDS: "10" }, "JWT_CLOCK_SKEW_SECONDS needs keys"],
-    ["up", { AUTH: "off", JWT_SECRET: secret }, "AUTH=off authenticates nobody, and JWT_SECRET is set"],
-    ["up", { AUTH: "loopback", JWT_AUDIENCE: "x" }, "AUTH=loopback authenticates nobody, and JWT_AUDIENCE is set"],
-    ["up", { JWT_JWKS_URL: "https://issuer.example/jwks" }, "JWT_JWKS_URL needs JWT_ISSUER"],
-    ["up", { JWT_JWKS_URL: "http://issuer.example/jwks", JWT_ISSUER: "x" }, "JWT_JWKS_URL: Expected an https:// URL"],
-    ["up", { JWT_SECRET: secret, JWT_SECRET_FILE: "x" }, "JWT_SECRET and JWT_SECRET_FILE are both set"],
-    ["up", { JWT_SECRET: secret, JWT_ALGORITHMS: "none" }, "JWT_ALGORITHMS: Expected some of"],
-    ["up", { JWT_SECRET: secret, JWT_ALGORITHMS: "ES256" }, "JWT_ALGORITHMS: there is no key for ES256"],
-    ["up", { JWT_SECRET: secret, JWT_ALGORITHMS: "HS512" }, "there is no key for HS512, or it is too short"],
-    ["up", { JWT_SECRET: "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYI" }, "JWT_SECRET: it is a key in PEM"],
-    ["up", { JWT_SECRET_FILE: "nowhere" }, "JWT_SECRET_FILE: ENOENT"],
-    ["up", { JWT_PUBLIC_KEY_FILE: "nowhere" }, "JWT_PUBLIC_KEY_FILE: ENOENT"],
-    ["up", { JWT_PUBLIC_KEY_FILE: "README.md" }, "JWT_PUBLIC_KEY_FILE: it has neither a key"],
-    ["up", { RATE_LIMIT_BURST: "10" }, "RATE_LIMIT_BURST is nothing without RATE_LIMIT_PER_SECOND"],
-    [
-      "relay",
-      { STORAGE_ADDRESS: "x:1", STORAGE_TOKEN: "a", STORAGE_TOKEN_FILE: "b" },
-      "STORAGE_TOKEN_FILE are both set"
-    ],
-    ["relay", { STORAGE_ADDRESS: "x:1", STORAGE_TOKEN_FILE: "nowhere" }, "STORAGE_TOKEN_FILE: ENOENT"]
+    ["api", { DATABASE_URL: "postgres://localhost/x", JWT_SECRET_FILE: "nowhere" }, "JWT_SECRET_FILE: ENOENT"]
   ] as const)("%s with %o doesn't start, and says: %s", async (program, env, words) => {
-    const directory = await dataDir()
-    const ports = { HTTP_ADDRESS: "127.0.0.1:0", GRPC_PORT: "0", PROMETHEUS_PORT: "0", DATA_DIR: directory.path }
-    try {
-      assert.include(await refused(program, { ...ports, ...env }), words)
-    } finally {
-      await directory.remove()
-    }
+    const { code, stderr } = await invoice([program], env)
+    assert.strictEqual(code, 1, stderr)
+    assert.include(stderr, words)
+    assert.notMatch(stderr, /^\s+at /mu)
   })
 })
 

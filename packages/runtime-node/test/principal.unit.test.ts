@@ -6,6 +6,7 @@ import { createClient } from "@connectrpc/connect"
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node"
 import { assert, describe, it } from "@effect/vitest"
 import { InvoiceService } from "@invoice/adapters/connect/gen/invoice/v1/invoice_service_pb"
+import { createClient as createPlainClient } from "@invoice/adapters/connect/promise"
 import { InvoiceStore, Profile, ProfileValidator } from "@invoice/core"
 import * as Backends from "@invoice/runtime-node/programs/Backends"
 import * as Components from "@invoice/runtime-node/programs/Components"
@@ -71,6 +72,18 @@ describe("the principal of a request", () => {
           })
           assert.strictEqual(yield* by(imported.id), name)
         }
+      })
+    ).pipe(Effect.scoped)
+  )
+
+  it.live("is whom the token of our own client names", () =>
+    Ports.withMemory(
+      Effect.gen(function* () {
+        const { api = "" } = yield* Ports.api(yield* accepting)
+        const client = createPlainClient({ baseUrl: api, token: () => Tokens.sign(key, { sub: "a client" }) })
+        const id = crypto.randomUUID()
+        yield* Effect.promise(() => client.create(Generators.document({ id })))
+        assert.strictEqual(yield* by(id), "a client")
       })
     ).pipe(Effect.scoped)
   )

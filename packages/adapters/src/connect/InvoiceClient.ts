@@ -9,6 +9,7 @@ import { IdempotencyKey, type Invoice, InvoiceParser, Invoices, type StoreUnavai
 import { importWith, parseId, type Watched, type WatchStart, withId } from "@invoice/core/Invoices"
 import type { Creation } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Layer, Option, Schedule, Stream } from "effect"
+import * as Authorization from "./Authorization.ts"
 import * as ClientCalls from "./ClientCalls.ts"
 import * as Errors from "./Errors.ts"
 import { type CreateResponse, InvoiceService, type WatchResponse } from "./gen/invoice/v1/invoice_service_pb.ts"
@@ -140,6 +141,14 @@ export const layer = (transport: Transport, options: ClientCalls.Options = {}): 
 /** Over `fetch`, in a browser or in any other runtime that has it. */
 export const layerFetch = ({
   baseUrl,
+  token,
   ...options
-}: ClientCalls.Options & { readonly baseUrl: string }): Layer.Layer<Invoices> =>
-  layer(createConnectTransport({ baseUrl, useBinaryFormat: true }), options)
+}: ClientCalls.Options & { readonly baseUrl: string; readonly token?: Authorization.Token }): Layer.Layer<Invoices> =>
+  layer(
+    createConnectTransport({
+      baseUrl,
+      useBinaryFormat: true,
+      interceptors: token === undefined ? [] : [Authorization.withToken(token)]
+    }),
+    options
+  )

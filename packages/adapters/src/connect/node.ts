@@ -2,25 +2,25 @@
 import { Code, ConnectError, type Interceptor, type Transport } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { Effect, type Scope } from "effect"
+import * as Authorization from "./Authorization.ts"
 import { Http2Sessions } from "./Http2Sessions.ts"
 import * as Messages from "./Messages.ts"
 
 export interface Options {
   /** `http://host:port` for cleartext HTTP/2 (h2c), `https://…` for TLS. */
   readonly baseUrl: string
-  /** The bearer token (RFC 6750) to send with a call; it is asked for each time, so that it may change. */
-  readonly token?: (() => string | Promise<string>) | undefined
+  /** The bearer token to send with a call. */
+  readonly token?: Authorization.Token | undefined
   /** Called with the reason when the server refuses a call because of its token. */
   readonly onRefused?: (reason: string) => void
 }
 
 const refusals = new Set([Code.Unauthenticated, Code.PermissionDenied])
 
-const authorized =
-  (token: Options["token"], onRefused: Options["onRefused"]): Interceptor =>
+const reporting =
+  (onRefused: Options["onRefused"]): Interceptor =>
   (next) =>
   async (request) => {
-    if (token !== undefined) request.header.set("authorization", `Bearer ${await token()}`)
     try {
       return await next(request)
     } catch (error) {
@@ -44,7 +44,11 @@ export const grpcTransport = ({ baseUrl, onRefused, token }: Options): Effect.Ef
       createGrpcTransport({
         baseUrl,
         sessionManager: sessions,
-        interceptors: [authorized(token, onRefused), sessions.interceptor],
+        interceptors: [
+          ...(token === undefined ? [] : [Authorization.withToken(token)]),
+          reporting(onRefused),
+          sessions.interceptor
+        ],
         readMaxBytes: Messages.maxInternalBytes
       })
   )

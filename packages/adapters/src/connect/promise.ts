@@ -30,6 +30,7 @@ import { type Imported as CoreImported, type Watched as CoreWatched, importWith 
 import type * as Store from "@invoice/core/ports/InvoiceStore"
 import { type Validation, validate as validateHere } from "@invoice/core/validate"
 import { Cause, Effect, Exit, Option, Record, Result, Stream } from "effect"
+import * as Authorization from "./Authorization.ts"
 import * as InvoiceClient from "./InvoiceClient.ts"
 
 /** An invoice as the platform keeps it. */
@@ -193,16 +194,23 @@ export type Options =
       readonly baseUrl: string
       /** Used instead of the global `fetch`. */
       readonly fetch?: typeof globalThis.fetch
+      /** The bearer token to send, where the platform asks for one; a function is asked at each call. */
+      readonly token?: Authorization.Token
     }
   | {
       /** A transport of `@connectrpc/connect-web` or `@connectrpc/connect-node`. */
       readonly transport: Transport
     }
 
+const transportOf = (options: Options): Transport => {
+  if ("transport" in options) return options.transport
+  const { token, ...rest } = options
+  const interceptors = token === undefined ? [] : [Authorization.withToken(token)]
+  return createConnectTransport({ ...rest, interceptors, useBinaryFormat: true })
+}
+
 export const createClient = (options: Options): Client => {
-  const invoices = InvoiceClient.make(
-    "transport" in options ? options.transport : createConnectTransport({ ...options, useBinaryFormat: true })
-  )
+  const invoices = InvoiceClient.make(transportOf(options))
 
   const create = (input: unknown, { idempotencyKey }: CreateOptions = {}) =>
     Effect.suspend(() => {

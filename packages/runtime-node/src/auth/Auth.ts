@@ -100,10 +100,10 @@ const endpoint = (
 
 /** The algorithms that are allowed and that the keys can check. */
 const algorithms = (
-  { jwtAlgorithms }: Settings,
-  keys: VerificationKeys.VerificationKeys
+  { jwksUrl, jwtAlgorithms }: Settings,
+  keys: LocalKeys
 ): Effect.Effect<ReadonlyArray<Algorithm>, StartupError> => {
-  const possible = VerificationKeys.algorithmsOf(keys)
+  const possible = VerificationKeys.algorithmsOf(keys, Option.isSome(jwksUrl))
   const allowed = Option.getOrElse(jwtAlgorithms, () => possible)
   const without = allowed.filter((name) => !possible.includes(name))
   return without.length === 0
@@ -113,17 +113,23 @@ const algorithms = (
       )
 }
 
+type LocalKeys = Pick<VerificationKeys.VerificationKeys, "secret" | "file">
+
+const localKeys = (settings: Settings): Effect.Effect<LocalKeys, StartupError> =>
+  Effect.all({ secret: secret(settings), file: fileKeys(settings) })
+
+/** Refuses keys that can't be used, before a program waits for its database. */
+export const check = (settings: Settings): Effect.Effect<void, StartupError> =>
+  settings.auth === "jwt" ? Effect.flatMap(localKeys(settings), (keys) => algorithms(settings, keys)) : Effect.void
+
 const verifier = (settings: Settings): Effect.Effect<TokenVerifier.TokenVerifier, StartupError, Scope.Scope> =>
   Effect.gen(function* () {
     let forget = (): void => undefined
-    const keys = {
-      secret: yield* secret(settings),
-      file: yield* fileKeys(settings),
-      endpoint: yield* endpoint(settings, () => forget())
-    }
+    const local = yield* localKeys(settings)
+    const allowed = yield* algorithms(settings, local)
+    const keys = { ...local, endpoint: yield* endpoint(settings, () => forget()) }
     const issuer = Option.getOrUndefined(settings.jwtIssuer)
     const audiences = Option.getOrElse(settings.jwtAudience, () => [defaultAudience])
-    const allowed = yield* algorithms(settings, keys)
     const made = TokenVerifier.make({
       keys,
       algorithms: allowed,

@@ -1,12 +1,15 @@
-/** Who sent a request, kept from the check at the door until the request is handled. */
+/** Who sent a request, kept with it from the check at the door until it is handled. */
 import type { IncomingMessage } from "node:http"
 import type { Http2ServerRequest } from "node:http2"
 
-type Request = IncomingMessage | Http2ServerRequest
+// on the request itself: a WeakMap with a short-lived key for each request is work for the garbage collector
+const principal = Symbol("principal")
 
-const names = new WeakMap<Request, string>()
+type Request = (IncomingMessage | Http2ServerRequest) & { [principal]?: string }
 
-export const set = (request: Request, name: string): void => void names.set(request, name)
+export const set = (request: Request, name: string): void => {
+  request[principal] = name
+}
 
 /** Undefined when nobody has to prove who they are. */
-export const get = (request: Request): string | undefined => names.get(request)
+export const get = (request: Request): string | undefined => request[principal]

@@ -29,6 +29,9 @@ export interface TokenVerifier {
   readonly forget: () => void
 }
 
+/** What a bearer token may consist of (RFC 6750, 2.1). */
+const characters = /^[\w.~+/-]+=*$/u
+
 const byClaim: Readonly<Record<string, Refusal.Reason>> = { iss: "issuer", aud: "audience", nbf: "not_yet_valid" }
 
 const reasonOf = (error: unknown): Refusal.Reason => {
@@ -90,7 +93,8 @@ export const make = ({ algorithms, audiences, cache, issuer, keys, skewSeconds }
     verify: (token) => {
       if (token.length > maxTokenLength) return Refusal.make("too_long")
       const key = TokenCache.keyOf(token)
-      return known.get(key) ?? check(token, key)
+      // only what is not known needs to be looked at
+      return known.get(key) ?? (characters.test(token) ? check(token, key) : Refusal.make("malformed"))
     },
     forget: () => {
       generation++

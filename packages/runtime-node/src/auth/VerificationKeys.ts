@@ -25,9 +25,12 @@ export interface VerificationKeys {
   readonly endpoint?: JwksEndpoint | undefined
 }
 
-/** The algorithms that these keys can check. */
-export const algorithmsOf = ({ endpoint, file, secret }: VerificationKeys): ReadonlyArray<Algorithm> => [
-  ...(endpoint === undefined && file === undefined ? [] : asymmetric),
+/** The algorithms that these keys can check, with those of an identity provider when there is one. */
+export const algorithmsOf = (
+  { file, secret }: Pick<VerificationKeys, "file" | "secret">,
+  hasEndpoint: boolean
+): ReadonlyArray<Algorithm> => [
+  ...(hasEndpoint || file !== undefined ? asymmetric : []),
   ...algorithms.filter((name) => isSymmetric(name) && secret !== undefined && secret.length >= symmetric[name])
 ]
 

@@ -1,6 +1,7 @@
 /** `invoice up`: everything in one process; by default on an embedded Postgres and an in-process broker. */
 import type { InvoiceStore, MessageConsumer, MessagePublisher, Outbox } from "@invoice/core"
 import { Effect, Layer, Option, type Scope } from "effect"
+import * as Auth from "../auth/Auth.ts"
 import type { Settings } from "../Config.ts"
 import * as DataDirectory from "../embedded/DataDirectory.ts"
 import * as EmbeddedPostgres from "../embedded/EmbeddedPostgres.ts"
@@ -61,6 +62,7 @@ const broker = (settings: Settings, layers: Layers): Named<MessagePublisher | Me
 export const make = (settings: Settings, layers: Layers = {}): Program =>
   Effect.gen(function* () {
     yield* StartupError.noStorage("up", settings)
+    yield* Auth.check(settings)
     const storing = yield* store(settings, layers)
     const messaging = broker(settings, layers)
     const judging = layers.validator ?? (yield* Backends.validator(settings))
