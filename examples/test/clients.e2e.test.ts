@@ -4,10 +4,13 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import type { ImportedInvoiceInput } from "@invoice/client"
 import * as Generators from "@invoice/testing/Generators"
 import { Effect } from "effect"
 import { dataDir, type Running, start } from "../../packages/runtime-node/test/Process.ts"
 import { follow } from "../src/browser-client.ts"
+import { judge } from "../src/rest-client.ts"
+import { outcomes } from "../src/rest-client-effect.ts"
 
 const execute = promisify(execFile)
 
@@ -29,6 +32,17 @@ describe("the examples of clients", () => {
     const document = Generators.document({ amount: "1050.01" })
     const changes = await Effect.runPromise(follow(server.url("api"), { ...document, id: String(document["id"]) }))
     assert.deepStrictEqual(changes, ["Pending", "Rejected BR-CO-10"])
+  })
+
+  it("rest-client follows an invoice to its verdict", async () => {
+    const input = Generators.document({ amount: "1050.01" }) as unknown as ImportedInvoiceInput
+    assert.strictEqual(await judge(server.url("api"), input), "Rejected BR-CO-10 /amount")
+  })
+
+  it("rest-client-effect tells the outcome of every line", async () => {
+    const input = Generators.document() as unknown as ImportedInvoiceInput
+    const lines = await Effect.runPromise(outcomes(server.url("api"), [input, { ...input, currency: "ZZZ" }]))
+    assert.deepStrictEqual(lines, ["1: Created", "2: Failed, /currency: is not a currency"])
   })
 
   it("plain-javascript validates a file, creates the invoice, and prints why it was rejected", async () => {

@@ -67,7 +67,7 @@ describe.runIf(process.platform === "linux")("an import over REST v1", () => {
     const { most, outcomes } = await importLines(100_000)
     assert.deepStrictEqual(outcomes, { Unchanged: 10_000, Created: 90_000 })
     assert.isBelow(most - before, 150, "megabytes more than before")
-  })
+  }, 300_000)
 })
 
 describe("the events of REST v1", () => {

@@ -121,7 +121,10 @@ describe("an import over REST v1", () => {
         InvoiceStore,
         Effect.map(InvoiceStore, (store) => ({
           ...store,
-          create: () => Effect.suspend(() => (waiting++, Effect.never))
+          create: () => {
+            waiting++
+            return Effect.never
+          }
         }))
       ).pipe(Layer.provide(Memory.layer))
       const url = yield* serve(blocked)
