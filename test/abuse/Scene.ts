@@ -114,10 +114,14 @@ const makeStage = (world: World, program: Program, enough: AbortSignal, undoing:
   later: (undo) => void undoing.push(undo)
 })
 
-const aimAt = ({ api, grpc, known }: Program, { eager = 0, everyMillis = 100, kinds: some = kinds }: Load = {}) => ({
+const aimAt = (
+  { api, grpc, known, token }: Program,
+  { eager = 0, everyMillis = 100, kinds: some = kinds }: Load = {}
+) => ({
   api,
   grpc,
   known,
+  token,
   kinds: some,
   everyMillis,
   eager

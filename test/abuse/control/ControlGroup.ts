@@ -13,6 +13,8 @@ export interface Aim {
   readonly grpc: string
   /** The id of an invoice that is stored. */
   readonly known: string
+  /** What the program lets in with; empty for none. */
+  readonly token: string
   readonly kinds: ReadonlyArray<Kind>
   /** Milliseconds between two requests of a kind. */
   readonly everyMillis: number
