@@ -49,7 +49,8 @@ export const start = (): ControlGroup => {
     if ("samples" in report) samples.push(...report.samples)
     else waiting.get(report.finished)?.()
   })
-  const tell = (order: Order): void => void child.send(order)
+  // while the suite stops, a scene may still give orders
+  const tell = (order: Order): void => void (child.connected && child.send(order, () => {}))
   return {
     aim: (aim) => {
       samples = []
