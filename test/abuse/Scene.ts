@@ -71,6 +71,8 @@ export interface Stage {
   readonly pick: <A>(short: A, long: A) => A
   /** Waits until the condition holds, at most so many seconds, or until it is enough. Answers whether it holds. */
   readonly hold: (seconds: number, holds?: () => boolean) => Promise<boolean>
+  /** Waits until the count has not risen for a second, at most so many seconds, or until it is enough. */
+  readonly settled: (seconds: number, count: () => number) => Promise<void>
   /** Seconds of CPU time that the program has used. */
   readonly cpu: () => number
   /** What the good clients have seen since then, in milliseconds since the epoch. */
@@ -106,6 +108,14 @@ const makeStage = (world: World, program: Program, enough: AbortSignal, undoing:
     }
     return true
   },
+  settled: async (seconds, count) => {
+    const deadline = performance.now() + seconds * 1_000
+    let [last, since] = [count(), performance.now()]
+    while (!enough.aborted && performance.now() < Math.min(deadline, since + 1_000)) {
+      await pause(50)
+      if (count() > last) [last, since] = [count(), performance.now()]
+    }
+  },
   cpu: () => Resources.cpuSeconds(program.pid),
   seen: async (since) => {
     const now = Date.now()
@@ -114,10 +124,14 @@ const makeStage = (world: World, program: Program, enough: AbortSignal, undoing:
   later: (undo) => void undoing.push(undo)
 })
 
-const aimAt = ({ api, grpc, known }: Program, { eager = 0, everyMillis = 100, kinds: some = kinds }: Load = {}) => ({
+const aimAt = (
+  { api, grpc, known, token }: Program,
+  { eager = 0, everyMillis = 100, kinds: some = kinds }: Load = {}
+) => ({
   api,
   grpc,
   known,
+  token,
   kinds: some,
   everyMillis,
   eager

@@ -11,6 +11,7 @@ import { type Postgres, startPostgres } from "../infra/postgres.ts"
 import * as Programs from "../programs/Programs.ts"
 import { connect, type Sql } from "../programs/Sql.ts"
 import * as ControlGroup from "./control/ControlGroup.ts"
+import * as Issuer from "./Issuer.ts"
 import * as Resources from "./Resources.ts"
 
 /** How to start the program that a scene attacks. */
@@ -23,6 +24,8 @@ export interface Setup {
   readonly env?: Readonly<Record<string, string>>
   /** MB of a file system of its own for an embedded Postgres; only root can make one. */
   readonly disk?: number
+  /** Whether everybody needs a token of an issuer that the suite runs. Good clients have one. */
+  readonly tokens?: boolean
 }
 
 export interface Program {
@@ -37,6 +40,10 @@ export interface Program {
   readonly dataDir: string | undefined
   /** The id of an invoice that is stored. */
   readonly known: string
+  /** Who issues the tokens that this program wants. */
+  readonly issuer: Issuer.Issuer | undefined
+  /** A good one; empty when the program wants none. */
+  readonly token: string
   /** The length of its longest line of output, in characters. */
   readonly longestLine: () => number
   /** Everything it has printed, up to 5,000,000 characters. */
@@ -64,11 +71,11 @@ interface Kept {
   readonly end: () => Promise<void>
 }
 
-const createOne = async (api: string): Promise<string> => {
+const createOne = async (api: string, token: string): Promise<string> => {
   const id = crypto.randomUUID()
   const response = await fetch(`${api}/api/invoice/create`, {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...(token === "" ? {} : { authorization: `Bearer ${token}` }) },
     body: JSON.stringify({
       invoice: {
         id,
@@ -120,17 +127,23 @@ const makeDirectory = async (disk: number | undefined) => {
   }
 }
 
-const launch = async (server: string, { disk, env = {}, program = "api" }: Setup): Promise<Omit<Kept, "key">> => {
+const launch = async (server: string, setup: Setup): Promise<Omit<Kept, "key">> => {
+  const { disk, env = {}, program = "api", tokens = false } = setup
+  const issuer = tokens ? await Issuer.start() : undefined
   const isEmbedded = program === "embedded"
   const directory = isEmbedded ? await makeDirectory(disk) : undefined
   const dataDir = directory?.path
   const url = isEmbedded ? undefined : Redacted.value(await freshDatabase(server))
-  const remove = async (): Promise<void> => directory?.remove()
+  const remove = async (): Promise<void> => {
+    issuer?.stop()
+    await directory?.remove()
+  }
   let running: Programs.Running
   try {
     running = await Programs.start(isEmbedded ? "up" : program, {
       ...(dataDir === undefined ? {} : { DATA_DIR: dataDir }),
       ...(url === undefined ? {} : { DATABASE_URL: url }),
+      ...issuer?.env,
       ...env
     })
   } catch (error) {
@@ -141,8 +154,11 @@ const launch = async (server: string, { disk, env = {}, program = "api" }: Setup
   const sql = url === undefined ? undefined : connect(url, 1, "abuse")
   const api = running.url("api")
   const pid = running.child.pid ?? 0
+  const token = (await issuer?.token()) ?? ""
   return {
     program: {
+      issuer,
+      token,
       running,
       pid,
       api,
@@ -150,7 +166,7 @@ const launch = async (server: string, { disk, env = {}, program = "api" }: Setup
       metrics: running.url("metrics"),
       sql,
       dataDir,
-      known: await createOne(api),
+      known: await createOne(api, token),
       ...heard
     },
     memory: Resources.memory(pid) ?? 0,

@@ -47,15 +47,27 @@ const again = [
 ].join(" ")
 console.log(`seed ${seed}; again: ${again}\n`)
 
+let passed = 0
+const failed: Array<string> = []
 const starting = World.start(new Random(seed), values.long)
 let stopping: Promise<void> | undefined
 const stop = (): Promise<void> => {
   stopping ??= starting.then((world) => world.stop())
   return stopping
 }
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  // a signal during the start stops the world once it has started; the programs end with this process
-  process.on(signal, () => void stop().finally(() => process.exit(1)))
+/** Ends everything that was started; the result is then a failure, whatever has passed. */
+const abandon = (): void =>
+  void stop().finally(() => {
+    console.log(`${passed} passed, ${failed.length + 1} failed (the run was abandoned)`)
+    process.exit(1)
+  })
+// a signal during the start stops the world once it has started; the programs end with this process
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, abandon)
+for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+  process.on(event, (error: unknown) => {
+    if (stopping === undefined) console.log(`✗ the suite itself: ${reasonOf(error)}`)
+    abandon()
+  })
 }
 const world = await starting
 
@@ -74,6 +86,8 @@ const run = async (scene: Scene): Promise<string | undefined> => {
     if (broken.length > 0 || scene.own === true) await world.dismiss()
     return broken.length === 0 ? undefined : broken.join("; ")
   } catch (error) {
+    // its world has ended under it
+    if (stopping !== undefined) return "abandoned"
     const reason = reasonOf(error)
     console.log(`✗ ${scene.name} after ${seconds().toFixed(1)} s: ${reason}`)
     world.control.aim(undefined)
@@ -82,15 +96,15 @@ const run = async (scene: Scene): Promise<string | undefined> => {
   }
 }
 
-let passed = 0
-const failed: Array<string> = []
 console.log(Report.header())
 for (const scene of ordered) {
   if (stopping !== undefined) break
   const reason = await run(scene)
+  if (stopping !== undefined) break
   if (reason === undefined) passed += 1
   else failed.push(`${scene.name}: ${reason}`)
 }
+const isAbandoned = stopping !== undefined
 await stop()
 console.log(`\n${Report.legend}\nagain: ${again}`)
 if (untimed > 0)
@@ -99,4 +113,4 @@ if (untimed > 0)
   )
 for (const name of failed) console.log(`✗ ${name}`)
 console.log(`${passed} passed, ${failed.length} failed`)
-process.exit(failed.length === 0 && passed > 0 ? 0 : 1)
+process.exit(failed.length === 0 && passed > 0 && !isAbandoned ? 0 : 1)

@@ -24,7 +24,9 @@ export type Kind = (typeof kinds)[number]
 
 const codeOf = (error: Error): string => ("code" in error ? String(error.code) : error.message)
 
-const restClient = (base: string) => {
+type Authorization = { readonly authorization?: string }
+
+const restClient = (base: string, authorization: Authorization) => {
   const agent = new Agent({ keepAlive: true, maxSockets: 64 })
   const send = (method: string, path: string, body?: string): Promise<Answer> =>
     new Promise((resolve) => {
@@ -32,7 +34,7 @@ const restClient = (base: string) => {
       const sent = request(new URL(path, base), {
         agent,
         method,
-        headers: body === undefined ? {} : { "content-type": "application/json" },
+        headers: { ...authorization, ...(body === undefined ? {} : { "content-type": "application/json" }) },
         signal: AbortSignal.timeout(patienceMillis)
       })
       sent.once("error", fail)
@@ -47,7 +49,7 @@ const restClient = (base: string) => {
   return { send, close: () => agent.destroy() }
 }
 
-const grpcClient = (base: string) => {
+const grpcClient = (base: string, authorization: Authorization) => {
   let session: ClientHttp2Session | undefined
   const open = (): ClientHttp2Session => {
     if (session !== undefined && !session.closed && !session.destroyed) return session
@@ -67,7 +69,8 @@ const grpcClient = (base: string) => {
         ":method": "POST",
         ":path": path,
         "content-type": "application/grpc",
-        te: "trailers"
+        te: "trailers",
+        ...authorization
       })
       let status: string | undefined
       const settle = (text: string): void => {
@@ -103,10 +106,19 @@ const document = (id: string): string =>
     }
   })
 
-/** @param known the id of an invoice that is stored */
-export const make = (api: string, grpc: string, known: string): Clients => {
-  const rest = restClient(api)
-  const rpc = grpcClient(grpc)
+export interface Options {
+  readonly api: string
+  readonly grpc: string
+  /** The id of an invoice that is stored. */
+  readonly known: string
+  /** Empty for none. */
+  readonly token: string
+}
+
+export const make = ({ api, grpc, known, token }: Options): Clients => {
+  const authorization = token === "" ? {} : { authorization: `Bearer ${token}` }
+  const rest = restClient(api, authorization)
+  const rpc = grpcClient(grpc, authorization)
   return {
     kinds: {
       "REST create": () => rest.send("POST", "/api/invoice/create", document(randomUUID())),

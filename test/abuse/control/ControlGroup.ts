@@ -13,6 +13,8 @@ export interface Aim {
   readonly grpc: string
   /** The id of an invoice that is stored. */
   readonly known: string
+  /** What the program lets in with; empty for none. */
+  readonly token: string
   readonly kinds: ReadonlyArray<Kind>
   /** Milliseconds between two requests of a kind. */
   readonly everyMillis: number
@@ -47,7 +49,8 @@ export const start = (): ControlGroup => {
     if ("samples" in report) samples.push(...report.samples)
     else waiting.get(report.finished)?.()
   })
-  const tell = (order: Order): void => void child.send(order)
+  // while the suite stops, a scene may still give orders
+  const tell = (order: Order): void => void (child.connected && child.send(order, () => {}))
   return {
     aim: (aim) => {
       samples = []

@@ -63,7 +63,7 @@ process.on("message", (order: Order) => {
     stop()
     if (order.aim === undefined) return
     const { aim } = order
-    const clients = Clients.make(aim.api, aim.grpc, aim.known)
+    const clients = Clients.make(aim)
     const ends = [steady(clients, aim), eager(clients, aim.eager)]
     stop = () => {
       for (const end of ends) end()

@@ -13,10 +13,11 @@ const head = Buffer.from([0, 0, 0x10, 0, 0])
 /** The deadline of a body, and some in which a program that looks only now and then has noticed it. */
 const deadlineSeconds = 30 + 6
 
-/** Holds what is open. In the long form waits for the deadline, which must have ended all of them. */
-const holdBodies = async (stage: Stage): Promise<void> => {
+/** Waits until no more of it goes out, and holds what is open. In the long form waits for the deadline, which must have ended all of them. */
+const holdBodies = async (stage: Stage, sent: () => number): Promise<void> => {
   const { findings } = stage
-  await stage.hold(stage.pick(2, deadlineSeconds), () => findings.open === 0)
+  await stage.settled(20, sent)
+  await stage.hold(stage.pick(1, deadlineSeconds), () => findings.open === 0)
   if (stage.long && !stage.enough.aborted)
     findings.expect(findings.open === 0, `${findings.open} bodies are still awaited after ${deadlineSeconds} s`)
 }
@@ -26,12 +27,16 @@ const http2: Scene = {
   promise: "memory ≤ +150 MB, the body's deadline ends them",
   attack: async (stage) => {
     const sessions = await Promise.all([Sessions.open(stage), Sessions.open(stage)])
+    let sent = 0
     for (let index = 0; index < stage.pick(250, 1_000); index++) {
       for (const session of sessions) {
-        Sessions.call(stage, session, `${Messages.service}/Create`, { bytes: head, end: false })?.write(part)
+        Sessions.call(stage, session, `${Messages.service}/Create`, { bytes: head, end: false })?.write(
+          part,
+          () => sent++
+        )
       }
     }
-    await holdBodies(stage)
+    await holdBodies(stage, () => sent)
   }
 }
 
@@ -40,13 +45,14 @@ const http1: Scene = {
   promise: "memory ≤ +150 MB, the body's deadline ends them",
   attack: async (stage) => {
     const start = Sockets.request("/api/invoice/create", part, { headers: { "content-length": size } })
+    let sent = 0
     for (let index = 0; index < stage.pick(300, 1_000) && !stage.enough.aborted; index++) {
       const socket = await Sockets.open(stage)
       stage.findings.follow(socket)
       Sockets.hear(stage, socket)
-      socket.write(start)
+      socket.write(start, () => sent++)
     }
-    await holdBodies(stage)
+    await holdBodies(stage, () => sent)
   }
 }
 

@@ -40,9 +40,12 @@ const gets: Scene = {
   attack: async (stage) => {
     const session = await Sessions.open(stage, { window: 0 })
     const bytes = Messages.framed(Messages.get(got.id()))
+    let begun = 0
     for (let index = 0; index < stage.pick(250, 1_000); index++) {
-      Sessions.call(stage, session, `${Messages.service}/Get`, { bytes, read: false })
+      const stream = Sessions.call(stage, session, `${Messages.service}/Get`, { bytes, read: false })
+      stream?.once("response", () => begun++)
     }
+    await stage.settled(20, () => begun)
     await holdUnread(stage)
   }
 }
