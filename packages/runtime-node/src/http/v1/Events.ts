@@ -13,8 +13,11 @@ import * as BoundedMessages from "../BoundedMessages.ts"
 import * as Problem from "../Problem.ts"
 import { orProblem } from "./InvoiceRoutes.ts"
 
-/** How long a client waits before it connects again, in milliseconds. */
-const begin = "retry: 1000\n\n"
+/**
+ * Sent at once, so that a client knows that it is connected. It has no `retry:`, which Effect's reader of events takes for
+ * the end of the stream.
+ */
+const begin = ": connected\n\n"
 
 /** An event; or a comment and an id, which moves the client's cursor on without an event. */
 const render = ({ change, cursor }: Watched): string =>
