@@ -1,11 +1,11 @@
 /**
- * How fast the REST API creates and reads, compared with two baselines of the same run: pgbench with the same
- * statement, one transaction each, and a bare node:http server that answers the same bytes. Needs `wrk` and `pgbench`
- * on the path.
+ * How fast REST creates and reads, compared with baselines of the same run: pgbench with the same statement, one
+ * transaction each, and a bare node:http server that answers the same bytes. REST v1, with and without a token, is
+ * compared with the reference's routes. Needs `wrk` and `pgbench` on the path.
  *
  * BENCH_SECONDS: how long each figure is measured, default 8.
  */
-import { execFile, spawn } from "node:child_process"
+import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { createServer } from "node:http"
 import { cpus, tmpdir } from "node:os"
@@ -14,67 +14,35 @@ import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import * as EmbeddedPostgres from "@invoice/runtime-node/EmbeddedPostgres"
 import { Effect, Exit, Redacted, Scope } from "effect"
+import * as Wrk from "./Wrk.ts"
 
 const run = promisify(execFile)
 const seconds = Number(process.env["BENCH_SECONDS"] ?? 8)
-
-interface Figure {
-  readonly rate: number
-  /** Milliseconds. */
-  readonly p50: number
-  readonly p99: number
-  readonly failed: number
-}
 
 const directory = await mkdtemp(join(tmpdir(), "invoice-bench-"))
 // Postgres may run as another user, who must be able to enter the directory
 await chmod(directory, 0o755)
 
-/** A wrk script that posts a body, with a fresh UUID wherever it says ID. */
-const script = (path: string, body: string): string => `
-local threads = 0
-function setup(thread) thread:set("number", threads); threads = threads + 1 end
-function init()
-  math.randomseed(os.time() * 1000 + number * 7919)
-  prefix = string.format("%08x", math.random(0, 2147483647))
-  counter = 0
-end
-local headers = { ["content-type"] = "application/json" }
-function request()
-  counter = counter + 1
-  local id = string.format("%s-%04x-4%03x-8000-%012x", prefix, number, math.random(0, 4095), counter)
-  return wrk.format("POST", "${path}", headers, (string.gsub([==[${body}]==], "ID", id)))
-end
-function done(summary, latency)
-  local errors = summary.errors
-  io.write(string.format("FIGURE %d %d %d %d %d\\n", summary.requests, summary.duration, latency:percentile(50),
-    latency:percentile(99), errors.status + errors.connect + errors.read + errors.timeout))
-end`
+const wrk = (url: string, request: Wrk.Request, connections: number): Promise<Wrk.Figure> =>
+  Wrk.measure(url, request, { connections, directory, seconds })
 
-const wrk = async (url: string, path: string, body: string, connections: number): Promise<Figure> => {
-  const file = join(directory, "script.lua")
-  await writeFile(file, script(path, body))
-  const { stdout } = await run("wrk", [
-    `-t${Math.min(2, connections)}`,
-    `-c${connections}`,
-    `-d${seconds}s`,
-    "-s",
-    file,
-    url
-  ])
-  const figures = /FIGURE (.*)/u.exec(stdout)?.[1]?.split(" ").map(Number)
-  if (figures === undefined) {
-    throw new Error(`wrk printed no figures: ${stdout}`)
-  }
-  const [requests = 0, micros = 1, p50 = 0, p99 = 0, failed = 0] = figures
-  return { rate: requests / (micros / 1e6), p50: p50 / 1000, p99: p99 / 1000, failed }
-}
-
-const createBody =
-  '{"invoice":{"id":"ID","customer_id":"c78aef21-ae9f-4561-a2c9-3b7a7ea2f990","amount":1050.00,"currency":"USD",' +
+const invoice =
+  '{"id":"ID","customer_id":"c78aef21-ae9f-4561-a2c9-3b7a7ea2f990","amount":1050.00,"currency":"USD",' +
   '"due_date":"2025-06-30T00:00:00Z","created_at":"2025-06-01T15:04:05Z","updated_at":"2025-06-10T10:22:30Z","items":[' +
   '{"description":"Website Design","quantity":1,"unit_price":1000.0,"total":1000.0},' +
-  '{"description":"Hosting (1 month)","quantity":1,"unit_price":50.0,"total":50.0}],"notes":"Payment due within 30 days."}}'
+  '{"description":"Hosting (1 month)","quantity":1,"unit_price":50.0,"total":50.0}],"notes":"Payment due within 30 days."}'
+
+const known = "53150a25-02f1-540a-99e7-48e267fd6d13"
+
+const create: Wrk.Request = { method: "POST", path: "/api/invoice/create", body: `{"invoice":${invoice}}` }
+const get: Wrk.Request = { method: "POST", path: "/api/invoice/get", body: `{"id":"${known}"}` }
+const createV1: Wrk.Request = { method: "POST", path: "/v1/invoices", body: invoice }
+const getV1: Wrk.Request = { method: "GET", path: `/v1/invoices/${known}` }
+const listV1: Wrk.Request = { method: "GET", path: "/v1/invoices?limit=50" }
+const withHeaders = (request: Wrk.Request, headers: Readonly<Record<string, string>>): Wrk.Request => ({
+  ...request,
+  headers
+})
 
 /** What the store's create statement does for one invoice with two lines. */
 const statement = `\\set r random(1, 9223372036854775806)
@@ -127,29 +95,43 @@ const { url } = await Effect.runPromise(
   Scope.provide(EmbeddedPostgres.make({ dataDir: join(directory, "data") }), scope)
 )
 const entry = fileURLToPath(new URL("../../packages/runtime-node/src/bin/invoice.ts", import.meta.url))
-const api = spawn(process.execPath, ["--conditions=source", entry, "api"], {
-  env: {
-    PATH: process.env["PATH"],
-    DATABASE_URL: Redacted.value(url),
-    HTTP_ADDRESS: "127.0.0.1:0",
-    PROMETHEUS_PORT: "0"
-  },
-  stdio: ["ignore", "pipe", "inherit"]
-})
-const apiUrl = await new Promise<string>((resolve, reject) => {
-  api.stdout.on("data", (chunk: Buffer) => {
-    const found = /api (http:\S+)/u.exec(chunk.toString())?.[1]
-    if (found !== undefined) {
-      resolve(found)
-    }
-  })
-  api.once("exit", () => reject(new Error("the api program ended")))
-})
+const invoiceProgram = ["--conditions=source", entry]
+const children: Array<ChildProcess> = []
 
-const known = "53150a25-02f1-540a-99e7-48e267fd6d13"
-const seeded = await fetch(`${apiUrl}/api/invoice/create`, {
+/** Starts an api on the database, and answers its URL. */
+const startApi = async (env: Readonly<Record<string, string>>): Promise<string> => {
+  const api = spawn(process.execPath, [...invoiceProgram, "api"], {
+    env: {
+      PATH: process.env["PATH"],
+      DATABASE_URL: Redacted.value(url),
+      HTTP_ADDRESS: "127.0.0.1:0",
+      GRPC_PORT: "0",
+      PROMETHEUS_PORT: "0",
+      ...env
+    },
+    stdio: ["ignore", "pipe", "inherit"]
+  })
+  children.push(api)
+  return await new Promise<string>((resolve, reject) => {
+    api.stdout.on("data", (chunk: Buffer) => {
+      const found = /api (http:\S+)/u.exec(chunk.toString())?.[1]
+      if (found !== undefined) resolve(found)
+    })
+    api.once("exit", () => reject(new Error("the api program ended")))
+  })
+}
+
+const secret = { JWT_SECRET: "a secret of the benchmark, of 32 bytes or more" }
+const apiUrl = await startApi({})
+const { stdout: token } = await run(process.execPath, [...invoiceProgram, "token"], {
+  env: { PATH: process.env["PATH"], ...secret }
+})
+const authorization = { authorization: `Bearer ${token.trim()}` }
+const guardedUrl = await startApi(secret)
+
+const seeded = await fetch(`${apiUrl}${createV1.path}`, {
   method: "POST",
-  body: createBody.replace("ID", known),
+  body: invoice.replace("ID", known),
   headers: { "content-type": "application/json" }
 })
 if (!seeded.ok) {
@@ -160,7 +142,7 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`)
 }
 
-const row = (name: string, connections: number, { failed, p50, p99, rate }: Figure, ratio: string): void =>
+const row = (name: string, connections: number, { failed, p50, p99, rate }: Wrk.Figure, ratio: string): void =>
   say(
     `| ${name} | ${connections} | ${Math.round(rate)} | ${p50.toFixed(1)} | ${p99.toFixed(1)} | ${ratio} | ${failed} |`
   )
@@ -168,24 +150,49 @@ const row = (name: string, connections: number, { failed, p50, p99, rate }: Figu
 say(`${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}, ${seconds} s a figure.\n`)
 say("| What | connections | per second | p50 ms | p99 ms | × baseline of this run | failed |")
 say("|---|---|---|---|---|---|---|")
+const ratio = (figure: Wrk.Figure, baseline: Wrk.Figure, name: string): string =>
+  `${(figure.rate / baseline.rate).toFixed(2)} × ${name}`
+
+/** REST v1 beside the reference's routes. */
+const compareV1 = async (connections: number, created: Wrk.Figure, got: Wrk.Figure): Promise<void> => {
+  const v1 = await wrk(apiUrl, createV1, connections)
+  row("v1 create", connections, v1, ratio(v1, created, "create"))
+  const keyed = await wrk(apiUrl, withHeaders(createV1, { "idempotency-key": "ID" }), connections)
+  row("v1 create with an Idempotency-Key", connections, keyed, ratio(keyed, v1, "v1 create"))
+  const guarded = await wrk(guardedUrl, withHeaders(createV1, authorization), connections)
+  row("v1 create with a token", connections, guarded, ratio(guarded, created, "create"))
+  const read = await wrk(apiUrl, getV1, connections)
+  row("v1 get", connections, read, ratio(read, got, "get"))
+  const guardedRead = await wrk(guardedUrl, withHeaders(getV1, authorization), connections)
+  row("v1 get with a token", connections, guardedRead, ratio(guardedRead, got, "get"))
+  const list = await wrk(apiUrl, listV1, connections)
+  row("v1 list of 50", connections, list, "")
+  const guardedList = await wrk(guardedUrl, withHeaders(listV1, authorization), connections)
+  row("v1 list of 50 with a token", connections, guardedList, ratio(guardedList, list, "v1 list"))
+}
+
 try {
-  // a first run without a measurement warms up the compiler and the caches
-  await wrk(apiUrl, "/api/invoice/create", createBody, 32)
+  // runs without a measurement warm up the compiler and the caches
+  for (const request of [create, createV1]) await wrk(apiUrl, request, 32)
+  await wrk(guardedUrl, withHeaders(createV1, authorization), 32)
   for (const connections of [1, 32, 128]) {
-    const create = await wrk(apiUrl, "/api/invoice/create", createBody, connections)
+    const created = await wrk(apiUrl, create, connections)
     // the embedded Postgres takes 100 connections
-    const clients = Math.min(connections, 80)
+    const clients = Math.min(connections, 60)
     const baseline = await pgbench(Redacted.value(url), clients)
     say(`| pgbench, the same statement a transaction | ${clients} | ${Math.round(baseline)} | | | | |`)
-    row("create", connections, create, `${(create.rate / baseline).toFixed(2)} × pgbench`)
-    const get = await wrk(apiUrl, "/api/invoice/get", `{"id":"${known}"}`, connections)
-    const bare = await wrk(echoUrl, "/", `{"id":"${known}"}`, connections)
+    row("create", connections, created, `${(created.rate / baseline).toFixed(2)} × pgbench`)
+    const got = await wrk(apiUrl, get, connections)
+    const bare = await wrk(echoUrl, { ...get, path: "/" }, connections)
     row("bare node:http echo", connections, bare, "")
-    row("get", connections, get, `${(get.rate / bare.rate).toFixed(2)} × echo`)
+    row("get", connections, got, ratio(got, bare, "echo"))
+    if (connections === 32) await compareV1(connections, created, got)
   }
 } finally {
-  api.kill("SIGTERM")
-  await new Promise((resolve) => api.once("exit", resolve))
+  for (const child of children) {
+    child.kill("SIGTERM")
+    await new Promise((resolve) => child.once("exit", resolve))
+  }
   echo.close()
   await Effect.runPromise(Scope.close(scope, Exit.void))
   await rm(directory, { recursive: true, force: true })
