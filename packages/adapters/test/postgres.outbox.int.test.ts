@@ -12,6 +12,7 @@ import { afterAll } from "vitest"
 import { Postgres } from "../../../test/faults/Postgres.ts"
 import { freshDatabase } from "../../../test/infra/database.ts"
 import * as AdvisoryLocks from "../src/postgres/AdvisoryLocks.ts"
+import * as ChangeCursor from "../src/postgres/ChangeCursor.ts"
 import { Migrations, OutboxAdmin, PostgresOutbox, PostgresStore } from "../src/postgres/index.ts"
 import * as OutboxPartitions from "../src/postgres/OutboxPartitions.ts"
 
@@ -342,7 +343,7 @@ describe("leaves", () => {
         // a cursor that names a transaction of another test as in progress expires with whatever it may have written
         const page = yield* store.changes({ cursor: head, limit: 100 }).pipe(
           Effect.filterOrFail(
-            ({ next }) => next.endsWith(":"),
+            ({ next }) => ChangeCursor.parse(next)?.lo.endsWith(":") === true,
             () => "not yet"
           ),
           Effect.retry(Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "10 seconds" })))
