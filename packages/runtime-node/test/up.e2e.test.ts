@@ -149,7 +149,7 @@ describe("invoice up", () => {
       ["null", 400, "/invoice"],
       ['{"invoice": 3}', 400, "/invoice"],
       ["{}", 400, "/invoice"],
-      [`${"[".repeat(100_000)}`, 400, "JSON"],
+      [`${"[".repeat(100_000)}`, 400, "values"],
       [new Uint8Array([0x22, 0xff, 0x22]), 400, "UTF-8"],
       [text({ id: undefined }), 400, "/invoice/id"],
       [text({ id: "x" }), 422, "/invoice/id"],
@@ -167,7 +167,7 @@ describe("invoice up", () => {
       [text({ items: [{}] }), 400, "/invoice/items/0/description"],
       [text({ items: Array.from({ length: 1_001 }, () => ({})) }), 422, "/invoice/items"],
       [text({ notes: "a".repeat(2_000_000) }), 413, "1048576"],
-      [new Uint8Array(gzipSync(Buffer.alloc(50_000_000))), 413, "1048576", "gzip"],
+      [new Uint8Array(gzipSync(Buffer.alloc(50_000_000))), 413, "20 times", "gzip"],
       ["not gzip", 400, "gzip", "gzip"],
       ["{}", 415, "content-encoding", "br"]
     ]
