@@ -114,5 +114,5 @@ describe("the events of REST v1", () => {
     controller.abort()
     assert.strictEqual(seen.length, sent.length)
     assert.deepStrictEqual(new Set(seen), new Set(sent))
-  })
+  }, 240_000)
 })
