@@ -44,10 +44,11 @@ const dependencies = (packed: ReadonlyArray<Packed>, choice: Choice): Versions =
   )
 })
 
-/** The compiler and the types of Node.js, in our own versions. */
+/** The compiler, the types of Node.js, and what only the tests use, in our own versions. */
 const tools = async (): Promise<Versions> => {
   const { devDependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8"))
-  return { typescript: devDependencies.typescript, "@types/node": devDependencies["@types/node"] }
+  const names = ["typescript", "@types/node", "ajv", "ajv-formats"]
+  return Object.fromEntries(names.map((name) => [name, devDependencies[name]]))
 }
 
 const relativeImport = /"(\.{1,2}\/[^"]+)"/gu

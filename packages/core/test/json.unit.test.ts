@@ -135,8 +135,8 @@ const unclaimed = oldNode === undefined ? " (not claimed: a Node.js before 21 on
 
 describe("an engine that really has no source text", () => {
   it.skipIf(oldNode === undefined)(`reads what this one reads${unclaimed}`, () => {
-    const source = ["JsonValues", "Json"]
-      .map((name) => readFileSync(fileURLToPath(new URL(`../src/domain/${name}.ts`, import.meta.url)), "utf8"))
+    const source = ["../src/domain/JsonValues.ts", "../src/domain/Json.ts"]
+      .map((file) => readFileSync(fileURLToPath(new URL(file, import.meta.url)), "utf8"))
       .join("\n")
       .replace(/^import .*JsonValues.*$/mu, "")
     const script = `${stripTypeScriptTypes(source)}

@@ -33,7 +33,10 @@ describe("a program", () => {
     [{ JWT_SECRET: "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYI" }, "JWT_SECRET: it is a key in PEM"],
     [{ JWT_SECRET_FILE: "nowhere" }, "JWT_SECRET_FILE: ENOENT"],
     [{ JWT_PUBLIC_KEY_FILE: "nowhere" }, "JWT_PUBLIC_KEY_FILE: ENOENT"],
-    [{ JWT_PUBLIC_KEY_FILE: "README.md" }, "JWT_PUBLIC_KEY_FILE: it has neither a key"],
+    [
+      { JWT_PUBLIC_KEY_FILE: "packages/runtime-node/test/authSettings.unit.test.ts" },
+      "JWT_PUBLIC_KEY_FILE: it has neither a key"
+    ],
     [{ RATE_LIMIT_BURST: "10" }, "RATE_LIMIT_BURST is nothing without RATE_LIMIT_PER_SECOND"],
     [{ STORAGE_ADDRESS: "x:1", STORAGE_TOKEN: "a", STORAGE_TOKEN_FILE: "b" }, "STORAGE_TOKEN_FILE are both set"],
     [{ STORAGE_ADDRESS: "x:1", STORAGE_TOKEN_FILE: "nowhere" }, "STORAGE_TOKEN_FILE: ENOENT"]

@@ -27,15 +27,25 @@ const residentMegabytes = async ({ child }: Running): Promise<number> => {
   return Number(/VmRSS:\s+(\d+) kB/u.exec(status)?.[1]) / 1_024
 }
 
+/** `IMPORT_LINES=100000` for the long form. */
+const lines = Number(process.env["IMPORT_LINES"] ?? 20_000)
+
+/** Bytes of a line: most of them are spaces, so that the body is much larger than the memory that it may take. */
+const lineBytes = 8_192
+
 describe.runIf(process.platform === "linux")("an import over REST v1", () => {
-  it("stores 100,000 invoices in memory that does not grow with them, and as unchanged when they are sent again", async () => {
+  it("stores any number of lines in memory that does not grow with them, and answers unchanged for what was there", async () => {
     const database = await freshDatabase(inject("postgresUrl"))
-    const api = await run({ DATABASE_URL: Redacted.value(database) })
+    const api = await run({
+      DATABASE_URL: Redacted.value(database),
+      // with its default limits V8 collects later, and garbage would hide what is held
+      NODE_OPTIONS: "--max-old-space-size=128 --max-semi-space-size=8"
+    })
     const text = JSON.stringify(Generators.document({ notes: "" }))
     const prefix = crypto.randomUUID().slice(0, 24)
     const lineOf = (index: number) => {
       const id = prefix + index.toString(16).padStart(12, "0")
-      return `${JSON.stringify({ ...JSON.parse(text), id })}\n`
+      return `${JSON.stringify({ ...JSON.parse(text), id }).padEnd(lineBytes - 1)}\n`
     }
     const importLines = async (count: number) => {
       const client = request(`${api.url("api")}/v1/invoices:import`, {
@@ -56,18 +66,18 @@ describe.runIf(process.platform === "linux")("an import over REST v1", () => {
         const { line: answeredLine, outcome } = JSON.parse(result)
         assert.strictEqual(answeredLine, ++line)
         outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
-        if (line % 5_000 === 0) most = Math.max(most, await residentMegabytes(api))
+        if (line % 1_000 === 0) most = Math.max(most, await residentMegabytes(api))
       }
       await sending
       return { outcomes: Object.fromEntries(outcomes), most }
     }
     // the first thousands warm the program up
-    assert.deepStrictEqual((await importLines(10_000)).outcomes, { Created: 10_000 })
+    assert.deepStrictEqual((await importLines(5_000)).outcomes, { Created: 5_000 })
     const before = await residentMegabytes(api)
-    const { most, outcomes } = await importLines(100_000)
-    assert.deepStrictEqual(outcomes, { Unchanged: 10_000, Created: 90_000 })
-    assert.isBelow(most - before, 150, "megabytes more than before")
-  }, 300_000)
+    const { most, outcomes } = await importLines(lines)
+    assert.deepStrictEqual(outcomes, { Unchanged: 5_000, Created: lines - 5_000 })
+    assert.isBelow(most - before, 100, `megabytes more than the ${before} before`)
+  }, 600_000)
 })
 
 describe("the events of REST v1", () => {
@@ -104,5 +114,5 @@ describe("the events of REST v1", () => {
     controller.abort()
     assert.strictEqual(seen.length, sent.length)
     assert.deepStrictEqual(new Set(seen), new Set(sent))
-  })
+  }, 240_000)
 })
