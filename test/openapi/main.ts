@@ -22,7 +22,7 @@ if (unknown.length > 0) {
 
 /** The phase `coverage` has some 600 cases whatever the number of examples; the short form has it once. */
 const form = long
-  ? { examples: 250, repeatable: false, atLeast: 3_000 }
+  ? { examples: 400, repeatable: false, atLeast: 3_000 }
   : { examples: 10, repeatable: true, atLeast: 100 }
 const later = long ? form : { ...form, phases: "examples,fuzzing,stateful" }
 
