@@ -23,7 +23,7 @@ if (unknown.length > 0) {
 /** The phase `coverage` has some 600 cases whatever the number of examples; the short form has it once. */
 const form = long
   ? { examples: 400, repeatable: false, atLeast: 3_000 }
-  : { examples: 10, repeatable: true, atLeast: 100 }
+  : { examples: 5, repeatable: true, atLeast: 50 }
 const later = long ? form : { ...form, phases: "examples,fuzzing,stateful" }
 
 /** One test: a command that must succeed. */
@@ -62,7 +62,7 @@ const authenticated = async (api: string, token: string): Promise<Counts> =>
   sum([
     await quickStart("its quick start, with a token", api, token),
     await pass({ ...later, title: "with a token", sender: "token", api, token }),
-    await pass({ ...later, examples: 10, atLeast: 50, title: "without the token", sender: "stranger", api })
+    await pass({ ...later, examples: 5, atLeast: 50, title: "without the token", sender: "stranger", api })
   ])
 
 /** Runs tests against the program; it must still be there, and end as it should. */
