@@ -12,10 +12,11 @@ const isFields = (value: Json | undefined): value is Fields =>
 
 const fieldsOf = (value: Json | undefined): Fields => (isFields(value) ? value : {})
 
-/** The scope that an operation needs, when the server authenticates. */
-const scopes: Readonly<Record<string, string>> = {
-  createInvoice: "invoices:write",
-  importInvoices: "invoices:write"
+/** The scopes that open an operation when the server authenticates, any one of them; reading unless said. */
+const scopes: Readonly<Record<string, ReadonlyArray<string>>> = {
+  createInvoice: ["invoices:write"],
+  importInvoices: ["invoices:write"],
+  validateInvoice: ["invoices:read", "invoices:write"]
 }
 
 const header = (description: string): Json => ({ description, schema: { type: "string" } })
@@ -23,6 +24,7 @@ const header = (description: string): Json => ({ description, schema: { type: "s
 /** Headers that some statuses have, whatever the operation. */
 const headersOf: Readonly<Record<string, Fields>> = {
   401: { "www-authenticate": header("What the request has to be authenticated with (RFC 6750, section 3).") },
+  403: { "www-authenticate": header("The scope that the token lacks; absent when the reason is another one.") },
   429: { "retry-after": header("Seconds to wait.") },
   503: { "retry-after": header("Seconds to wait.") }
 }
@@ -39,7 +41,8 @@ const visit = (value: Json, change: (fields: Fields) => void): void => {
 /** Documents what the definition can't say. */
 const complete = (operation: Fields): void => {
   const id = String(operation["operationId"])
-  operation["security"] = [{ bearer: [scopes[id] ?? "invoices:read"] }, {}]
+  const needed = scopes[id] ?? ["invoices:read"]
+  operation["security"] = [...needed.map((scope) => ({ bearer: [scope] })), {}]
   for (const [status, response] of Object.entries(fieldsOf(operation["responses"]))) {
     const extra = headersOf[status]
     if (extra !== undefined && isFields(response)) response["headers"] = { ...fieldsOf(response["headers"]), ...extra }

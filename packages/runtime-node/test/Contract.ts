@@ -9,6 +9,7 @@ interface Media {
 
 interface Operation {
   readonly operationId: string
+  readonly security: ReadonlyArray<{ readonly bearer?: ReadonlyArray<string> }>
   readonly responses: Readonly<
     Record<
       string,

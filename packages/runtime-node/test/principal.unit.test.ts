@@ -52,6 +52,15 @@ describe("the principal of a request", () => {
         const rest = crypto.randomUUID()
         assert.strictEqual((yield* createAs(api, "zoë@example.com", rest)).status, 200)
         assert.strictEqual(yield* by(rest), "zoë@example.com")
+        const line = crypto.randomUUID()
+        const headers = {
+          authorization: `Bearer ${yield* Effect.promise(() => Tokens.sign(key, { sub: "importer" }))}`,
+          "content-type": "application/x-ndjson"
+        }
+        yield* Effect.promise(() =>
+          post(`${api}/v1/invoices:import`, JSON.stringify(Generators.document({ id: line })), headers)
+        )
+        assert.strictEqual(yield* by(line), "importer")
         const transports = {
           connect: createConnectTransport({ baseUrl: api, httpVersion: "1.1" }),
           "grpc-web": createGrpcWebTransport({ baseUrl: api, httpVersion: "1.1" }),

@@ -28,6 +28,14 @@ describe("a token bucket", () => {
     assert.deepStrictEqual([buckets.take("a"), buckets.take("a"), buckets.take("a"), buckets.take("a")], [0, 0, 0, 100])
   })
 
+  it("can be charged beyond what it has, and gives nothing until it has made up for it", () => {
+    const { buckets, clock } = make({ burst: 1 })
+    assert.deepStrictEqual([buckets.charge("a"), buckets.charge("a"), buckets.charge("a")], [0, 100, 200])
+    assert.strictEqual(buckets.take("a"), 300)
+    clock.now = 300
+    assert.deepStrictEqual([buckets.take("a"), buckets.take("a")], [0, 100])
+  })
+
   it("is one for each name", () => {
     const { buckets } = make({ burst: 1 })
     assert.deepStrictEqual([buckets.take("a"), buckets.take("b"), buckets.take("a")], [0, 0, 100])

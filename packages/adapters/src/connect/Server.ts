@@ -20,7 +20,7 @@ import * as ReferenceServer from "./ReferenceServer.ts"
 import * as Reflection from "./Reflection.ts"
 import * as ServerCalls from "./ServerCalls.ts"
 
-export { principal, turn, whenSent } from "./ServerCalls.ts"
+export { allowance, principal, turn, whenSent } from "./ServerCalls.ts"
 
 export interface Options extends ServerCalls.Options {
   /** Succeeds while calls can be taken; the health service reports it. */

@@ -1,6 +1,6 @@
 /** Runs effects and streams as the handlers of calls: errors by the table, cancellation, deadlines, limits, metrics. */
 import { Code, ConnectError, createContextKey, type HandlerContext } from "@connectrpc/connect"
-import { Defect, Principal, RequestMetrics, Traceparent } from "@invoice/core"
+import { Allowance, Defect, Principal, RequestMetrics, Traceparent } from "@invoice/core"
 import { Cause, Context, Effect, Exit, Option, Stream } from "effect"
 import * as Admission from "./Admission.ts"
 import * as Errors from "./Errors.ts"
@@ -33,10 +33,14 @@ export const turn = createContextKey<() => Promise<void> | undefined>(() => unde
 /** Who a call is from, as the server's authentication has found it; undefined when nobody has to prove who they are. */
 export const principal = createContextKey<string | undefined>(undefined, { description: "principal" })
 
-/** Who a call is from, for its handler; as it is around the server when nobody has to prove who they are. */
-const principalOf = ({ values }: HandlerContext): Context.Context<never> => {
+/** What the sender of an import has to wait for at each invoice; undefined when nothing limits it. */
+export const allowance = createContextKey<Effect.Effect<void> | undefined>(undefined, { description: "allowance" })
+
+/** Who a call is from, for its handler, as it is around the server when nobody has to prove who they are; and how fast. */
+const senderOf = ({ values }: HandlerContext): Context.Context<never> => {
   const name = values.get(principal)
-  return name === undefined ? Context.empty() : Context.make(Principal, name)
+  const sender = name === undefined ? Context.empty() : Context.make(Principal, name)
+  return Context.add(sender, Allowance, values.get(allowance))
 }
 
 const measureCall = RequestMetrics.make({
@@ -136,7 +140,7 @@ const unary = async <A>(
         Effect.tap(() => measure(call, undefined, startedAt)),
         Effect.tapError(({ code }) => measure(call, code, startedAt)),
         Effect.onInterrupt(() => measure(call, cutOff(call.signal).code, startedAt)),
-        Effect.provideContext(principalOf(call))
+        Effect.provideContext(senderOf(call))
       ),
       { signal: call.signal }
     )
@@ -162,7 +166,7 @@ async function* pull<A>(
   let code: Code | undefined
   const mapped = source.pipe(
     Stream.catchCause((cause) => Stream.fromEffect(Effect.flatMap(toConnect(cause, call), Effect.fail))),
-    Stream.provideContext(principalOf(call))
+    Stream.provideContext(senderOf(call))
   )
   const iterator = Stream.toAsyncIterableWith(mapped, context)[Symbol.asyncIterator]()
   const end = (): void => void iterator.return?.()

@@ -24,6 +24,7 @@ import {
   type StoredInvoice
 } from "../ports/InvoiceStore.ts"
 import { InvoiceValidator } from "../ports/InvoiceValidator.ts"
+import { paced } from "./Allowance.ts"
 import { Principal } from "./Principal.ts"
 import * as RequestHash from "./RequestHash.ts"
 import * as Traceparent from "./Traceparent.ts"
@@ -156,7 +157,7 @@ const importConcurrency = 64
 export const importWith =
   (create: Invoices["Service"]["create"]): Invoices["Service"]["importAll"] =>
   (documents, options) =>
-    documents.pipe(
+    paced(documents).pipe(
       Stream.zipWithIndex,
       Stream.mapEffect(
         ([document, index]) =>

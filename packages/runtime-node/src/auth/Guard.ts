@@ -9,6 +9,7 @@ import type * as Identity from "./Identity.ts"
 import * as Refusal from "./Refusal.ts"
 import * as RefusalAnswer from "./RefusalAnswer.ts"
 import * as RemoteAddress from "./RemoteAddress.ts"
+import * as RequestAllowance from "./RequestAllowance.ts"
 import * as RequestPrincipal from "./RequestPrincipal.ts"
 import type { TokenBuckets } from "./TokenBuckets.ts"
 import type { TokenVerifier } from "./TokenVerifier.ts"
@@ -88,6 +89,12 @@ const exceeded = (
   return undefined
 }
 
+/** Lets a handler count more than the request, where there are limits. */
+const allow = ({ limits }: Options, request: IncomingMessage, name: string): void => {
+  if (limits.length === 0) return
+  RequestAllowance.set(request, () => limits.reduce((wait, { buckets }) => Math.max(wait, buckets.charge(name)), 0))
+}
+
 type Decide = (
   request: IncomingMessage,
   access: AccessTable.Access | AccessTable.Unlisted
@@ -96,8 +103,11 @@ type Decide = (
 /** Nobody is authenticated: only rates are limited, by address. */
 const decideByAddress =
   (options: Options): Decide =>
-  (request) =>
-    exceeded(options, RemoteAddress.nameOf(request.socket.remoteAddress ?? ""), "address")
+  (request) => {
+    const name = RemoteAddress.nameOf(request.socket.remoteAddress ?? "")
+    allow(options, request, name)
+    return exceeded(options, name, "address")
+  }
 
 const decideByToken =
   (options: Options, verifier: TokenVerifier): Decide =>
@@ -110,7 +120,9 @@ const decideByToken =
       if (refusal !== undefined) return refusal
       RequestPrincipal.set(request, found.name)
       // our own programs act for many principals, whose rates the api has limited
-      return AccessScope.isInternal(found.scopes) ? undefined : exceeded(options, found.name, "principal")
+      if (AccessScope.isInternal(found.scopes)) return undefined
+      allow(options, request, found.name)
+      return exceeded(options, found.name, "principal")
     }
     const found = verifier.verify(token)
     return found instanceof Promise ? found.then(admit) : admit(found)

@@ -35,18 +35,31 @@ export class TokenBuckets {
 
   /** Takes one. Answers 0, or in how many milliseconds there will be one. */
   take(name: string): number {
-    const now = this.now()
-    const bucket = this.buckets.get(name) ?? { left: this.burst, at: now }
-    bucket.left = Math.min(this.burst, bucket.left + (now - bucket.at) * this.perMilli)
-    bucket.at = now
-    this.keep(name, bucket)
+    const bucket = this.bucketOf(name)
     if (bucket.left < 1) return (1 - bucket.left) / this.perMilli
     bucket.left--
     return 0
   }
 
+  /** Takes one even when there is none. Answers in how many milliseconds the bucket will have made up for it. */
+  charge(name: string): number {
+    const bucket = this.bucketOf(name)
+    bucket.left--
+    return Math.max(0, -bucket.left / this.perMilli)
+  }
+
   get names(): number {
     return this.buckets.size
+  }
+
+  /** The bucket as it is now. */
+  private bucketOf(name: string): Bucket {
+    const now = this.now()
+    const bucket = this.buckets.get(name) ?? { left: this.burst, at: now }
+    bucket.left = Math.min(this.burst, bucket.left + (now - bucket.at) * this.perMilli)
+    bucket.at = now
+    this.keep(name, bucket)
+    return bucket
   }
 
   private keep(name: string, bucket: Bucket): void {

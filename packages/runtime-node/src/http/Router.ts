@@ -4,9 +4,10 @@ import { promisify } from "node:util"
 import { gzip } from "node:zlib"
 import { NodeHttpServer, NodeHttpServerRequest } from "@effect/platform-node"
 import type { Admission } from "@invoice/adapters/connect"
-import { Defect, Principal, RequestMetrics } from "@invoice/core"
+import { Allowance, Defect, Principal, RequestMetrics } from "@invoice/core"
 import { Cause, Effect, Scope } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
+import * as RequestAllowance from "../auth/RequestAllowance.ts"
 import * as RequestPrincipal from "../auth/RequestPrincipal.ts"
 import * as Body from "./Body.ts"
 import * as BoundedMessages from "./BoundedMessages.ts"
@@ -171,13 +172,16 @@ const inTurn = <A, R>(
 const broken = (cause: Cause.Cause<never>): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.map(Defect.report("request failed", cause), (instance) => Problem.toResponse(Problem.defect(instance)))
 
-/** Handles a request as the principal that the check at the door has found. */
-const asPrincipal = <A, E, R>(
+/** Handles a request as the principal that the check at the door has found, and as fast as its rate allows. */
+const asSender = <A, E, R>(
   application: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R | HttpServerRequest.HttpServerRequest> =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-    const name = RequestPrincipal.get(NodeHttpServerRequest.toIncomingMessage(request))
-    return name === undefined ? application : Effect.provideService(application, Principal, name)
+    const incoming = NodeHttpServerRequest.toIncomingMessage(request)
+    const name = RequestPrincipal.get(incoming)
+    const allowance = RequestAllowance.get(incoming)
+    const named = name === undefined ? application : Effect.provideService(application, Principal, name)
+    return allowance === undefined ? named : Effect.provideService(named, Allowance, allowance)
   })
 
 /**
@@ -188,5 +192,5 @@ export const handler = (routes: Routes, options: Options): Effect.Effect<Request
   Effect.gen(function* () {
     // each request adds itself to this scope, which takes its place in the order of the outer one now
     const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
-    return yield* NodeHttpServer.makeHandler(asPrincipal(application(routes, options)), { scope })
+    return yield* NodeHttpServer.makeHandler(asSender(application(routes, options)), { scope })
   })

@@ -4,6 +4,7 @@ import { Code, ConnectError, createConnectRouter, createContextValues } from "@c
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node"
 import { Server } from "@invoice/adapters/connect"
 import { type Context, Effect } from "effect"
+import * as RequestAllowance from "../auth/RequestAllowance.ts"
 import * as RequestPrincipal from "../auth/RequestPrincipal.ts"
 import * as BoundedMessages from "./BoundedMessages.ts"
 import * as Inflation from "./Inflation.ts"
@@ -68,6 +69,7 @@ const adapter = (routes: Server.Routes, fallback: RequestListener, context: Cont
       .set(Server.whenSent, (run) => BoundedMessages.whenSent(response, run))
       .set(Server.turn, () => turn(response))
       .set(Server.principal, RequestPrincipal.get(request))
+      .set(Server.allowance, RequestAllowance.get(request))
     const call = universalRequestFromNodeRequest(request, response, undefined, values)
     boundDeadline(call.header)
     handler(call)

@@ -4,7 +4,16 @@
  */
 import { createGunzip } from "node:zlib"
 import { NodeStream } from "@effect/platform-node"
-import { Defect, Document, InvalidInvoice, type Invoices, Traceparent } from "@invoice/core"
+import {
+  Allowance,
+  Defect,
+  Document,
+  InvalidInvoice,
+  type Invoices,
+  Principal,
+  paced,
+  Traceparent
+} from "@invoice/core"
 import type { Creation } from "@invoice/core/ports/InvoiceStore"
 import { Cause, Effect, Result, Stream } from "effect"
 import { type HttpServerError, type HttpServerRequest, HttpServerResponse } from "effect/http"
@@ -99,14 +108,18 @@ export const make =
     if (type === undefined || !contentType.test(type)) {
       return Effect.fail(Problem.unsupported("content-type must be application/x-ndjson"))
     }
-    return Effect.map(decoded(request), (bytes) =>
+    const sender = Effect.all({ principal: Principal, allowance: Allowance })
+    return Effect.zipWith(decoded(request), sender, (bytes, { allowance, principal }) =>
       HttpServerResponse.stream(
-        found(bytes).pipe(
+        paced(found(bytes)).pipe(
           Stream.mapEffect(
             (document) => Traceparent.within(request.headers["traceparent"], importLine(invoices, document)),
             { concurrency }
           ),
-          Stream.encodeText
+          Stream.encodeText,
+          // the body is written when the handler has ended, and with it what was provided around it
+          Stream.provideService(Allowance, allowance),
+          Stream.provideService(Principal, principal)
         ),
         { contentType: "application/x-ndjson" }
       )
