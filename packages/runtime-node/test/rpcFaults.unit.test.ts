@@ -156,7 +156,7 @@ describe("JSON with too many values, or a member twice", () => {
           told(await fetch(`${url}/api/invoice/create`, { method: "POST", body, headers: json }))
         )
       const many = yield* post(`{"invoice":${ones}}`)
-      assert.deepStrictEqual([many.status, many.message], [400, "the document has more than 20000 values"])
+      assert.deepStrictEqual([many.status, many.message], [400, "the document has more than 10000 values"])
       assert.strictEqual(LimitMetrics.count("json_values") - before, 1)
       const twice = yield* post('{"invoice":{"notes":"a","notes":"b"}}')
       assert.deepStrictEqual([twice.status, twice.message], [400, 'an object has the member "notes" twice'])

@@ -14,7 +14,7 @@ import * as Errors from "./Errors.ts"
 const limit = 100
 
 /** Maximum number of values in the JSON of a message: an invoice of 1,000 lines has some 6,000. */
-const maxValues = 20_000
+const maxValues = 10_000
 
 /** Registers methods at a router so that each reads JSON strictly. */
 export const register =

@@ -126,20 +126,20 @@ export class Response2<Request extends Http2ServerRequest = Http2ServerRequest>
   /** Calls `begin` when it is this request's turn in its session, at once if it can; at the latest when it is closed. */
   turn(begin: () => void): void {
     this.begin = begin
-    this.turns?.take(begin)
+    this.turns?.take(begin, () => reset(this.stream))
   }
 
-  /** The answer begins, or the stream is closed. */
-  private given(): void {
+  /** The answer begins with so many bytes, or the stream is closed. */
+  private given(bytes: number): void {
     const { begin, turns } = this
     if (begin === undefined || turns === undefined) return
     this.begin = undefined
     if (turns.leave(begin)) begin()
-    else turns.give()
+    else turns.give(bytes)
   }
 
   leave(): void {
-    this.given()
+    this.given(0)
     this.turns?.next()
   }
 
@@ -149,9 +149,9 @@ export class Response2<Request extends Http2ServerRequest = Http2ServerRequest>
     callback?: (error: Error) => void
   ): boolean {
     begins(this.counted)
-    this.given()
     const more = super.write(chunk, encoding as BufferEncoding, callback)
     wrote(this.counted, this)
+    this.given(chunk.length)
     return more
   }
 
@@ -161,9 +161,9 @@ export class Response2<Request extends Http2ServerRequest = Http2ServerRequest>
     callback?: () => void
   ): this {
     begins(this.counted)
-    this.given()
     super.end(chunk as string, encoding as BufferEncoding, callback)
     wrote(this.counted, this)
+    this.given(typeof chunk === "object" || typeof chunk === "string" ? chunk.length : 0)
     return this
   }
 
@@ -175,6 +175,7 @@ export class Response2<Request extends Http2ServerRequest = Http2ServerRequest>
 
   cut(): void {
     reset(this.stream)
+    this.turns?.refuse()
   }
 }
 

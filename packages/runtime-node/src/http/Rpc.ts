@@ -1,6 +1,7 @@
 /** Connect, gRPC and gRPC-Web in front of another listener, which answers every request that is not a call. */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http"
 import { Code, ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect"
+import type { UniversalHandler } from "@connectrpc/connect/protocol"
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node"
 import { Server } from "@invoice/adapters/connect"
 import { type Context, Effect } from "effect"
@@ -48,6 +49,25 @@ const turn = (response: ServerResponse): Promise<void> | undefined => {
       })
 }
 
+type Answer = Awaited<ReturnType<UniversalHandler>>
+
+async function* each(chunks: ReadonlyArray<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* chunks
+}
+
+/**
+ * The answer of a call with one response, with all its bytes made. As Connect gives it, gRPC's is made while it is
+ * written: until its client has read it, it would hold the message, its fields and its bytes, three times as much.
+ */
+const complete = async (handler: UniversalHandler, answer: Answer): Promise<Answer> => {
+  const { body, header } = answer
+  if (body === undefined || handler.method.methodKind !== "unary") return answer
+  if (header?.get("content-type")?.startsWith("application/grpc") !== true) return answer
+  const chunks: Array<Uint8Array> = []
+  for await (const chunk of body) chunks.push(chunk)
+  return { ...answer, body: each(chunks) }
+}
+
 /**
  * What `connectNodeAdapter` does, and the following: a call counts as in hand until its answer has been sent, deadlines
  * and inflation are bounded, and a call whose client has gone is no error in the log.
@@ -73,6 +93,7 @@ const adapter = (routes: Server.Routes, fallback: RequestListener, context: Cont
     const call = universalRequestFromNodeRequest(request, response, undefined, values)
     boundDeadline(call.header)
     handler(call)
+      .then((answer) => complete(handler, answer))
       .then((answer) => universalResponseToNodeResponse(answer, response))
       .catch((error: unknown) => {
         if (!response.writableEnded) response.destroy()

@@ -121,7 +121,8 @@ export class Sending {
 
   private cut(answer: Answer, reason: LimitMetrics.Limit): void {
     LimitMetrics.reached(reason)
-    this.over(answer)
+    // before its bytes are taken off, which lets further requests of the same client begin
     answer.cut()
+    this.over(answer)
   }
 }
