@@ -4,18 +4,17 @@
  */
 import { createGunzip } from "node:zlib"
 import { NodeStream } from "@effect/platform-node"
+import type { Admission } from "@invoice/adapters/connect"
 import { Defect, Document, InvalidInvoice, type Invoices, Traceparent } from "@invoice/core"
 import type { Creation } from "@invoice/core/ports/InvoiceStore"
 import { Cause, Effect, Result, Stream } from "effect"
 import { type HttpServerError, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import * as DocumentSplitter from "../../validate/DocumentSplitter.ts"
 import * as Problem from "../Problem.ts"
+import * as Admitted from "./Admitted.ts"
 
 /** Most bytes of one line. */
 const maxLineBytes = 1_048_576
-
-/** Creations of an import at once: enough to fill the store's batches. */
-const concurrency = 64
 
 /** How long a client may send nothing, in milliseconds. */
 const idleMillis = 30_000
@@ -89,9 +88,13 @@ const importLine = (
   )
 }
 
-/** The handler. */
+/**
+ * The handler.
+ *
+ * @param imports imports of all protocols; what it refuses is answered with 503
+ */
 export const make =
-  (invoices: Invoices["Service"]) =>
+  (invoices: Invoices["Service"], imports: Admission.Admission) =>
   (
     request: HttpServerRequest.HttpServerRequest
   ): Effect.Effect<HttpServerResponse.HttpServerResponse, Problem.Problem> => {
@@ -99,16 +102,15 @@ export const make =
     if (type === undefined || !contentType.test(type)) {
       return Effect.fail(Problem.unsupported("content-type must be application/x-ndjson"))
     }
-    return Effect.map(decoded(request), (bytes) =>
+    const answer = Effect.map(decoded(request), (bytes) =>
       HttpServerResponse.stream(
-        found(bytes).pipe(
-          Stream.mapEffect(
-            (document) => Traceparent.within(request.headers["traceparent"], importLine(invoices, document)),
-            { concurrency }
-          ),
-          Stream.encodeText
+        Stream.encodeText(
+          invoices.importEach(found(bytes), (document) =>
+            Traceparent.within(request.headers["traceparent"], importLine(invoices, document))
+          )
         ),
         { contentType: "application/x-ndjson" }
       )
     )
+    return Admitted.within(imports, request, answer)
   }
