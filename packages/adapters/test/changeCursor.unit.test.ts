@@ -54,6 +54,16 @@ describe("a cursor of changes", () => {
     })
   })
 
+  it("of an earlier version is read up to 1,024 characters", () => {
+    const fits = snapshot(1_000_000_000n, Array(90).fill(1))
+    const long = snapshot(1_000_000_000n, Array(100).fill(1))
+    assert.isBelow(fits.length, ChangeCursor.maxLength)
+    assert.isDefined(ChangeCursor.parse(fits))
+    assert.isAbove(long.length, ChangeCursor.maxLength)
+    assert.isDefined(ChangeCursor.ofSnapshot(long))
+    assert.isUndefined(ChangeCursor.parse(long))
+  })
+
   it.each([
     ["700 transactions side by side", snapshot(1_000_000_000n, Array(700).fill(1))],
     ["700 transactions, every second one of those that began", snapshot(1_000_000_000n, Array(700).fill(2))],

@@ -328,6 +328,11 @@ const entries = {
     description: "most watches of changes at once, of all protocols; further ones are refused with RESOURCE_EXHAUSTED",
     read: integer(1, 1_000_000)
   }),
+  maxImports: withDefault(100, {
+    name: "HTTP_MAX_IMPORTS",
+    description: "most imports at once, of all protocols; further ones are refused with 503 or RESOURCE_EXHAUSTED",
+    read: integer(1, 1_000_000)
+  }),
   httpBufferMegabytes: withDefault(64, {
     name: "HTTP_BUFFER_MB",
     description:

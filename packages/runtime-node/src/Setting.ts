@@ -149,6 +149,16 @@ export const origins = listOf(
   "Expected origins without a path, such as https://app.example.com"
 )
 
+/** Whether each `%` begins a percent-encoded byte, and the bytes are UTF-8 (RFC 3986, section 2.1). */
+const isPercentEncoded = (text: string): boolean => {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** The URL of a Postgres. It holds a password, so a message never shows it. */
 export const postgresUrl = (name: string): Config.Config<Redacted.Redacted> =>
   Config.map(
@@ -158,6 +168,9 @@ export const postgresUrl = (name: string): Config.Config<Redacted.Redacted> =>
           (text: string) =>
             (URL.canParse(text) && /^postgres(ql)?:$/u.test(new URL(text).protocol)) ||
             "Expected postgres://user:password@host:port/database"
+        ),
+        Schema.makeFilter(
+          (text: string) => isPercentEncoded(text) || "Expected %25 for each % of a user name or password, as in every URL"
         )
       ),
       name

@@ -35,14 +35,19 @@ export const send = (url: string, body: unknown, headers: Readonly<Record<string
 /** The URL of REST v1 on a store, by default one in memory. */
 export const serve = (
   store: Layer.Layer<InvoiceStore | Outbox> | Layer.Layer<InvoiceStore> = Memory.layer,
-  stopping: AbortSignal = new AbortController().signal
+  stopping: AbortSignal = new AbortController().signal,
+  { imports = 100, inFlight = 100 } = {}
 ) =>
   Effect.gen(function* () {
-    const fallback = yield* Application.make({ stopping, watches: Admission.make(100, "watches") })
+    const fallback = yield* Application.make({
+      stopping,
+      watches: Admission.make(100, "watches"),
+      imports: Admission.make(imports, "imports")
+    })
     const handler = yield* Router.handler(Docs.routes(), {
-      inFlight: Admission.make(100, "in_flight"),
+      inFlight: Admission.make(inFlight, "in_flight"),
       streamed: Application.streamed,
-      unlimited: Application.watched,
+      unlimited: new Set([...Application.watched, ...Application.streamed]),
       fallback
     })
     const policy = { hosts: "loopback", origins: [], tls: false } as const

@@ -113,6 +113,32 @@ describe("an import over REST v1", () => {
     away
   )
 
+  it.live("counts on a budget of its own, so that open imports leave the places of other requests free", () =>
+    Effect.gen(function* () {
+      const url = yield* serve(undefined, undefined, { imports: 1, inFlight: 1 })
+      yield* Effect.promise(async () => {
+        const opened = request(`${url}/v1/invoices:import`, {
+          method: "POST",
+          headers: { "content-type": "application/x-ndjson" }
+        })
+        opened.on("error", () => undefined)
+        opened.write(`${line()}\n`)
+        const [answer] = await once(opened, "response")
+        const [first] = await once(answer, "data")
+        assert.match(String(first), /Created/u)
+        const created = await send(`${url}/v1/invoices`, Generators.document())
+        assert.strictEqual(created.status, 201)
+        assert.deepStrictEqual(await importLines(url, line()), ["503 /problems/unavailable"])
+        opened.destroy()
+        const again = async (): Promise<ReadonlyArray<unknown>> => {
+          const results = await importLines(url, line())
+          return typeof results[0] === "string" ? again() : results
+        }
+        assert.strictEqual((await again()).length, 1)
+      })
+    })
+  )
+
   it.live("reads no more than it has in hand while the store is slow", () =>
     Effect.gen(function* () {
       const tooMuch = 32 * 1_048_576

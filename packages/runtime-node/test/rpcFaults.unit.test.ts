@@ -258,3 +258,31 @@ describe("watches", () => {
     }).pipe(Effect.provide(memory))
   )
 })
+
+describe("imports", () => {
+  it.live("have a budget of their own, so that open ones leave the places of other calls free", () =>
+    Effect.gen(function* () {
+      const { api: url = "" } = yield* api({ ONE_PORT: "true", HTTP_MAX_IMPORTS: "1", HTTP_MAX_IN_FLIGHT: "1" })
+      const client = createClient(InvoiceService, createGrpcTransport({ baseUrl: url }))
+      yield* Effect.promise(async () => {
+        const open = new AbortController()
+        const requests = async function* () {
+          yield { invoice: { id: "5" } }
+          await new Promise((resolve) => open.signal.addEventListener("abort", resolve))
+        }
+        for await (const { line } of client.import(requests())) {
+          assert.strictEqual(line, 1n)
+          const refused = await client
+            .import(requests())
+            [Symbol.asyncIterator]()
+            .next()
+            .catch((error: unknown) => ConnectError.from(error).code)
+          assert.strictEqual(refused, Code.ResourceExhausted)
+          const got = await client.get({ id: "5" }).catch((error: unknown) => ConnectError.from(error).code)
+          assert.strictEqual(got, Code.InvalidArgument)
+          open.abort()
+        }
+      })
+    }).pipe(Effect.provide(memory))
+  )
+})

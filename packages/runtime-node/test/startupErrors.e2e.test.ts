@@ -32,6 +32,7 @@ describe("a program that can't start", () => {
     ["up", { HTTP_ADDRESS: "nonsense" }, "HTTP_ADDRESS"],
     ["api", { DATABASE_URL: "not-a-url" }, "DATABASE_URL: Expected postgres://"],
     ["api", { DATABASE_URL: "mysql://invoice:hunter2@localhost/x" }, "DATABASE_URL: Expected postgres://"],
+    ["api", { DATABASE_URL: "postgres://invoice:hunter2%cret@localhost:1/x" }, "DATABASE_URL: Expected %25"],
     ["up", { ALLOWED_HOSTS: "localhost:8080" }, "ALLOWED_HOSTS"],
     ["up", { ALLOWED_ORIGINS: "https://app.example.com/" }, "ALLOWED_ORIGINS"],
     ["up", { WORKERS_COUNT: "many" }, "WORKERS_COUNT"],

@@ -5,7 +5,14 @@
  */
 import { type Client, ConnectError, createClient, type Transport } from "@connectrpc/connect"
 import { createConnectTransport } from "@connectrpc/connect-web"
-import { IdempotencyKey, type Invoice, InvoiceParser, Invoices, type StoreUnavailable } from "@invoice/core"
+import {
+  IdempotencyKey,
+  type Invoice,
+  InvoiceParser,
+  ImportTurns,
+  Invoices,
+  type StoreUnavailable
+} from "@invoice/core"
 import { importWith, parseId, type Watched, type WatchStart, withId } from "@invoice/core/Invoices"
 import type { Creation } from "@invoice/core/ports/InvoiceStore"
 import { Effect, Layer, Option, Schedule, Stream } from "effect"
@@ -64,7 +71,7 @@ const toCreation = ({ created, invoice }: CreateResponse): Creation => ({
 })
 
 /** What takes documents. */
-const documents = ({ call, client }: Calls): Pick<Service, "create" | "validate" | "importAll"> => {
+const documents = ({ call, client }: Calls): Pick<Service, "create" | "validate" | "importAll" | "importEach"> => {
   const create: Service["create"] = (document, options = {}) =>
     Effect.gen(function* () {
       const { document: identified } = yield* withId(document, options)
@@ -87,8 +94,10 @@ const documents = ({ call, client }: Calls): Pick<Service, "create" | "validate"
         )
       )
     })
+  const importEach = ImportTurns.make()
   return {
     create,
+    importEach,
     validate: (document, options) =>
       parsed(document, options, (invoice) =>
         Effect.map(
@@ -96,7 +105,7 @@ const documents = ({ call, client }: Calls): Pick<Service, "create" | "validate"
           Messages.toVerdict
         )
       ),
-    importAll: importWith(create)
+    importAll: importWith(create, importEach)
   }
 }
 

@@ -201,6 +201,6 @@ export const routes = (calls: ServerCalls): Effect.Effect<(router: ConnectRouter
       )
     )
     serve(InvoiceService.method.import, (requests, context) =>
-      answers(requests, (readable) => calls.stream(context, importAll(invoices, readable)))
+      answers(requests, (readable) => calls.import(context, importAll(invoices, readable)))
     )
   })

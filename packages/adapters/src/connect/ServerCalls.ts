@@ -10,6 +10,8 @@ export interface Options {
   readonly inFlight?: Admission.Admission
   /** The same for watches, which are in hand for hours. Default: at most 2,000. */
   readonly watches?: Admission.Admission
+  /** The same for imports, whose requests take as long as their clients like. Default: at most 100. */
+  readonly imports?: Admission.Admission
   /** Aborted when the server begins to stop. Watches, which never end by themselves, end with its reason then. */
   readonly stopping?: AbortSignal
 }
@@ -85,9 +87,9 @@ const toConnect = (cause: Cause.Cause<Errors.CallError>, context: HandlerContext
 export interface ServerCalls {
   /** A call with one response. It is interrupted when its client leaves or its deadline passes. */
   readonly unary: <A>(context: HandlerContext, effect: Effect.Effect<A, Errors.CallError>) => Promise<A>
-  /** A call with a stream of responses, pulled no faster than the client takes them. */
-  readonly stream: <A>(context: HandlerContext, stream: Stream.Stream<A, Errors.CallError>) => AsyncIterable<A>
-  /** The same for a stream that has no end: it ends when the server begins to stop. */
+  /** An import: a stream of requests and one of responses, which is pulled no faster than the client takes them. */
+  readonly import: <A>(context: HandlerContext, stream: Stream.Stream<A, Errors.CallError>) => AsyncIterable<A>
+  /** A stream of responses that has no end: it ends when the server begins to stop. */
   readonly watch: <A>(context: HandlerContext, stream: Stream.Stream<A, Errors.CallError>) => AsyncIterable<A>
 }
 
@@ -98,6 +100,7 @@ interface Serving {
 }
 
 export const make = ({
+  imports = Admission.make(100, "imports"),
   inFlight = Admission.make(2_000, "in_flight"),
   stopping,
   watches = Admission.make(2_000, "watches")
@@ -106,7 +109,7 @@ export const make = ({
     const serving: Serving = { context, run: Effect.runPromiseExitWith(context) }
     return Effect.succeed({
       unary: (call, effect) => unary(serving, inFlight, call, effect),
-      stream: (call, stream) => pull(serving, inFlight, call, stream, [call.signal]),
+      import: (call, stream) => pull(serving, imports, call, stream, [call.signal]),
       watch: (call, stream) =>
         pull(serving, watches, call, stream, stopping === undefined ? [call.signal] : [call.signal, stopping])
     })

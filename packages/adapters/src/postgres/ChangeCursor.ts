@@ -16,9 +16,11 @@ const maxSnapshot = 504
 
 const pattern = /^([\w-]+)(?:\.([\w-]+)\.([0-9a-z]{1,12}))?$/u
 
-/** As cursors were before: the snapshots as Postgres writes them. Clients may still have one. */
+/**
+ * As cursors were before: the snapshots as Postgres writes them. Clients may still have one. Those that are longer than
+ * `maxLength`, of some 90 transactions in progress and more, are no longer read.
+ */
 const textPattern = /^(\d{1,19}):(\d{1,19}):([\d,]*)(?:\|(\d{1,19}:\d{1,19}:[\d,]*)\|(\d{1,18}))?$/u
-const maxTextLength = 16_384
 
 const pushVarint = (bytes: Array<number>, value: bigint): void => {
   let rest = value
@@ -150,7 +152,7 @@ export const ofWindow = (
 export const ofSnapshot = encodeSnapshot
 
 const parseText = (cursor: string): SnapshotWindow.Position | undefined => {
-  if (cursor.length > maxTextLength || !textPattern.test(cursor)) return undefined
+  if (!textPattern.test(cursor)) return undefined
   const position = SnapshotWindow.parse(cursor)
   return isSnapshot(position.lo) && (position.window === undefined || isSnapshot(position.window.hi))
     ? position
@@ -158,7 +160,7 @@ const parseText = (cursor: string): SnapshotWindow.Position | undefined => {
 }
 
 const parseCompact = (cursor: string): SnapshotWindow.Position | undefined => {
-  const [, lo, hi, pos] = (cursor.length > maxLength ? null : pattern.exec(cursor)) ?? []
+  const [, lo, hi, pos] = pattern.exec(cursor) ?? []
   if (lo === undefined) return undefined
   try {
     return SnapshotWindow.parse(
@@ -176,6 +178,7 @@ const parseCompact = (cursor: string): SnapshotWindow.Position | undefined => {
 
 /** The position of a cursor, whoever made it; undefined when this adapter never makes such a cursor. */
 export const parse = (cursor: string): SnapshotWindow.Position | undefined => {
+  if (cursor.length > maxLength) return undefined
   if (cursor.includes(":")) {
     const position = parseText(cursor)
     // else the cursors of its changes could not be made

@@ -25,6 +25,7 @@ import {
 } from "../ports/InvoiceStore.ts"
 import { InvoiceValidator } from "../ports/InvoiceValidator.ts"
 import { paced } from "./Allowance.ts"
+import * as ImportTurns from "./ImportTurns.ts"
 import { Principal } from "./Principal.ts"
 import * as RequestHash from "./RequestHash.ts"
 import * as Traceparent from "./Traceparent.ts"
@@ -92,13 +93,15 @@ export class Invoices extends Context.Service<
      */
     readonly watch: (start: WatchStart) => Stream.Stream<Watched, InvalidCursor | CursorExpired | StoreUnavailable>
     /**
-     * Creates any number of invoices, up to 64 at a time, and answers each outcome in the order of the documents. Takes
-     * documents from the source only as fast as it creates the invoices.
+     * Creates any number of invoices, and answers each outcome in the order of the documents. Takes documents from the
+     * source only as fast as it creates the invoices: up to 64 at a time, which all imports share, see `importEach`.
      */
     readonly importAll: <E, R>(
       documents: Stream.Stream<unknown, E, R>,
       options?: { readonly pointer?: string }
     ) => Stream.Stream<Imported, E, R>
+    /** Runs over the items of an import when it is their turn among those of all imports: what `importAll` is made of. */
+    readonly importEach: ImportTurns.ImportTurns
   }
 >()("@invoice/core/Invoices") {
   static readonly layer: Layer.Layer<Invoices, never, InvoiceStore | InvoiceValidator> = Layer.effect(
@@ -108,6 +111,7 @@ export class Invoices extends Context.Service<
       const validator = yield* InvoiceValidator
       const watch = yield* WatchInvoices.make(store)
       const create = createWith(store)
+      const importEach = ImportTurns.make()
       return Invoices.of({
         create,
         get: (id, pointer = "/id") => Effect.flatMap(parseId(id, pointer), store.get),
@@ -118,7 +122,8 @@ export class Invoices extends Context.Service<
           return Result.isFailure(parsed) ? Effect.fail(parsed.failure) : validator.judge(parsed.success)
         },
         watch,
-        importAll: importWith(create)
+        importAll: importWith(create, importEach),
+        importEach
       })
     })
   )
@@ -150,27 +155,22 @@ export const withId = (
       }))
     : Effect.succeed({ document, idGenerated: false })
 
-/** Creations of an import at once: enough to fill the store's batches. */
-const importConcurrency = 64
-
-/** Makes an import from a function that creates one invoice. */
+/** Makes an import from a function that creates one invoice, and the turns that it shares with other imports. */
 export const importWith =
-  (create: Invoices["Service"]["create"]): Invoices["Service"]["importAll"] =>
+  (
+    create: Invoices["Service"]["create"],
+    importEach: ImportTurns.ImportTurns = ImportTurns.make()
+  ): Invoices["Service"]["importAll"] =>
   (documents, options) =>
-    paced(documents).pipe(
-      Stream.zipWithIndex,
-      Stream.mapEffect(
-        ([document, index]) =>
-          create(document, options).pipe(
-            Effect.map(({ outcome, stored }) => ({
-              id: stored.invoice.id,
-              // no document of an import has a key
-              outcome: outcome === "Replayed" ? ("Created" as const) : outcome
-            })),
-            Effect.result,
-            Effect.map((result): Imported => ({ line: index + 1, result }))
-          ),
-        { concurrency: importConcurrency }
+    importEach(Stream.zipWithIndex(paced(documents)), ([document, index]) =>
+      create(document, options).pipe(
+        Effect.map(({ outcome, stored }) => ({
+          id: stored.invoice.id,
+          // no document of an import has a key
+          outcome: outcome === "Replayed" ? ("Created" as const) : outcome
+        })),
+        Effect.result,
+        Effect.map((result): Imported => ({ line: index + 1, result }))
       )
     )
 

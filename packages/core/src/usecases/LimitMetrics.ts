@@ -9,6 +9,8 @@ import { Context, Metric } from "effect"
  * - `in_flight`: a request was refused, since too many were in hand
  * - `pipelined`: a connection was closed, since it had sent too many requests before the answer to the first
  * - `watches`: a watch was refused, since there were too many
+ * - `imports`: an import was refused, since there were too many
+ * - `resets`: a session of HTTP/2 was closed, since its client had taken back too many of its requests
  * - `inflation`: a body was refused that inflates to too many times its size
  * - `json_values`: a JSON document was refused that has too many values
  */
@@ -20,6 +22,8 @@ export type Limit =
   | "in_flight"
   | "pipelined"
   | "watches"
+  | "imports"
+  | "resets"
   | "inflation"
   | "json_values"
 

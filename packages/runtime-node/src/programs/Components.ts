@@ -49,7 +49,8 @@ const limitsOf = (settings: Settings, bufferBytes: number, maxAtWork?: number) =
     budgets,
     // an answer that its client doesn't read gives its place to a request that waits for one
     inFlight: Admission.make(settings.maxInFlight, "in_flight", () => budgets.sending.makeRoom()),
-    watches: Admission.make(settings.maxWatches, "watches")
+    watches: Admission.make(settings.maxWatches, "watches"),
+    imports: Admission.make(settings.maxImports, "imports")
   }
 }
 
@@ -71,18 +72,18 @@ export const api = (
 ): Effect.Effect<Urls, StartupError, InvoiceStore | InvoiceValidator | Scope.Scope> =>
   Effect.gen(function* () {
     const health = Operations.healthRoutes(checks)
-    const { budgets, inFlight, watches } = limitsOf(settings, settings.httpBufferMegabytes * 1_048_576)
+    const { budgets, ...limits } = limitsOf(settings, settings.httpBufferMegabytes * 1_048_576)
     const stopping = new AbortController()
     const rest = yield* Server.handler(
       { ...(yield* ReferenceApi.routes), ...health, ...Docs.routes() },
       {
-        inFlight,
+        inFlight: limits.inFlight,
         streamed: Application.streamed,
-        unlimited: new Set([...Object.keys(health), ...Application.watched]),
-        fallback: yield* Application.make({ stopping: stopping.signal, watches })
+        unlimited: new Set([...Object.keys(health), ...Application.watched, ...Application.streamed]),
+        fallback: yield* Application.make({ stopping: stopping.signal, ...limits })
       }
     )
-    const rpc = yield* Rpc.make(RpcServer.publicRoutes, { ready: Operations.ready(checks), inFlight, watches }, rest)
+    const rpc = yield* Rpc.make(RpcServer.publicRoutes, { ready: Operations.ready(checks), ...limits }, rest)
     const tls = yield* Tls.load(settings)
     const guarded = (yield* Auth.make(settings))(rpc.handler)
     const onStop = (): void => {
@@ -106,11 +107,11 @@ export const storage = (
   checks: Operations.Checks
 ): Effect.Effect<string, StartupError, InvoiceStore | InvoiceValidator | Outbox | Scope.Scope> =>
   Effect.gen(function* () {
-    const { budgets, inFlight, watches } = limitsOf(settings, internalBufferBytes, settings.maxInFlight)
+    const { budgets, ...limits } = limitsOf(settings, internalBufferBytes, settings.maxInFlight)
     const { handler, onStop, streamed } = yield* Rpc.make(
       RpcServer.storageRoutes,
-      { ready: Operations.ready(checks), inFlight, watches },
-      yield* Server.handler({}, { inFlight })
+      { ready: Operations.ready(checks), ...limits },
+      yield* Server.handler({}, { inFlight: limits.inFlight })
     )
     const auth = yield* Auth.make(settings)
     return yield* listen(settings, "GRPC_ADDRESS", auth(handler), {

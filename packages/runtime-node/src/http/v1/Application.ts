@@ -1,5 +1,6 @@
 /** REST v1 as the router's application for the paths that its table lacks. */
 import { NodeHttpServer } from "@effect/platform-node"
+import type { Admission } from "@invoice/adapters/connect"
 import { InvoiceApi } from "@invoice/client/Api"
 import type { Invoices } from "@invoice/core"
 import { Cause, Effect, Layer, Predicate, type Scope } from "effect"
@@ -47,17 +48,22 @@ const problemOf = (cause: Cause.Cause<HttpServerError.HttpServerError>): Effect.
   return fault === undefined ? Effect.failCause(cause as Cause.Cause<never>) : Effect.fail(fault)
 }
 
-/** Paths whose bodies are streams of lines. */
+/** Paths whose bodies are streams of lines: they are counted as imports, and not as requests in hand. */
 export const streamed: ReadonlySet<string> = new Set(["/v1/invoices:import"])
 
 /** Paths that are watches: they are counted as such, and not as requests in hand. */
 export const watched: ReadonlySet<string> = new Set(["/v1/events"])
 
-export const make = (options: Events.Options): Effect.Effect<Fallback, never, Invoices | Scope.Scope> =>
+export interface Options extends Events.Options {
+  /** Imports of all protocols; what it refuses is answered with 503. */
+  readonly imports: Admission.Admission
+}
+
+export const make = (options: Options): Effect.Effect<Fallback, never, Invoices | Scope.Scope> =>
   Effect.gen(function* () {
     const { exact, templates } = routesOf()
     const layer = HttpApiBuilder.layer(InvoiceApi).pipe(
-      Layer.provide([InvoiceRoutes.layer, Events.layer(options)]),
+      Layer.provide([InvoiceRoutes.layer(options.imports), Events.layer(options)]),
       Layer.provide(NodeHttpServer.layerHttpServices)
     )
     const application = yield* HttpRouter.toHttpEffect(layer)

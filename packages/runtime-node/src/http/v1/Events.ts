@@ -2,15 +2,14 @@
  * The changes of all invoices as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html). The id
  * of an event is the cursor right behind it, with which a client goes on after a break.
  */
-import { NodeHttpServerRequest } from "@effect/platform-node"
 import type { Admission } from "@invoice/adapters/connect"
 import { InvoiceApi } from "@invoice/client/Api"
 import { Invoices, type Watched, type WatchStart } from "@invoice/core"
 import { Effect, type Layer, Option, type Scope, Stream } from "effect"
-import { type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, type HttpApiGroup } from "effect/http-api"
-import * as BoundedMessages from "../BoundedMessages.ts"
 import * as Problem from "../Problem.ts"
+import * as Admitted from "./Admitted.ts"
 import { orProblem } from "./InvoiceRoutes.ts"
 
 /**
@@ -66,18 +65,6 @@ export interface Options {
   readonly watches: Admission.Admission
 }
 
-/** Counts a watch in until its answer is over. */
-const admitted = <R>(
-  watches: Admission.Admission,
-  request: HttpServerRequest.HttpServerRequest,
-  answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Problem.Problem, R>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, Problem.Problem, R> =>
-  Effect.suspend(() => {
-    if (!watches.enter()) return Effect.fail(Problem.overloaded)
-    BoundedMessages.whenSent(NodeHttpServerRequest.toServerResponse(request), watches.leave)
-    return answer
-  })
-
 /** The handlers of the group `events`. */
 export const layer = ({
   stopping,
@@ -88,7 +75,7 @@ export const layer = ({
       handlers.handleRaw("streamEvents", ({ headers, query, request }) => {
         const cursor = headers["last-event-id"] ?? query.after
         const start = cursor === undefined ? (query.from ?? "now") : { cursor }
-        return orProblem(admitted(watches, request, follow(invoices, start, stopping)))
+        return orProblem(Admitted.within(watches, request, follow(invoices, start, stopping)))
       })
     )
   )

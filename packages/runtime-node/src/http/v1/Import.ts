@@ -4,6 +4,7 @@
  */
 import { createGunzip } from "node:zlib"
 import { NodeStream } from "@effect/platform-node"
+import type { Admission } from "@invoice/adapters/connect"
 import {
   Allowance,
   Defect,
@@ -19,12 +20,10 @@ import { Cause, Effect, Result, Stream } from "effect"
 import { type HttpServerError, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import * as DocumentSplitter from "../../validate/DocumentSplitter.ts"
 import * as Problem from "../Problem.ts"
+import * as Admitted from "./Admitted.ts"
 
 /** Most bytes of one line. */
 const maxLineBytes = 1_048_576
-
-/** Creations of an import at once: enough to fill the store's batches. */
-const concurrency = 64
 
 /** How long a client may send nothing, in milliseconds. */
 const idleMillis = 30_000
@@ -98,9 +97,13 @@ const importLine = (
   )
 }
 
-/** The handler. */
+/**
+ * The handler.
+ *
+ * @param imports imports of all protocols; what it refuses is answered with 503
+ */
 export const make =
-  (invoices: Invoices["Service"]) =>
+  (invoices: Invoices["Service"], imports: Admission.Admission) =>
   (
     request: HttpServerRequest.HttpServerRequest
   ): Effect.Effect<HttpServerResponse.HttpServerResponse, Problem.Problem> => {
@@ -109,19 +112,20 @@ export const make =
       return Effect.fail(Problem.unsupported("content-type must be application/x-ndjson"))
     }
     const sender = Effect.all({ principal: Principal, allowance: Allowance })
-    return Effect.zipWith(decoded(request), sender, (bytes, { allowance, principal }) =>
+    const answer = Effect.zipWith(decoded(request), sender, (bytes, { allowance, principal }) =>
       HttpServerResponse.stream(
-        paced(found(bytes)).pipe(
-          Stream.mapEffect(
-            (document) => Traceparent.within(request.headers["traceparent"], importLine(invoices, document)),
-            { concurrency }
+        invoices
+          .importEach(paced(found(bytes)), (document) =>
+            Traceparent.within(request.headers["traceparent"], importLine(invoices, document))
+          )
+          .pipe(
+            Stream.encodeText,
+            // the body is written when the handler has ended, and with it what was provided around it
+            Stream.provideService(Allowance, allowance),
+            Stream.provideService(Principal, principal)
           ),
-          Stream.encodeText,
-          // the body is written when the handler has ended, and with it what was provided around it
-          Stream.provideService(Allowance, allowance),
-          Stream.provideService(Principal, principal)
-        ),
         { contentType: "application/x-ndjson" }
       )
     )
+    return Admitted.within(imports, request, answer)
   }

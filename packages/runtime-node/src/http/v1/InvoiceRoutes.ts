@@ -2,6 +2,7 @@
  * Create, get, list, history and validation. Bodies are read by `Body.ts` and the core's parser, and answers are written by
  * `InvoiceJson.ts`: HttpApi finds the route and decodes parameters, no more.
  */
+import type { Admission } from "@invoice/adapters/connect"
 import { InvoiceApi } from "@invoice/client/Api"
 import { Invoices, Timestamp, Traceparent } from "@invoice/core"
 import { withId } from "@invoice/core/Invoices"
@@ -131,42 +132,45 @@ const list =
       )
     )
 
-/** The handlers of the group `invoices`. */
-export const layer: Layer.Layer<
-  HttpApiGroup.Service<"invoices-v1", "invoices">,
-  never,
-  Invoices
-> = HttpApiBuilder.group(InvoiceApi, "invoices", (handlers) =>
-  Effect.map(Invoices, (invoices) => {
-    const creating = create(invoices)
-    const listing = list(invoices)
-    const importing = Import.make(invoices)
-    return handlers
-      .handleRaw("createInvoice", ({ request }) => orProblem(creating(request)))
-      .handleRaw("getInvoice", ({ headers, params }) =>
-        orProblem(
-          Effect.flatMap(Effect.catch(invoices.get(params.id), Problem.fail), (stored) => read(stored, headers))
-        )
-      )
-      .handleRaw("listInvoices", ({ query, request }) => orProblem(listing(query, request.url)))
-      .handleRaw("getHistory", ({ params }) =>
-        orProblem(
-          invoices.history(params.id).pipe(
-            Effect.map((entries) => json(InvoiceJson.history(entries))),
-            Effect.catch(Problem.fail)
+/**
+ * The handlers of the group `invoices`.
+ *
+ * @param imports imports of all protocols
+ */
+export const layer = (
+  imports: Admission.Admission
+): Layer.Layer<HttpApiGroup.Service<"invoices-v1", "invoices">, never, Invoices> =>
+  HttpApiBuilder.group(InvoiceApi, "invoices", (handlers) =>
+    Effect.map(Invoices, (invoices) => {
+      const creating = create(invoices)
+      const listing = list(invoices)
+      const importing = Import.make(invoices, imports)
+      return handlers
+        .handleRaw("createInvoice", ({ request }) => orProblem(creating(request)))
+        .handleRaw("getInvoice", ({ headers, params }) =>
+          orProblem(
+            Effect.flatMap(Effect.catch(invoices.get(params.id), Problem.fail), (stored) => read(stored, headers))
           )
         )
-      )
-      .handleRaw("validateInvoice", ({ request }) =>
-        orProblem(
-          Effect.flatMap(Effect.flatMap(Body.json(request), identified), (document) =>
-            invoices.validate(document).pipe(
-              Effect.map((verdict) => json(InvoiceJson.verdict(verdict))),
+        .handleRaw("listInvoices", ({ query, request }) => orProblem(listing(query, request.url)))
+        .handleRaw("getHistory", ({ params }) =>
+          orProblem(
+            invoices.history(params.id).pipe(
+              Effect.map((entries) => json(InvoiceJson.history(entries))),
               Effect.catch(Problem.fail)
             )
           )
         )
-      )
-      .handleRaw("importInvoices", ({ request }) => orProblem(importing(request)))
-  })
-)
+        .handleRaw("validateInvoice", ({ request }) =>
+          orProblem(
+            Effect.flatMap(Effect.flatMap(Body.json(request), identified), (document) =>
+              invoices.validate(document).pipe(
+                Effect.map((verdict) => json(InvoiceJson.verdict(verdict))),
+                Effect.catch(Problem.fail)
+              )
+            )
+          )
+        )
+        .handleRaw("importInvoices", ({ request }) => orProblem(importing(request)))
+    })
+  )
