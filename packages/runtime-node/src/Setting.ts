@@ -170,7 +170,8 @@ export const postgresUrl = (name: string): Config.Config<Redacted.Redacted> =>
             "Expected postgres://user:password@host:port/database"
         ),
         Schema.makeFilter(
-          (text: string) => isPercentEncoded(text) || "Expected %25 for each % of a user name or password, as in every URL"
+          (text: string) =>
+            isPercentEncoded(text) || "Expected %25 for each % of a user name or password, as in every URL"
         )
       ),
       name

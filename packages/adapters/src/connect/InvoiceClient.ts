@@ -7,9 +7,9 @@ import { type Client, ConnectError, createClient, type Transport } from "@connec
 import { createConnectTransport } from "@connectrpc/connect-web"
 import {
   IdempotencyKey,
+  ImportTurns,
   type Invoice,
   InvoiceParser,
-  ImportTurns,
   Invoices,
   type StoreUnavailable
 } from "@invoice/core"
