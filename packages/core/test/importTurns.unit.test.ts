@@ -14,7 +14,10 @@ describe("the turns of imports", () => {
       let [atWork, most] = [0, 0]
       const work = (item: number) =>
         Effect.acquireUseRelease(
-          Effect.sync(() => void (most = Math.max(most, ++atWork))),
+          Effect.sync(() => {
+            atWork++
+            most = Math.max(most, atWork)
+          }),
           () => Effect.as(Effect.yieldNow, item),
           () => Effect.sync(() => void atWork--)
         )

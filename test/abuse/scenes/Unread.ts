@@ -134,4 +134,30 @@ const imports: Scene = {
   }
 }
 
-export const scenes: ReadonlyArray<Scene> = [gets, pipelined, pages, escapes, imports]
+const lines: Scene = {
+  name: "imports of lines whose results nobody reads",
+  promise: "memory ≤ +150 MB: reading stops, then the connection ends",
+  attack: async (stage) => {
+    const line = (): string => {
+      const item = { description: "d".repeat(500), quantity: 1, unit_price: "10.00", total: "10.00" }
+      const items = Array.from({ length: 20 }, () => item)
+      const customer = "c78aef21-ae9f-4561-a2c9-3b7a7ea2f990"
+      return `${JSON.stringify({ id: crypto.randomUUID(), customer_id: customer, amount: "200.00", currency: "USD", items })}\n`
+    }
+    const headers = { "content-type": "application/x-ndjson", "content-length": 1_000_000_000 }
+    const ends = performance.now() + stage.pick(3, 30) * 1_000
+    const pump = async (): Promise<void> => {
+      const socket = await Sockets.open(stage)
+      stage.findings.follow(socket)
+      socket.pause()
+      socket.write(Sockets.request("/v1/invoices:import", "", { headers }))
+      while (socket.writable && performance.now() < ends && !stage.enough.aborted) {
+        if (!socket.write(line())) await stage.hold(0.5, () => !socket.writableNeedDrain || socket.destroyed)
+        await pause(2)
+      }
+    }
+    await Promise.all(Array.from({ length: stage.pick(20, 50) }, pump))
+  }
+}
+
+export const scenes: ReadonlyArray<Scene> = [gets, pipelined, pages, escapes, imports, lines]

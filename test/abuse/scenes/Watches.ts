@@ -4,6 +4,7 @@ import * as Messages from "../Messages.ts"
 import type { Scene, Stage } from "../Scene.ts"
 import * as Seeds from "../Seeds.ts"
 import * as Sessions from "../Sessions.ts"
+import * as Sockets from "../Sockets.ts"
 
 const path = `${Messages.service}/Watch`
 
@@ -131,4 +132,28 @@ const killed: Scene = {
   }
 }
 
-export const scenes: ReadonlyArray<Scene> = [fromBeginning, stalled, idle, many, killed]
+const events: Scene = {
+  name: "server-sent events over huge verdicts, never read",
+  promise: "memory ≤ +150 MB, a stalled write ends the connection",
+  prepare: (stage) => Seeds.hugeVerdicts(stage.sql, stage.pick(40, 200)),
+  attack: async (stage) => {
+    const { findings } = stage
+    const request = Sockets.request("/v1/events?from=beginning", "", { method: "GET" })
+    for (let index = 0; index < stage.pick(40, 100) && !stage.enough.aborted; index++) {
+      const socket = await Sockets.open(stage)
+      findings.follow(socket)
+      // without a listener for data nothing is read: the system's buffers fill, then the program's
+      socket.pause()
+      socket.write(request)
+      // who doesn't read learns of the connection's end from a write that fails
+      const writing = setInterval(() => void (socket.writable && socket.write("\r\n")), 300)
+      socket.once("close", () => clearInterval(writing))
+    }
+    const seconds = stage.pick(3, stallSeconds)
+    await stage.hold(seconds, () => findings.open === 0)
+    if (stage.long && !stage.enough.aborted)
+      findings.expect(findings.open === 0, `${findings.open} streams of events are still held after ${seconds} s`)
+  }
+}
+
+export const scenes: ReadonlyArray<Scene> = [fromBeginning, stalled, events, idle, many, killed]

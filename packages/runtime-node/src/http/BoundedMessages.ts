@@ -10,6 +10,7 @@ import type { MessageFraming } from "./MessageFraming.ts"
 import * as Problem from "./Problem.ts"
 import { type Body, Receiving, type Session as ReceivingSession } from "./Receiving.ts"
 import { type Answer, Sending } from "./Sending.ts"
+import * as StreamResets from "./StreamResets.ts"
 import { Turns } from "./Turns.ts"
 
 /** The budgets that all ports of a process share. */
@@ -184,6 +185,7 @@ const reset = (stream: ServerHttp2Stream): void => {
   if (stream.destroyed) return
   const { session } = stream
   const sent = session?.socket.bytesWritten
+  StreamResets.isOurs(stream)
   stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM)
   stream.destroy()
   if (session === undefined || session.destroyed) return
@@ -252,6 +254,7 @@ const tooSlow2 = (request: Http2ServerRequest, response: Http2ServerResponse): v
     response.writeHead(Problem.tooSlow.status, { "content-type": Problem.contentType })
     response.end(Problem.toText(Problem.tooSlow))
   }
+  StreamResets.isOurs(stream)
   // the answer goes first, then the client is told to send no more (RFC 9113, section 8.1)
   stream.close(constants.NGHTTP2_NO_ERROR)
   setTimeout(() => reset(stream), 2_000).unref()

@@ -12,6 +12,7 @@ import type { Address } from "../Config.ts"
 import * as BoundedMessages from "./BoundedMessages.ts"
 import * as MessageFraming from "./MessageFraming.ts"
 import { Pipeline } from "./Pipeline.ts"
+import { StreamResets } from "./StreamResets.ts"
 
 /** The port can't be listened on. */
 export class CannotListen extends Schema.TaggedError<CannotListen>()("CannotListen", { reason: Schema.String }) {
@@ -119,6 +120,20 @@ const http1Server = (serving: Serving, pipeline: Pipeline) => {
   return server
 }
 
+/** Runs functions when all that has come is read: in order, and at once when nothing more comes. */
+class Soon {
+  private waiting: Array<() => void> = []
+
+  run(next: () => void): void {
+    if (this.waiting.push(next) > 1) return
+    setImmediate(() => {
+      const { waiting } = this
+      this.waiting = []
+      for (const run of waiting) run()
+    })
+  }
+}
+
 const http2Server = (serving: Serving) => {
   const { budgets, handler, idleMillis } = serving
   const server = createHttp2({
@@ -128,6 +143,7 @@ const http2Server = (serving: Serving) => {
     settings: { maxConcurrentStreams: 1_000, maxHeaderListSize: 16_384 }
   })
   const sessions = new WeakMap<object, BoundedMessages.Session>()
+  const soon = new Soon()
   server.on("request", (request, response) => {
     if (!(request instanceof BoundedMessages.Request2 && response instanceof BoundedMessages.Response2)) return
     const key = request.stream.session ?? request
@@ -135,13 +151,20 @@ const http2Server = (serving: Serving) => {
     sessions.set(key, session)
     BoundedMessages.begin2(budgets, request, response, framing(serving, request), session)
     // Node's compatibility API has every part of HTTP/1.1's requests and responses that the handlers use
-    handler(...([request, response] as unknown as Parameters<RequestListener>))
+    soon.run(() => {
+      // a request that its client has taken back meanwhile is not begun
+      if (!response.isOver) handler(...([request, response] as unknown as Parameters<RequestListener>))
+    })
   })
   server.on("session", (session) => {
     const streams = new Set<unknown>()
+    const resets = new StreamResets(session)
     session.on("stream", (stream) => {
       streams.add(stream)
-      stream.once("close", () => streams.delete(stream))
+      stream.once("close", () => {
+        streams.delete(stream)
+        resets.closed(stream)
+      })
     })
     session.setTimeout(idleMillis, () => {
       if (streams.size === 0) session.close()

@@ -35,11 +35,17 @@ export interface Body {
   total: number
   /** The bytes of it that count. */
   held: number
+  /** What the chunks cost that it is held in, in bytes. */
+  overhead: number
 }
 
 export interface Session {
   held: number
 }
+
+/** What a small chunk costs beside its bytes: a client that sends a byte at a time makes us hold this for each. */
+const chunkBytes = 512
+const smallChunk = 4_096
 
 const now = (): number => performance.now()
 
@@ -63,7 +69,7 @@ export class Receiving {
 
   begin(body: Pick<Body, "session" | "framing" | "isAwaited" | "cut">): Body {
     const since = now()
-    const begun: Body = { ...body, since, heardAt: since, total: 0, held: 0 }
+    const begun: Body = { ...body, since, heardAt: since, total: 0, held: 0, overhead: 0 }
     this.unfinished.add(begun)
     return begun
   }
@@ -72,7 +78,10 @@ export class Receiving {
     if (!this.unfinished.has(body)) return
     body.heardAt = now()
     body.total += chunk.length
-    this.hold(body, body.framing === undefined ? body.total : body.framing.add(chunk))
+    const bytes = body.framing === undefined ? body.total : body.framing.add(chunk)
+    // what this chunk has made complete is not held
+    body.overhead = bytes < chunk.length ? 0 : body.overhead + (chunk.length < smallChunk ? chunkBytes : 0)
+    this.hold(body, bytes === 0 ? 0 : bytes + body.overhead)
     if (body.session !== undefined && body.session.held > this.maxSessionBytes) this.cutSlowest(body.session)
     if (this.held > this.maxBytes) this.cutSlowest(undefined)
   }
