@@ -134,8 +134,8 @@ describe("a JSON client of InvoiceService", () => {
   it.live("hears of a limited number of them, in bounded time", () =>
     Effect.gen(function* () {
       const { http1 } = yield* serve
-      const many = Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`f${index}`, index]))
-      const lines = Array.from({ length: 1_000 }, () => ({ ...item, a: 1, b: 2 }))
+      const many = Object.fromEntries(Array.from({ length: 1_000 }, (_, index) => [`f${index}`, index]))
+      const lines = Array.from({ length: 300 }, () => ({ ...item, a: 1, b: 2 }))
       const answer = yield* post(http1, "Create", JSON.stringify({ ...many, invoice: { ...invoice, items: lines } }))
       assert.strictEqual(answer.code, "invalid_argument")
       assert.isAtMost(answer.faults.length, 100)

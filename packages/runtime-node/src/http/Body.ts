@@ -26,18 +26,26 @@ const read = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Uint8
         )
       )
 
-/** Bodies that have been received, by Node's requests. */
-const bodies = new WeakMap<object, Result.Result<Uint8Array, Problem.Problem>>()
+/** A body that has been received is kept on Node's request: entries of a `WeakMap` cost every garbage collection time. */
+const received = Symbol("body")
+
+interface Source {
+  [received]?: Result.Result<Uint8Array, Problem.Problem>
+}
 
 /** Waits for the body, without an answer yet: `bytes` gives it, or the problem of one that can't be read. */
 export const receive = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<void> =>
-  Effect.map(Effect.result(read(request)), (result) => void bodies.set(request.source, result))
+  Effect.map(Effect.result(read(request)), (result) => {
+    const source: Source = request.source
+    source[received] = result
+  })
 
 /** The body as it was sent. */
 export const bytes = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Uint8Array, Problem.Problem> =>
   Effect.suspend(() => {
-    const received = bodies.get(request.source)
-    return received === undefined ? read(request) : Effect.fromResult(received)
+    const source: Source = request.source
+    const body = source[received]
+    return body === undefined ? read(request) : Effect.fromResult(body)
   })
 
 const decompressed = (encoding: string | undefined, body: Uint8Array): Effect.Effect<Uint8Array, Problem.Problem> => {

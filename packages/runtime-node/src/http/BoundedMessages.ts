@@ -43,7 +43,7 @@ export const session = ({ maxAtWork, sending }: Budgets): Session => ({
 })
 
 /** What counts a request and its answer. */
-interface Counted extends Budgets {
+interface Counted extends Pick<Budgets, "receiving" | "sending"> {
   readonly body: Body
 }
 
@@ -209,13 +209,21 @@ const cut1 = (response: ServerResponse, socket: Socket, problem: Problem.Problem
 const count = (request: Request1 | Request2, response: Response1 | Response2, counted: Counted): void => {
   request.counted = counted
   response.counted = counted
-  response.once("close", () => {
-    response.isOver = true
+  // one function for all: a listener of its own for each response costs more, and so does `once`
+  response.on("close", over)
+}
+
+/** A response has been sent, or can't be sent any more. */
+function over(this: unknown): void {
+  if (!(this instanceof Response1 || this instanceof Response2) || this.isOver) return
+  this.isOver = true
+  const { counted } = this
+  if (counted !== undefined) {
     counted.receiving.over(counted.body)
-    counted.sending.over(response)
-    if (response instanceof Response2) response.leave()
-    for (const run of response.whenOver) run()
-  })
+    counted.sending.over(this)
+  }
+  if (this instanceof Response2) this.leave()
+  for (const run of this.whenOver) run()
 }
 
 /** Counts a request of HTTP/1.1 in, until `close`. */
@@ -232,7 +240,7 @@ export const begin1 = (
     isAwaited: () => request.readableLength === 0,
     cut: (reason) => cut1(response, socket, reason === "body_deadline" ? Problem.tooSlow : Problem.cutOff)
   })
-  count(request, response, { ...budgets, body })
+  count(request, response, { receiving: budgets.receiving, sending: budgets.sending, body })
 }
 
 const isGrpc = (request: Http2ServerRequest): boolean =>
@@ -276,7 +284,7 @@ export const begin2 = (
     cut: (reason) => (reason === "body_deadline" ? tooSlow2(request, response) : reset(stream))
   })
   response.turns = session.turns
-  count(request, response, { ...budgets, body })
+  count(request, response, { receiving: budgets.receiving, sending: budgets.sending, body })
 }
 
 /** Runs when the answer has left the process, or can't leave it any more. */

@@ -69,7 +69,9 @@ export class Receiving {
 
   begin(body: Pick<Body, "session" | "framing" | "isAwaited" | "cut">): Body {
     const since = now()
-    const begun: Body = { ...body, since, heardAt: since, total: 0, held: 0, overhead: 0 }
+    const { cut, framing, isAwaited, session } = body
+    // each field by its name: a copy of an object costs more, and this runs for every request
+    const begun: Body = { session, framing, isAwaited, cut, since, heardAt: since, total: 0, held: 0, overhead: 0 }
     this.unfinished.add(begun)
     return begun
   }
