@@ -24,7 +24,7 @@ describe("the turns of a session", () => {
   it("begins with a few requests, and with more the more answers have come", () => {
     const { begun, take, turns } = make()
     take(1_000)
-    expect(begun()).toBe(8)
+    expect(begun()).toBe(4)
     for (let answer = 0; answer < 100; answer++) turns.give(500)
     expect(begun()).toBe(164)
   })
@@ -63,6 +63,6 @@ describe("the turns of a session", () => {
     const { begun, refused, take, turns } = make()
     take(100)
     turns.refuse()
-    expect([begun(), refused()]).toEqual([8, 92])
+    expect([begun(), refused()]).toEqual([4, 96])
   })
 })

@@ -11,7 +11,7 @@
  */
 
 export interface Options {
-  /** Most requests of a session at work. An eighth of them may be at work before the first answer. */
+  /** Most requests of a session at work. A sixteenth of them may be at work before the first answer. */
   readonly maxAtWork: number
   /** Bytes of answers that a session has not read, above which no more of its requests begin. */
   readonly maxUnsent: number
@@ -30,7 +30,7 @@ export class Turns {
 
   constructor(options: Options) {
     this.options = options
-    this.allowed = Math.ceil(options.maxAtWork / 8)
+    this.allowed = Math.ceil(options.maxAtWork / 16)
   }
 
   /** Calls `begin` when it is the request's turn, at once if it can; or `refuse` when its client reads no answers. */
