@@ -2,12 +2,22 @@
  * Installs the tarballs in two projects like those of users: one with npm and the lowest versions that the packages'
  * ranges allow, one with pnpm and the newest. In each, types are checked with the resolutions `nodenext` and `bundler`
  * (`skipLibCheck: false`), and the unit tests, the examples and the READMEs' programs run against the tarballs.
+ *
+ * `node scripts/check-consumers.ts [--short]`: in the short form the newest versions run the examples' tests and the
+ * suites of the memory adapters only.
  */
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { parseArgs } from "node:util"
 import { type Choice, type Consumer, type Manager, makeConsumer, resolutions } from "./packages/Consumer.ts"
 import { type Packed, packAll } from "./packages/Pack.ts"
+
+const { values } = parseArgs({ options: { short: { type: "boolean", default: false } } })
+
+/** The test files that run, by parts of their names; none for all of them. */
+const testsOf = (choice: Choice): ReadonlyArray<string> =>
+  values.short && choice === "newest" ? ["examples", "memory"] : []
 
 const runReadme = ({ programs, run }: Consumer): void => {
   for (const { file, prints } of programs) {
@@ -26,7 +36,7 @@ const check = async (packed: ReadonlyArray<Packed>, manager: Manager, choice: Ch
     if (!version.includes(packed[0]?.manifest.version ?? "")) throw new Error(`invoice --version prints ${version}`)
     runReadme(consumer)
     for (const resolution of resolutions) consumer.run("tsc", "-p", `tsconfig.${resolution}.json`)
-    const report = consumer.run("vitest", "run", "--silent", "--reporter=dot")
+    const report = consumer.run("vitest", "run", "--silent", "--reporter=dot", ...testsOf(choice))
     console.log(/^.*Tests .*$/mu.exec(report)?.[0] ?? report)
     console.log(`${Math.round((performance.now() - start) / 1_000)} s`)
   } finally {

@@ -1,4 +1,4 @@
-/** The check at the door as the settings say, with its keys loaded. */
+/** Authentication as the settings say, with its keys loaded. */
 import { readFile } from "node:fs/promises"
 import type { RequestListener } from "node:http"
 import { type Context, Effect, Metric, Option, Redacted, type Scope } from "effect"

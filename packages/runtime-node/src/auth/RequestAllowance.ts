@@ -1,4 +1,4 @@
-/** What an import has to wait for, kept with its request from the check at the door until it is handled. */
+/** What an import has to wait for, kept with its request from its authentication until it is handled. */
 import type { IncomingMessage } from "node:http"
 import type { Http2ServerRequest } from "node:http2"
 import { Effect } from "effect"

@@ -1,4 +1,4 @@
-/** Who sent a request, kept with it from the check at the door until it is handled. */
+/** Who sent a request, kept with it from its authentication until it is handled. */
 import type { IncomingMessage } from "node:http"
 import type { Http2ServerRequest } from "node:http2"
 

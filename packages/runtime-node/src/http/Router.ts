@@ -172,7 +172,7 @@ const inTurn = <A, R>(
 const broken = (cause: Cause.Cause<never>): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.map(Defect.report("request failed", cause), (instance) => Problem.toResponse(Problem.defect(instance)))
 
-/** Handles a request as the principal that the check at the door has found, and as fast as its rate allows. */
+/** Handles a request as the principal that authentication has found, and as fast as its rate allows. */
 const asSender = <A, E, R>(
   application: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R | HttpServerRequest.HttpServerRequest> =>
