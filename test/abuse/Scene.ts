@@ -203,7 +203,7 @@ export const isTimed = ({ others }: Outcome): boolean => others <= busy
 const judgeClients = (bounds: Bounds, { attacked, baseline }: Outcome): ReadonlyArray<string> => {
   const { creates } = bounds
   // a machine with slow cores serves good clients slowly before the attack, too
-  const p99 = "p99" in bounds ? bounds.p99 : Math.max(1_000, 3 * baseline.p99)
+  const p99 = "p99" in bounds ? bounds.p99 : Math.max(2_000, 3 * baseline.p99)
   const success = "success" in bounds ? bounds.success : 0.99
   const share = attacked.requests === 0 ? 0 : 1 - attacked.errors / attacked.requests
   const checks = [

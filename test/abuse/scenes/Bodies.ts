@@ -24,6 +24,8 @@ const holdBodies = async (stage: Stage, sent: () => number): Promise<void> => {
 
 const http2: Scene = {
   name: "bodies that never end, HTTP/2",
+  // its memory is near the bound or above it: docs/guides/abuse.md
+  long: true,
   promise: "memory ≤ +150 MB, the body's deadline ends them",
   attack: async (stage) => {
     const sessions = await Promise.all([Sessions.open(stage), Sessions.open(stage)])
@@ -42,6 +44,8 @@ const http2: Scene = {
 
 const http1: Scene = {
   name: "bodies that never end, HTTP/1.1",
+  // its memory is near the bound or above it: docs/guides/abuse.md
+  long: true,
   promise: "memory ≤ +150 MB, the body's deadline ends them",
   attack: async (stage) => {
     const start = Sockets.request("/api/invoice/create", part, { headers: { "content-length": size } })

@@ -53,6 +53,8 @@ const gets: Scene = {
 const piped = huge(() => 0)
 const pipelined: Scene = {
   name: "pipelined gets of 1 MB, never read",
+  // its memory is near the bound or above it: docs/guides/abuse.md
+  long: true,
   promise: "memory ≤ +150 MB, a stalled write ends the connection",
   prepare: piped.prepare,
   attack: async (stage) => {
@@ -75,6 +77,8 @@ const pipelined: Scene = {
 const listed = huge((long) => (long ? 220 : 70))
 const pages: Scene = {
   name: "lists of huge invoices",
+  // its memory is near the bound or above it: docs/guides/abuse.md
+  long: true,
   promise: "a page is ≤ 4 MB and one invoice; no 500; memory ≤ +150 MB",
   prepare: listed.prepare,
   attack: async (stage) => {
@@ -115,6 +119,8 @@ const escapes: Scene = {
 
 const imports: Scene = {
   name: "imports whose results nobody reads",
+  // its memory is near the bound or above it: docs/guides/abuse.md
+  long: true,
   promise: "memory ≤ +150 MB: reading stops, then the stream ends",
   attack: async (stage) => {
     const message = (): Buffer =>
@@ -136,6 +142,8 @@ const imports: Scene = {
 
 const lines: Scene = {
   name: "imports of lines whose results nobody reads",
+  // its memory is near the bound or above it: docs/guides/abuse.md
+  long: true,
   promise: "memory ≤ +150 MB: reading stops, then the connection ends",
   attack: async (stage) => {
     const line = (): string => {

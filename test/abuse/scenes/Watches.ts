@@ -48,6 +48,8 @@ const fromBeginning: Scene = {
 
 const stalled: Scene = {
   name: "stalled watches over huge verdicts",
+  // its memory is near the bound or above it: docs/guides/abuse.md
+  long: true,
   promise: "memory ≤ +150 MB, a stalled write ends the watch",
   prepare: (stage) => Seeds.hugeVerdicts(stage.sql, stage.pick(40, 200)),
   attack: async (stage) => {
@@ -134,6 +136,8 @@ const killed: Scene = {
 
 const events: Scene = {
   name: "server-sent events over huge verdicts, never read",
+  // its memory is near the bound or above it: docs/guides/abuse.md
+  long: true,
   promise: "memory ≤ +150 MB, a stalled write ends the connection",
   prepare: (stage) => Seeds.hugeVerdicts(stage.sql, stage.pick(40, 200)),
   attack: async (stage) => {
