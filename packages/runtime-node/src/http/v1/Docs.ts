@@ -99,20 +99,29 @@ const docs = (spec: Part): string => {
 const html = (text: string): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.text(text, { contentType: "text/html; charset=utf-8", headers })
 
-const get = (response: HttpServerResponse.HttpServerResponse): Routes[string] => ({
-  GET: () => Effect.succeed(response)
-})
+/** Makes the answer when it is asked for, since a program that starts has no need of it; and only once. */
+const get = (make: () => HttpServerResponse.HttpServerResponse): Routes[string] => {
+  let response: HttpServerResponse.HttpServerResponse | undefined
+  return {
+    GET: () =>
+      Effect.sync(() => {
+        response ??= make()
+        return response
+      })
+  }
+}
 
 /** `/openapi.json`, `/docs`, and a page for each kind of problem. */
 export const routes = (): Routes => {
-  const spec = document()
   const problems = Problems.all.map((kind): [string, Routes[string]] => [
     Problems.typeOf(kind),
-    get(html(page(Problems.kinds[kind].title, `${problem(kind)}<p><a href="/docs">All of the API</a></p>`)))
+    get(() => html(page(Problems.kinds[kind].title, `${problem(kind)}<p><a href="/docs">All of the API</a></p>`)))
   ])
   return {
-    "/openapi.json": get(HttpServerResponse.text(JSON.stringify(spec), { contentType: "application/json" })),
-    "/docs": get(html(docs(spec as Part))),
+    "/openapi.json": get(() =>
+      HttpServerResponse.text(JSON.stringify(document()), { contentType: "application/json" })
+    ),
+    "/docs": get(() => html(docs(document() as Part))),
     ...Object.fromEntries(problems)
   }
 }
