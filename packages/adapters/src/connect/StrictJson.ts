@@ -13,9 +13,6 @@ import * as Errors from "./Errors.ts"
 /** Maximum number of unknown fields that are listed, of a message and all messages within it. */
 const limit = 100
 
-/** Maximum number of values in the JSON of a message: an invoice of 1,000 lines has some 6,000. */
-const maxValues = 10_000
-
 /** Registers methods at a router so that each reads JSON strictly. */
 export const register =
   (router: ConnectRouter, options: { readonly readMaxBytes: number }) =>
@@ -33,9 +30,9 @@ const jsonOptions = (message: DescMessage) => ({
   textDecoder: {
     decode: (bytes?: Uint8Array): string => {
       const text = decode(bytes)
-      if (JsonValues.count(text, maxValues) > maxValues) {
+      if (JsonValues.count(text, JsonValues.maxOfRequest) > JsonValues.maxOfRequest) {
         LimitMetrics.reached("json_values")
-        throw new ConnectError(`the message has more than ${maxValues} values`, Code.InvalidArgument)
+        throw new ConnectError(`the message has more than ${JsonValues.maxOfRequest} values`, Code.InvalidArgument)
       }
       const violations = unknownFields(message, text)
       if (violations.length > 0) {

@@ -23,6 +23,13 @@ export class InvalidJson extends Error {
   override readonly name = "InvalidJson"
 }
 
+/** The text has more values than its reader allows. */
+export class TooManyValues extends InvalidJson {
+  constructor(maxValues: number) {
+    super(`the document has more than ${maxValues} values`)
+  }
+}
+
 export interface Options {
   /** Most values in a text: the whole, every element and every member. Default: no limit. */
   readonly maxValues?: number
@@ -35,7 +42,7 @@ export const parse = (
 ): Result.Result<unknown, InvalidJson> => {
   const values = count(text, maxValues)
   if (values > maxValues) {
-    return Result.fail(new InvalidJson(`the document has more than ${maxValues} values`))
+    return Result.fail(new TooManyValues(maxValues))
   }
   try {
     return read(text, values)

@@ -3,6 +3,9 @@
  * parser spends far more on a value than a scan does, so the scan comes first where strangers send the text.
  */
 
+/** Most values of a request's JSON, on every protocol: an invoice of 1,000 lines has some 6,000. */
+export const maxOfRequest = 10_000
+
 const quote = 0x22
 const comma = 0x2c
 const backslash = 0x5c

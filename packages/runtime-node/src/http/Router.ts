@@ -9,6 +9,7 @@ import { Cause, Effect, Scope } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import * as RequestAllowance from "../auth/RequestAllowance.ts"
 import * as RequestPrincipal from "../auth/RequestPrincipal.ts"
+import * as Admitted from "./Admitted.ts"
 import * as Body from "./Body.ts"
 import * as BoundedMessages from "./BoundedMessages.ts"
 import * as Problem from "./Problem.ts"
@@ -130,7 +131,10 @@ export const application = (table: Routes, { fallback, inFlight, streamed, unlim
         wantsGzip(request) ? compressed(response) : Effect.succeed(response)
       )
     )
-    const served = unlimited?.has(path) === true ? answered : inTurn(request, admitted(inFlight, request, answered))
+    const admitted = Effect.catch(Admitted.within(inFlight, request, answered), (problem) =>
+      Effect.succeed(Problem.toResponse(problem))
+    )
+    const served = unlimited?.has(path) === true ? answered : inTurn(request, admitted)
     // a slow body is not in hand: receiving has a budget of its own
     return (
       hasBody(request) && streamed?.has(path) !== true ? Effect.andThen(Body.receive(request), served) : served
@@ -140,18 +144,6 @@ export const application = (table: Routes, { fallback, inFlight, streamed, unlim
 
 const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
   headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined
-
-/** Counts the request in, until its answer has been sent; or answers 503. */
-const admitted = <R>(
-  inFlight: Admission.Admission,
-  request: HttpServerRequest.HttpServerRequest,
-  answered: Effect.Effect<HttpServerResponse.HttpServerResponse, never, R>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
-  Effect.suspend(() => {
-    if (!inFlight.enter()) return Effect.succeed(Problem.toResponse(Problem.overloaded))
-    BoundedMessages.whenSent(NodeHttpServerRequest.toServerResponse(request), inFlight.leave)
-    return answered
-  })
 
 /** Serves the request when it is its turn in its session of HTTP/2; with HTTP/1.1 at once. */
 const inTurn = <A, R>(

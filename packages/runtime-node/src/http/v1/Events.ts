@@ -8,8 +8,8 @@ import { Invoices, type Watched, type WatchStart } from "@invoice/core"
 import { Effect, type Layer, Option, type Scope, Stream } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, type HttpApiGroup } from "effect/http-api"
+import * as Admitted from "../Admitted.ts"
 import * as Problem from "../Problem.ts"
-import * as Admitted from "./Admitted.ts"
 import { orProblem } from "./InvoiceRoutes.ts"
 
 /**

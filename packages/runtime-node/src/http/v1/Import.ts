@@ -19,8 +19,8 @@ import type { Creation } from "@invoice/core/ports/InvoiceStore"
 import { Cause, Effect, Result, Stream } from "effect"
 import { type HttpServerError, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import * as DocumentSplitter from "../../validate/DocumentSplitter.ts"
+import * as Admitted from "../Admitted.ts"
 import * as Problem from "../Problem.ts"
-import * as Admitted from "./Admitted.ts"
 
 /** Most bytes of one line. */
 const maxLineBytes = 1_048_576
